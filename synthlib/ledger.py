@@ -378,6 +378,76 @@ def source_hash(uses: Sequence[str] = ("synthlib", "data/pocket")) -> str:
     return digest.hexdigest()[:12]
 
 
+# ------------------------------------------------------------------ rows behind the claims
+def keep_rows(name: str, seed: int, rows: pd.DataFrame) -> None:
+    """Store what a measuring function found for one seed: a curve, or the rows of a table.
+
+    A claim is one number; the figure or the table that it summarises is kept here, in
+    ``data/ledger/measured/rows/<name>.csv``, with its origin in ``<name>.json`` beside it. Rows of
+    the same seed from an earlier run are replaced, and all rows where their columns differ.
+
+    Parameters
+    ----------
+    name : str
+        Chapter in two digits, then words in lower case: ``"03-omega"``.
+    seed : int
+    rows : DataFrame
+        Tidy: one measured value or one sentence a row. A column "seed" is added.
+
+    Raises
+    ------
+    ValueError
+        For a name of another form, no rows, or a column named "seed".
+    """
+    if not re.fullmatch(r"\d\d(-[a-z0-9]+)+", name):
+        raise ValueError(f"rows are named like 03-omega or 06-table3, got {name!r}")
+    if rows.empty or "seed" in rows:
+        raise ValueError(f"{name}: rows must not be empty, nor have a column seed of their own")
+    rows = rows.assign(seed=seed)
+    file = MEASURED / "rows" / f"{name}.csv"
+    if file.is_file():
+        before = pd.read_csv(file, keep_default_na=False, na_values=[""])
+        if set(before) == set(rows):
+            rows = pd.concat([before[before["seed"] != seed], rows])
+    rows = rows.sort_values("seed", kind="stable")
+    about = {
+        "rows": name,
+        "seeds": sorted(int(s) for s in rows["seed"].unique()),
+        "device": _device(),
+        "date": datetime.date.today().isoformat(),
+        **_commit(),
+        "versions": _versions(),
+    }
+    _replace(file, rows.to_csv(index=False, float_format="%.6g"))
+    _replace(file.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+
+
+def rows(name: str) -> pd.DataFrame:
+    """The rows that `keep_rows` stored, with the column seed; ``.attrs`` says their origin.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    DataFrame
+        ``attrs``: rows, seeds, device, date, commit, dirty, versions.
+
+    Raises
+    ------
+    ValueError
+        For a name that was never measured, with those that were.
+    """
+    file = MEASURED / "rows" / f"{name}.csv"
+    if not file.is_file():
+        known = sorted(f.stem for f in file.parent.glob("*.csv"))
+        raise ValueError(f"no rows {name!r} were measured; there are: {', '.join(known) or 'none'}")
+    frame = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    frame.attrs = json.loads(file.with_suffix(".json").read_text("utf-8"))
+    return frame
+
+
 # ------------------------------------------------------------------ reading the ledger
 def table(chapter: int | None = None) -> pd.DataFrame:
     """The ledger: every claim beside what was measured.

@@ -387,3 +387,34 @@ def test_committed_measurements_belong_to_claims():
         entry = json.loads(file.read_text("utf-8"))
         assert entry["claim"] == file.stem and file.stem in ledger.claims().index
         assert math.isfinite(entry["value"]) and entry["seeds"]
+
+
+def test_rows_are_kept_by_seed_with_their_origin(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "MEASURED", tmp_path)
+    curve = pd.DataFrame({"omega": [0.0, 0.3], "right": [64.5, 73.4], "note": ["", "peak"]})
+    ledger.keep_rows("03-omega", 1, curve)
+    ledger.keep_rows("03-omega", 0, curve)
+    ledger.keep_rows("03-omega", 1, curve.assign(right=[60.0, 70.0]))  # measured again
+    found = ledger.rows("03-omega")
+    assert list(found["seed"]) == [0, 0, 1, 1]
+    assert list(found["right"]) == [64.5, 73.4, 60.0, 70.0]
+    assert found.attrs["seeds"] == [0, 1] and found.attrs["commit"]
+    ledger.keep_rows("03-omega", 2, curve.drop(columns="note"))  # another table: none is mixed
+    assert list(ledger.rows("03-omega")["seed"]) == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "said"),
+    [
+        ("omega", pd.DataFrame({"a": [1]}), "named like"),
+        ("03-../x", pd.DataFrame({"a": [1]}), "named like"),
+        ("03-omega", pd.DataFrame({"a": []}), "must not be empty"),
+        ("03-omega", pd.DataFrame({"seed": [1]}), "of their own"),
+    ],
+)
+def test_rows_refuse_what_cannot_be_kept(tmp_path, monkeypatch, name, rows, said):
+    monkeypatch.setattr(ledger, "MEASURED", tmp_path)
+    with pytest.raises(ValueError, match=said):
+        ledger.keep_rows(name, 0, rows)
+    with pytest.raises(ValueError, match="were measured"):
+        ledger.rows("03-nothing")

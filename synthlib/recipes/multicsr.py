@@ -1,0 +1,282 @@
+"""MultiCSR from premises to an encoder, one function a stage (Wang et al., 2024, § 3).
+
+A table of triplets walks through the stages and gains columns: `ask` draws the instructions,
+`write` adds positive and hard negative (stage 1), `judge` adds their scores a and b (stage 2),
+`curation.Thresholds` selects, `train` fits an encoder, with `false_negative_mask` between it and
+the false negatives of a batch (stage 3).
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pandas as pd
+import torch
+
+from synthlib import decoding, judging, losses, prompts, training
+from synthlib.evaluation.embedding import unit_rows
+
+KINDS = ("entailment", "contradiction")
+_INSTRUCTIONS = {"entailment": prompts.ENTAILMENT, "contradiction": prompts.CONTRADICTION}
+
+
+# ------------------------------------------------------------------ stage 1
+def ask(premises, *, seed=0, form="paper", noise="opposite", examples=None, start=0):
+    """Draw an instruction of each kind for every premise, and write the prompts.
+
+    Parameters
+    ----------
+    premises : sequence of n sentences
+    seed : int
+        Of the drawing: row i depends on `seed` and ``start + i`` alone, so a corpus that is
+        written in parts gets the prompts of one that is written whole.
+    form : "paper" or "pocket"
+        Which wording the generator understands.
+    noise : "opposite", "reorder", "mask" or "truncate"
+        The noisy instruction (§ 5.2). The opposite of one output is the other output's own
+        instruction, so both outputs of a premise share their two prompts.
+    examples : sequence of n lists of (premise, entailment, contradiction), optional
+        Worked examples for each row (Appendix G), from `retrieve_examples`.
+    start : int
+        Number of the first row in the whole corpus.
+
+    Returns
+    -------
+    DataFrame
+        anchor, entailment, contradiction (numbers of the drawn instructions, from 1), and the
+        prompts: entailment_prompt, contradiction_prompt, entailment_noisy, contradiction_noisy.
+
+    Source: MultiCSR § 3.1, § 5.2, Appendix A; examples: Appendix G.
+    """
+    rows = []
+    for i, premise in enumerate(premises):
+        rng = Random(f"multicsr {seed} {start + i}")
+        drawn = {kind: rng.randrange(4) for kind in KINDS}
+        shots = [] if examples is None else examples[i]
+        shown = {
+            kind: [(shot[0], shot[place]) for shot in shots]
+            for place, kind in enumerate(KINDS, start=1)
+        }
+
+        def prompt(kind, instruction, premise=premise, shown=shown):
+            return prompts.generation(
+                instruction, premise, form=form, demonstrations=tuple(shown[kind])
+            )
+
+        text = {kind: _INSTRUCTIONS[kind][form][drawn[kind]] for kind in KINDS}
+        right = {kind: prompt(kind, text[kind]) for kind in KINDS}
+        if noise == "opposite":
+            noisy = {"entailment": right["contradiction"], "contradiction": right["entailment"]}
+        else:
+            noisy = {
+                kind: prompt(kind, prompts.noisy_instruction(text[kind], noise, rng))
+                for kind in KINDS
+            }
+        rows.append(
+            (premise, *(drawn[kind] + 1 for kind in KINDS),
+             *(right[kind] for kind in KINDS), *(noisy[kind] for kind in KINDS))
+        )  # fmt: skip
+    names = [f"{kind}_{part}" for part in ("prompt", "noisy") for kind in KINDS]
+    return pd.DataFrame(rows, columns=["anchor", *KINDS, *names])
+
+
+def write(generator, asked, *, omega=0.3, max_new_tokens, **options):
+    """Stage 1: positives and hard negatives by contrastive generation.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    asked : DataFrame
+        From `ask`.
+    omega : float
+        Smoothing coefficient ω; 0 is plain decoding (stage 1 left out).
+    max_new_tokens : int
+    **options
+        Of `decoding.generate_mixture`.
+
+    Returns
+    -------
+    DataFrame
+        anchor, positive, negative; n rows. A text may be empty or a copy: see `usable`.
+
+    Source: MultiCSR § 3.1.
+    """
+    texts = decoding.contrastive_generate(
+        *generator,
+        [*asked["entailment_prompt"], *asked["contradiction_prompt"]],
+        [*asked["entailment_noisy"], *asked["contradiction_noisy"]],
+        omega=omega, max_new_tokens=max_new_tokens, **options,
+    )  # fmt: skip
+    n = len(asked)
+    return pd.DataFrame(
+        {"anchor": list(asked["anchor"]), "positive": texts[:n], "negative": texts[n:]}
+    )
+
+
+def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6):
+    """The labelled triplets whose premises are nearest to each premise (Appendix G).
+
+    Parameters
+    ----------
+    guide : callable
+        P_η: a list of n strings to an (n, d) array.
+    premises : sequence of n sentences
+    corpus : sequence of (premise, entailment, contradiction)
+        A labelled NLI corpus. A premise is never its own example.
+    count : int ≥ 0
+        At most so many for a premise, L.
+    similarity : float in [-1, 1]
+        Least cosine λ of an example's premise; a premise without one so near gets none.
+
+    Returns
+    -------
+    list of n lists of (premise, entailment, contradiction)
+        The nearest last, beside the premise that the prompt ends with.
+
+    Source: MultiCSR Appendix G, Table 9.
+    """
+    if count < 0:
+        raise ValueError(f"count is a number of examples, at least 0, got {count}")
+    if not -1 <= similarity <= 1:
+        raise ValueError(f"similarity is a cosine in [-1, 1], got {similarity}")
+    if count == 0:
+        return [[] for _ in premises]
+    corpus = [tuple(row) for row in corpus]
+    known = unit_rows(np.asarray(guide([row[0] for row in corpus])))
+    asked = unit_rows(np.asarray(guide(list(premises))))
+    found = []
+    for premise, vector in zip(premises, asked, strict=True):
+        near = known @ vector
+        # A few more than wanted, for those that are the premise itself.
+        order = np.argsort(-near, kind="stable")[: count + 20]
+        rows = [corpus[i] for i in order if near[i] >= similarity and corpus[i][0] != premise]
+        found.append(rows[:count][::-1])
+    return found
+
+
+# ------------------------------------------------------------------ stage 2
+def judge(generator, triplets, *, method="text", **options):
+    """Stage 2: the generator's own scores a of (anchor, positive) and b of (anchor, negative).
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    triplets : DataFrame
+        anchor, positive, negative.
+    method : "text" or "expected"
+        Of `judging.score_similarity`.
+    **options
+        Of `judging.score_similarity`.
+
+    Returns
+    -------
+    DataFrame
+        The triplets with the columns a and b; NaN where a score could not be read.
+
+    Source: MultiCSR § 3.2, Eq. 3.
+    """
+    n = len(triplets)
+    pairs = [
+        pair for other in ("positive", "negative")
+        for pair in zip(triplets["anchor"], triplets[other], strict=True)
+    ]  # fmt: skip
+    scores = judging.score_similarity(*generator, pairs, method=method, **options)
+    scores = np.array([np.nan if s is None else s for s in scores], dtype=float)
+    return triplets.assign(a=scores[:n], b=scores[n:])
+
+
+def usable(triplets):
+    """Which triplets can be trained on at all: no empty text, no blank text.
+
+    Returns
+    -------
+    bool array [n]
+    """
+    texts = triplets[["anchor", "positive", "negative"]]
+    return (texts.apply(lambda column: column.str.strip()) != "").all(axis=1).to_numpy()
+
+
+# ------------------------------------------------------------------ stage 3
+def false_negative_mask(guide, triplets, *, sigma=0.9, same_text=True):
+    """Stage 3: the mask of Eq. 6 for any batch of the triplets, from embeddings computed once.
+
+    P_η is frozen, so a sentence has one embedding for the whole training; a step costs one
+    matrix product.
+
+    Parameters
+    ----------
+    guide : callable
+        P_η: a list of n strings to an (n, d) array, e.g. the ``encode`` of an encoder.
+    triplets : sequence of (anchor, positive, negative), or DataFrame or Dataset with such columns
+        The corpus in the order that training sees it.
+    sigma : float in (0, 1]
+        Threshold on the guide's cosine.
+    same_text : bool
+        Mask another row's candidate that is word for word the anchor or its positive, too.
+
+    Returns
+    -------
+    callable
+        ``keep(rows) -> bool tensor [N, 2N]``, for `training.train_supervised_simcse`.
+
+    Source: MultiCSR § 3.3, Eq. 6.
+    """
+    if not 0 < sigma <= 1:
+        raise ValueError(f"sigma must lie in (0, 1], got {sigma}")
+    columns = _columns(triplets)
+    number = {}
+    for text in (text for column in columns for text in column):
+        number.setdefault(text, len(number))
+    vectors = torch.as_tensor(unit_rows(np.asarray(guide(list(number)))), dtype=torch.float32)
+    ids = torch.tensor([[number[text] for text in column] for column in columns])  # [3, n]
+
+    def keep(rows):
+        batch = ids[:, rows.cpu()]
+        return losses.false_negative_keep(
+            *vectors[batch], sigma=sigma, texts=batch.tolist() if same_text else None
+        ).to(rows.device)
+
+    return keep
+
+
+def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
+    """Fit an encoder on triplets with a tier's settings; with a guide, stage 3's mask is on.
+
+    Parameters
+    ----------
+    encoder : sentence_transformers.SentenceTransformer
+        Trained in place.
+    triplets : DataFrame
+        anchor, positive, negative; other columns are not read.
+    settings : tiers.MultiCSR
+    guide : callable, optional
+        P_η; without it stage 3 is left out.
+    sigma : float, optional
+        Instead of the settings'.
+    **options
+        Instead of the settings' batch_size, learning_rate, epochs, max_steps, tau, max_length,
+        projection; and any other option of `training.train_supervised_simcse`.
+
+    Returns
+    -------
+    encoder
+
+    Source: MultiCSR § 3.3, Eq. 7.
+    """
+    names = "batch_size learning_rate epochs max_steps tau max_length projection eval_steps"
+    chosen = {name: getattr(settings, name) for name in names.split()} | options
+    keep = None
+    if guide is not None:
+        sigma = settings.sigma if sigma is None else sigma
+        keep = false_negative_mask(guide, triplets, sigma=sigma)
+    rows = list(zip(*_columns(triplets), strict=True))
+    return training.train_supervised_simcse(encoder, rows, keep=keep, **chosen)
+
+
+def _columns(triplets):
+    """anchor, positive and negative as lists, from a table or from rows."""
+    names = ("anchor", "positive", "negative")
+    if hasattr(triplets, "columns") or hasattr(triplets, "column_names"):
+        return [list(triplets[name]) for name in names]
+    return [list(column) for column in zip(*triplets, strict=True)]
