@@ -8,6 +8,7 @@ the false negatives of a batch (stage 3).
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -114,7 +115,32 @@ def write(generator, asked, *, omega=0.3, max_new_tokens, **options):
     )
 
 
-def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6):
+def fits(generator, texts, room=0):
+    """Which prompts a generator can read, with `room` for the answer where both share a window.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    texts : sequence of n prompts
+    room : int
+        Tokens of the answer; they count for a causal model only.
+
+    Returns
+    -------
+    bool array [n]
+    """
+    model, tokenizer = generator
+    limit = decoding.window(model, tokenizer)
+    distinct = list(dict.fromkeys(texts))
+    if limit is None or not distinct:
+        return np.ones(len(texts), dtype=bool)
+    limit -= 0 if model.config.is_encoder_decoder else room
+    ids = tokenizer(distinct, verbose=False)["input_ids"]
+    fit = {text: len(row) <= limit for text, row in zip(distinct, ids, strict=True)}
+    return np.array([fit[text] for text in texts], dtype=bool)
+
+
+def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6, known=None):
     """The labelled triplets whose premises are nearest to each premise (Appendix G).
 
     Parameters
@@ -128,6 +154,8 @@ def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6):
         At most so many for a premise, L.
     similarity : float in [-1, 1]
         Least cosine λ of an example's premise; a premise without one so near gets none.
+    known : array (corpus, d), optional
+        Unit vectors of the corpus' premises, where it is asked several times.
 
     Returns
     -------
@@ -140,17 +168,20 @@ def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6):
         raise ValueError(f"count is a number of examples, at least 0, got {count}")
     if not -1 <= similarity <= 1:
         raise ValueError(f"similarity is a cosine in [-1, 1], got {similarity}")
-    if count == 0:
+    if count == 0 or not len(premises):
         return [[] for _ in premises]
     corpus = [tuple(row) for row in corpus]
-    known = unit_rows(np.asarray(guide([row[0] for row in corpus])))
+    if known is None:
+        known = unit_rows(np.asarray(guide([row[0] for row in corpus])))
     asked = unit_rows(np.asarray(guide(list(premises))))
     found = []
     for premise, vector in zip(premises, asked, strict=True):
         near = known @ vector
         # A few more than wanted, for those that are the premise itself.
-        order = np.argsort(-near, kind="stable")[: count + 20]
-        rows = [corpus[i] for i in order if near[i] >= similarity and corpus[i][0] != premise]
+        last = max(len(near) - count - 20, 0)
+        candidates = np.flatnonzero(near >= max(np.partition(near, last)[last], similarity))
+        order = candidates[np.argsort(-near[candidates], kind="stable")]
+        rows = [corpus[i] for i in order if corpus[i][0] != premise]
         found.append(rows[:count][::-1])
     return found
 
@@ -172,7 +203,8 @@ def judge(generator, triplets, *, method="text", **options):
     Returns
     -------
     DataFrame
-        The triplets with the columns a and b; NaN where a score could not be read.
+        The triplets with the columns a and b; NaN where a score could not be read, a text is
+        blank, or the question does not fit the generator's window.
 
     Source: MultiCSR § 3.2, Eq. 3.
     """
@@ -181,8 +213,18 @@ def judge(generator, triplets, *, method="text", **options):
         pair for other in ("positive", "negative")
         for pair in zip(triplets["anchor"], triplets[other], strict=True)
     ]  # fmt: skip
-    scores = judging.score_similarity(*generator, pairs, method=method, **options)
-    scores = np.array([np.nan if s is None else s for s in scores], dtype=float)
+    form = getattr(generator[0].config, "synthlib_form", "paper")
+    template = options.get("template") or partial(prompts.similarity, form=form)
+    asked = [i for i, pair in enumerate(pairs) if all(text.strip() for text in pair)]
+    fit = fits(generator, [template(*pairs[i]) for i in asked], 8 if method == "text" else 0)
+    asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
+    scores = np.full(2 * n, np.nan)
+    scores[asked] = [
+        np.nan if score is None else score
+        for score in judging.score_similarity(
+            *generator, [pairs[i] for i in asked], method=method, **options
+        )
+    ]
     return triplets.assign(a=scores[:n], b=scores[n:])
 
 
@@ -272,6 +314,30 @@ def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
         keep = false_negative_mask(guide, triplets, sigma=sigma)
     rows = list(zip(*_columns(triplets), strict=True))
     return training.train_supervised_simcse(encoder, rows, keep=keep, **chosen)
+
+
+# ------------------------------------------------------------------ from end to end
+def run(out, **options):
+    """Premises → generated pairs → scores → kept triplets → trained encoder → STS table.
+
+    Resumable: interrupted at any moment, the same call goes on and ends with the same files. The
+    options, the files and what is returned stand in `multicsr_run.run`; on the command line it is
+    ``python -m synthlib run multicsr``.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the run.
+    **options
+        Of `multicsr_run.run`: tier, stages, premises, n, seed, omega, …
+
+    Returns
+    -------
+    multicsr_run.Result
+    """
+    from synthlib.recipes import multicsr_run  # which builds on the stages above
+
+    return multicsr_run.run(out, **options)
 
 
 def _columns(triplets):
