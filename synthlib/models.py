@@ -37,8 +37,11 @@ NLI_LABELS = ("entailment", "neutral", "contradiction")
 
 #: How a sentence vector is made of token vectors. "cls" is the first token's vector as it is, what
 #: SimCSE's code calls `cls_before_pooler`; "cls_mlp" sends it through the checkpoint's own dense
-#: layer and tanh (BERT's pooler, SimCSE's `cls`).
-POOLINGS = ("mean", "cls", "cls_mlp", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+#: layer and tanh (BERT's pooler, SimCSE's `cls`). "prompt" is the hidden state at the mask of a
+#: template around the sentence (PromptBERT), see `prompt_pooling`.
+POOLINGS = (
+    "mean", "cls", "cls_mlp", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "prompt",
+)  # fmt: skip
 
 # Public checkpoints without a sentence-transformers pooling file, by the beginning of their names,
 # with the pooling that their authors' README prescribes for evaluation.
@@ -65,6 +68,10 @@ _TOKENIZER_FILES = (
     "vocab.txt",
     "vocab.json",
 )
+
+
+# Our own module, by the name that a saved encoder's modules.json has for it.
+_PROMPT_MODULE = "synthlib.prompt_pooling.PromptTransformer"
 
 
 class ModelUnavailable(OSError):
@@ -132,6 +139,8 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
         sentence-transformers' format carries its pooling (`1_Pooling/config.json`); a plain
         transformers folder does not, so `pooling` is needed, save for SimCSE's and DiffCSE's
         public checkpoints, whose pooling is known, and "pocket/mlm-*", which default to "mean".
+        "prompt" makes an encoder of a plain masked language model, whose wording of the template
+        follows its configuration's `synthlib_form` (see `prompts`).
     pooling : str, optional
         One of `POOLINGS`. Asking for another pooling than the one a model carries is refused:
         an encoder trained with one and evaluated with another gives plausible, wrong numbers.
@@ -171,7 +180,9 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
     mlp = _pooler_weights(folder) if carried is None and pooling == "cls_mlp" else None
     options = _model_options(config, dtype)
     with quiet(), _one_line(name):
-        if carried is None:
+        if pooling == "prompt" or carried == "prompt":
+            encoder = _prompt_encoder(folder, config, options, device, new=carried is None)
+        elif carried is None:
             modules = _modules_of_plain_folder(folder, pooling, mlp, options)
             encoder = SentenceTransformer(modules=modules, device=str(device))
         else:
@@ -283,7 +294,11 @@ def pooling_of(encoder):
     """The pooling that an encoder carries: one of `POOLINGS` (or a tuple of modes), else None."""
     from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
+    from synthlib.prompt_pooling import PromptTransformer
+
     modules = list(encoder)
+    if isinstance(modules[0], PromptTransformer):
+        return "prompt"
     for place, module in enumerate(modules):
         if isinstance(module, Pooling):
             after = modules[place + 1] if place + 1 < len(modules) else None
@@ -554,6 +569,8 @@ def _carried_pooling(folder):
     if not listing.is_file():
         return None
     modules = _read_json(folder, listing)
+    if [module["type"] for module in modules] == [_PROMPT_MODULE]:
+        return "prompt"  # our own module: load_encoder builds it without looking at its name
     for module in modules:
         if not module["type"].startswith("sentence_transformers."):
             raise ModelUnavailable(
@@ -599,8 +616,9 @@ def _pooling_of_plain_folder(name, pooling):
     if pooling is None:
         raise ValueError(
             f"{name} does not say how it pools tokens into a sentence vector: pass the pooling "
-            "that it was trained with, pooling='mean' or pooling='cls' (for a model that was "
-            "never trained as a sentence encoder, 'mean')"
+            "that it was trained with, pooling='mean' or pooling='cls' (on the command line "
+            "--pooling mean or --pooling cls; for a model that was never trained as a sentence "
+            "encoder, mean)"
         )
     return pooling
 
@@ -627,6 +645,23 @@ def _modules_of_plain_folder(folder, pooling, mlp, options):
     layer = Dense(width, width, activation_function=torch.nn.Tanh())
     layer.linear.load_state_dict(mlp)
     return [body, Pooling(width, "cls"), layer]
+
+
+def _prompt_encoder(folder, config, options, device, *, new):
+    """An encoder that reads sentences in a template: the folder's own, or one for a plain model."""
+    from sentence_transformers import SentenceTransformer
+
+    from synthlib import prompts
+    from synthlib.prompt_pooling import PromptTransformer
+
+    if new:
+        ours = POCKET.resolve() in folder.resolve().parents
+        form = config.get("synthlib_form") or ("pocket" if ours else "paper")
+        template = prompts.PROMPT_POOLING[form]
+        body = PromptTransformer(str(folder), model_kwargs=options, template=template)
+    else:
+        body = PromptTransformer.load(str(folder), model_kwargs=options, local_files_only=True)
+    return SentenceTransformer(modules=[body], device=str(device))
 
 
 def _pooler_weights(folder):

@@ -306,16 +306,24 @@ class _Collator:
     valid_label_columns = ()
 
     def __init__(self, encoder, views, max_length):
-        self.tokenizer = encoder.tokenizer
+        self.encoder = encoder
         self.views = views
+        # The words of a template, where the encoder has one, are no part of the sentence.
+        max_length += getattr(encoder[0], "template_length", 2) - 2
         self.max_length = min(max_length, encoder.max_seq_length or max_length)
 
     def __call__(self, rows):
         texts = [row[view] for view in self.views for row in rows]
-        tokens = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
-        )
-        batch = {f"sentence_{key}": value for key, value in tokens.items()}
+        longest, self.encoder.max_seq_length = self.encoder.max_seq_length, self.max_length
+        try:
+            tokens = self.encoder.preprocess(texts)
+        finally:
+            self.encoder.max_seq_length = longest
+        batch = {
+            f"sentence_{key}": value
+            for key, value in tokens.items()
+            if isinstance(value, torch.Tensor)
+        }
         return batch | {"label": torch.tensor([row["row"] for row in rows])}
 
 

@@ -10,7 +10,7 @@ import pytest
 import tiny_models
 import torch
 
-from synthlib import models
+from synthlib import models, prompts
 from synthlib.models import ModelUnavailable, load_encoder, load_generator, load_nli
 
 
@@ -140,6 +140,124 @@ def test_a_folder_with_its_own_module_code_is_refused(folders, tmp_path):
     listing.write_text(json.dumps(modules))
     with pytest.raises(ModelUnavailable, match="own code"):
         load_encoder(tmp_path / "saved")
+
+
+# ---------------------------------------------------------------- prompt-based pooling
+
+
+@pytest.fixture
+def template(monkeypatch):
+    """A template of words that the tiny vocabulary has."""
+    text = "the {sentence} in {mask} park"
+    monkeypatch.setattr(prompts, "PROMPT_POOLING", {"paper": text, "pocket": text + " house"})
+
+
+def at_the_mask(folder, texts):
+    """Hidden states at the mask, each sentence by itself, without sentence-transformers."""
+    import transformers
+
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    vectors = []
+    for text in texts:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            states = model(input_ids=ids).last_hidden_state[0]
+        vectors.append(states[ids[0].tolist().index(tokenizer.mask_token_id)].numpy())
+    return np.stack(vectors)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_prompt_pooling_is_the_hidden_state_at_the_mask(folders, template, kind):
+    encoder = load_encoder(folders[kind], pooling="prompt")
+    assert models.pooling_of(encoder) == "prompt" and not encoder.training
+    want = at_the_mask(folders[kind], [f"the {text} in <mask> park" for text in TEXTS])
+    assert np.allclose(encoder.encode(TEXTS), want, atol=1e-5)
+    odd = encoder.encode(["a {mask} <mask> {sentence} dog"])  # the sentence's own mask is no place
+    assert np.isfinite(odd).all()
+    ids = encoder.preprocess(["a <mask> dog"])["input_ids"]
+    out = encoder[0].model(input_ids=ids).last_hidden_state[0]
+    last = (ids[0] == 3).nonzero()[-1, 0]
+    assert np.allclose(encoder.encode(["a <mask> dog"])[0], out[last].detach(), atol=1e-5)
+
+
+def test_the_wording_of_the_template_follows_the_models_form(copy, template):
+    folder = copy("bert")
+    assert not load_encoder(folder, pooling="prompt")[0].template.endswith("house")
+    rewrite(folder / "config.json", synthlib_form="pocket")
+    assert load_encoder(folder, pooling="prompt")[0].template.endswith("house")
+
+
+@pytest.mark.parametrize("name", ["pocket/mlm-bert", "pocket/mlm-roberta"])
+def test_the_pocket_models_know_the_pocket_template(name):
+    encoder = load_encoder(name, pooling="prompt")
+    assert encoder[0].template == prompts.PROMPT_POOLING["pocket"]
+    want = at_the_mask(models.POCKET / name[7:], ['this sentence : " the dog " means <mask> .'])
+    assert np.allclose(encoder.encode(["the dog"]), want, atol=1e-5)
+
+
+def test_prompt_pooling_travels_with_a_saved_encoder(folders, template, tmp_path, monkeypatch):
+    encoder = load_encoder(folders["bert"], pooling="prompt")
+    encoder.max_seq_length = 12
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    assert not list((tmp_path / "saved").rglob("*.bin"))
+    monkeypatch.undo()  # the folder's own template is read, not the present one
+    again = load_encoder(tmp_path / "saved")
+    assert models.pooling_of(again) == "prompt" and again.max_seq_length == 12
+    assert np.allclose(again.encode(TEXTS), encoder.encode(TEXTS), atol=1e-6)
+    with pytest.raises(ValueError, match="trained with pooling='prompt'"):
+        load_encoder(tmp_path / "saved", pooling="mean")
+
+
+def test_our_own_module_opens_no_door_to_others_code(folders, template, tmp_path):
+    encoder = load_encoder(folders["bert"], pooling="prompt")
+    kind = type(encoder[0])
+    assert models._PROMPT_MODULE == f"{kind.__module__}.{kind.__qualname__}"
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    listing = tmp_path / "saved" / "modules.json"
+    ours = json.loads(listing.read_text())
+    other = ours[0] | {"idx": 1, "name": "1", "type": "evil.Pooling"}
+    for modules in (
+        [ours[0], other],
+        [other],
+        [ours[0] | {"type": "synthlib.prompt_pooling.Other"}],
+        [ours[0] | {"type": "synthlib.prompt_pooling.PromptTransformer.evil"}],
+    ):
+        listing.write_text(json.dumps(modules))
+        with pytest.raises(ModelUnavailable, match="own code"):
+            load_encoder(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_long_sentence_is_cut_inside_the_template(folders, template, kind):
+    encoder = load_encoder(folders[kind], pooling="prompt")
+    read = encoder.tokenizer.convert_ids_to_tokens
+    encoder.max_seq_length = 10
+    batch = encoder.preprocess(["dog " * 50 + "cat", "dog", "a cat eats not dog"])
+    assert batch["input_ids"].shape == (3, 10)
+    around = lambda words: f"<cls> the {words} in <mask> park <sep>".split()  # noqa: E731
+    rows = [read(ids[mask > 0]) for ids, mask in
+            zip(batch["input_ids"], batch["attention_mask"], strict=True)]  # fmt: skip
+    assert rows == [around("dog dog dog dog"), around("dog"), around("a cat eats not")]
+    encoder.max_seq_length = 6
+    with pytest.raises(ValueError, match="leaves no room for a sentence beside the template's 6"):
+        encoder.encode(["dog"])
+
+
+def test_what_prompt_pooling_needs(folders, copy, monkeypatch):
+    with pytest.raises(ModelUnavailable, match="vocabulary lacks words of the template"):
+        load_encoder(folders["bert"], pooling="prompt")  # the real template
+    for wrong in ("the {mask} in {sentence}", "the {sentence}", "{sentence.x} {mask}"):
+        monkeypatch.setattr(prompts, "PROMPT_POOLING", {"paper": wrong})
+        with pytest.raises(ModelUnavailable, match="and then {mask}"):
+            load_encoder(folders["bert"], pooling="prompt")
+    monkeypatch.setattr(prompts, "PROMPT_POOLING", {"paper": "the {sentence} in {mask} park"})
+    folder = copy("roberta")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["mask_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelUnavailable, match="no mask token"):
+        load_encoder(folder, pooling="prompt")
 
 
 # ---------------------------------------------------------------- generators

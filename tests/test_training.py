@@ -11,7 +11,7 @@ import tiny_models
 import torch
 from datasets import Dataset
 
-from synthlib import losses, models, training
+from synthlib import losses, models, prompts, training
 from synthlib.training import train_supervised_simcse, train_unsupervised_simcse
 
 RNG = np.random.default_rng(0)
@@ -141,6 +141,26 @@ def test_half_precision_weights_are_trained_in_float32(folders):
     encoder = models.load_encoder(folders[0.1], pooling="mean", dtype="bfloat16")
     train_unsupervised_simcse(encoder, SENTENCES, max_steps=1, **QUICK)
     assert encoder[0].model.dtype == torch.float32
+
+
+def test_training_reads_sentences_in_their_template(folders, monkeypatch, tmp_path):
+    monkeypatch.setattr(prompts, "PROMPT_POOLING", {"paper": "the {sentence} in {mask} park"})
+    encoder = models.load_encoder(folders[0.1], pooling="prompt")
+    collate = training._Collator(encoder, ("anchor",), max_length=6)
+    tokens = collate([{"anchor": "dog " * 50, "row": 0}, {"anchor": "cat", "row": 1}])
+    rows = encoder.tokenizer.batch_decode(tokens["sentence_input_ids"])
+    # max_length counts the sentence and its two ends: four words of it, as without a template.
+    assert rows[0] == "<cls> the dog dog dog dog in <mask> park <sep>"
+    assert rows[1] == "<cls> the cat in <mask> park <sep> <pad> <pad> <pad>"
+    assert encoder.max_seq_length == 40
+    first = encoder.encode(SENTENCES)
+    train_unsupervised_simcse(encoder, SENTENCES, epochs=5, **QUICK)
+    curve = [entry["loss"] for entry in encoder.training_history if "loss" in entry]
+    assert np.mean(curve[-5:]) < np.mean(curve[:5])
+    assert not np.allclose(encoder.encode(SENTENCES), first, atol=1e-2)
+    encoder.save_pretrained(str(tmp_path / "saved"))
+    again = models.load_encoder(tmp_path / "saved")
+    assert np.allclose(again.encode(SENTENCES), encoder.encode(SENTENCES), atol=1e-5)
 
 
 # ---------------------------------------------------------------- seeds, selection, resuming
