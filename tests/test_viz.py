@@ -256,23 +256,282 @@ def test_panels(runs):
         viz.Figure(runs, {"kind": "panels"}, "alt")
 
 
+@pytest.fixture
+def triplets():
+    """Scores (a, b) on a grid of half points, many rows a point, right or wrong."""
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 11, (400, 2)) / 2
+    label = np.where(rng.random(400) < 0.6, "right", "wrong")
+    return pd.DataFrame({"a": scores[:, 0], "b": scores[:, 1], "label": label})
+
+
+KEPT = {"where": [[1, 0, 3], [0, -1, -3], [1, -1, 1]], "label": "kept"}
+SCORES = {"kind": "scatter", "x": "a", "y": "b", "xlim": [-0.3, 5.3], "ylim": [-0.3, 5.3]}
+
+
+def outlines(ax):
+    return [p.get_xy() for p in ax.patches if isinstance(p, mpl.patches.Polygon)]
+
+
+def test_a_region_holds_the_points_that_its_half_planes_say(triplets):
+    figure = viz.Figure(triplets, SCORES | {"regions": [KEPT]}, "alt")
+    for mode in ("light", "dark"):
+        fig = figure.draw(mode=mode)
+        (corners,) = outlines(fig.axes[0])
+        shape = mpl.path.Path(corners)
+        inside = [shape.contains_point(p, radius=1e-9) or shape.contains_point(p, radius=-1e-9)
+                  for p in triplets[["a", "b"]].to_numpy()]  # fmt: skip
+        kept = (triplets.a >= 3) & (triplets.b <= 3) & (triplets.a >= triplets.b + 1)
+        assert inside == kept.tolist() and 0 < kept.sum() < len(kept)
+        patch = fig.axes[0].patches[0]
+        assert patch.get_edgecolor()[:3] == mpl.colors.to_rgb(palette(mode)["gold"])
+        assert patch.get_zorder() < fig.axes[0].collections[0].get_zorder()
+        assert "kept" in texts(fig)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=1, max_size=4),
+    st.tuples(st.integers(1, 39), st.integers(1, 39)),
+)
+def test_clipping_keeps_what_all_half_planes_keep(halves, spot):
+    x, y = spot[0] / 8 + 0.01, spot[1] / 8 + 0.017  # off the lines
+    corners = draw._clip([(0, 0), (5, 0), (5, 5), (0, 5)], halves)
+    inside = len(corners) > 2 and mpl.path.Path(corners).contains_point((x, y))
+    assert inside == all(p * x + q * y >= r for p, q, r in halves)
+
+
+def test_a_region_by_corners_widens_the_axes():
+    spec = {"kind": "lines", "x": "a", "y": "b", "regions": [{"points": [[0, 0], [9, 0], [9, 9]]}]}
+    ax = axes(viz.Figure({"a": [1, 2], "b": [1, 2]}, spec, "alt"))
+    assert ax.get_xlim()[1] >= 9 and len(outlines(ax)) == 1
+    empty = SCORES | {"regions": [{"where": [[1, 0, 9]], "label": "none"}]}
+    fig = viz.Figure({"a": [1, 2], "b": [1, 2]}, empty, "alt").draw()
+    assert not outlines(fig.axes[0]) and "none" not in texts(fig)
+
+
+def test_one_dot_for_many_rows_says_how_many(triplets):
+    figure = viz.Figure(triplets, SCORES | {"series": "label", "count": True}, "alt")
+    fig = figure.draw()
+    counts = triplets.value_counts(["label", "a", "b"])
+    for name, dots in zip(("right", "wrong"), sorted_series(fig, triplets), strict=True):
+        places = [tuple(p) for p in dots.get_offsets()]
+        assert len(places) == len(set(places)) == len(counts[name])
+        pairs = sorted(
+            (counts[(name, *p)], s) for p, s in zip(places, dots.get_sizes(), strict=True)
+        )
+        smaller, larger = pairs[0], pairs[-1]
+        assert larger[0] > smaller[0] and larger[1] > smaller[1]
+    assert f"area of a dot: rows there, up to {counts.max()}" in texts(fig)
+
+
+def sorted_series(fig, table):
+    """The dots of each series in the order of the series' names."""
+    order = list(dict.fromkeys(table["label"]))
+    dots = fig.axes[0].collections
+    return [dots[order.index(name)] for name in sorted(order)]
+
+
+def test_sizes_mean_the_same_in_all_facets(triplets):
+    table = triplets.iloc[:9].assign(n=[1, 2, 3, 4, 5, 6, 7, 8, 9], k=list("uuuuuvvvv"))
+    fig = viz.Figure(table, SCORES | {"size": "n", "facet": "k"}, "alt").draw()
+    sizes = np.concatenate([ax.collections[0].get_sizes() for ax in fig.axes])
+    assert (np.diff(sizes) > 0).all()
+
+
+def test_jitter_moves_dots_a_little_and_always_the_same_way(triplets):
+    figure = viz.Figure(triplets, SCORES | {"jitter": 0.2}, "alt")
+    first, again = (axes(figure).collections[0].get_offsets() for _ in range(2))
+    moved = np.asarray(first) - triplets[["a", "b"]].to_numpy()
+    assert np.array_equal(first, again)
+    assert 0.15 < np.abs(moved).max() <= 0.2 and len(np.unique(first, axis=0)) == len(triplets)
+    assert any("moved at random by up to 0.2" in t for t in texts(figure.draw()))
+    assert pd.read_csv(io.StringIO(figure.csv()["data"]))["a"].tolist() == triplets.a.tolist()
+
+
+@pytest.fixture
+def shares():
+    """Percent of three outcomes at two settings, two seeds; one outcome absent at one setting."""
+    rows = [("0", "right", 40), ("0", "copied", 50), ("0", "broken", 10)]
+    rows += [("0.3", "right", 70), ("0.3", "broken", 30)]
+    return pd.DataFrame(
+        [(w, o, p + d * (o != "copied") * (1 if o == "right" else -1), s)
+         for w, o, p in rows for s, d in enumerate((-2, 2))],
+        columns=["omega", "outcome", "percent", "seed"],
+    )  # fmt: skip
+
+
+STACK = {"kind": "bars", "x": "omega", "y": "percent", "series": "outcome", "stacked": True}
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_stacked_bars_stand_on_each_other_in_the_order_of_the_legend(shares, flat):
+    spec = STACK | {"horizontal": flat, "annotate": True}
+    spec["order"] = {"series": ["right", "copied", "broken"]}
+    fig = viz.Figure(shares, spec, "alt").draw()
+    boxes = [p.get_bbox() for p in fig.axes[0].patches]
+    ends = [(b.x0, b.x1) if flat else (b.y0, b.y1) for b in boxes]
+    assert ends == [(0, 40), (0, 70), (40, 90), (90, 100), (70, 100)]
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["right", "copied", "broken"]
+    assert {"40", "70", "50", "10", "30"} <= set(texts(fig))
+    assert len({p.get_hatch() for p in fig.axes[0].patches}) == 3
+    assert len({h.get_hatch() for h in fig.legends[0].legend_handles}) == 3
+
+
+def test_a_category_that_one_facet_lacks_keeps_its_place(shares):
+    table = pd.concat([shares.assign(k="both"), shares[shares.omega == "0.3"].assign(k="one")])
+    fig = viz.Figure(table, STACK | {"facet": "k"}, "alt").draw()
+    assert [t.get_text() for t in fig.axes[1].get_xticklabels()] == ["0", "0.3"]
+    assert {p.get_x() + p.get_width() / 2 for p in fig.axes[1].patches} == {1.0}
+
+
+def test_facets_of_horizontal_bars_all_start_at_the_top(shares):
+    spec = STACK | {"horizontal": True, "facet": "seed"}
+    assert all(ax.yaxis_inverted() for ax in viz.Figure(shares, spec, "alt").draw().axes)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_numbers_of_negative_bars_stand_outside_them(flat):
+    data = {"x": list("uvw"), "y": [-0.2, 5.0, -3.0], "e": [0.5, 0.5, 0.5]}
+    spec = {"kind": "bars", "x": "x", "y": "y", "error": "e", "annotate": True, "horizontal": flat}
+    fig = viz.Figure(data, spec, "alt").draw()
+    fig.draw_without_rendering()
+    renderer = fig.canvas.get_renderer()
+    across = (lambda b: (b.x0, b.x1)) if flat else (lambda b: (b.y0, b.y1))
+    for text, bar in zip(fig.axes[0].texts, fig.axes[0].patches, strict=True):
+        word, body = across(text.get_window_extent(renderer)), across(bar.get_window_extent())
+        assert word[1] <= body[0] or word[0] >= body[1], text.get_text()
+    (word, other) = (across(fig.axes[0].texts[i].get_window_extent(renderer)) for i in (0, 1))
+    assert word[1] < other[0]
+
+
+def test_a_column_gives_the_spread_of_lines_and_bars():
+    data = {"x": [1, 2], "y": [3.0, 4.0], "half": [0.5, 0.25]}
+    ax = axes(viz.Figure(data, {"kind": "lines", "x": "x", "y": "y", "error": "half"}, "alt"))
+    band = ax.collections[0].get_paths()[0].vertices
+    assert (band[band[:, 0] == 1, 1].min(), band[band[:, 0] == 1, 1].max()) == (2.5, 3.5)
+    ax = axes(viz.Figure(data, {"kind": "bars", "x": "x", "y": "y", "error": "half"}, "alt"))
+    ends = [tuple(s[:, 1]) for s in ax.collections[0].get_segments()]
+    assert ends == [(2.5, 3.5), (3.75, 4.25)]
+    data["sd"] = data["half"]
+    with pytest.raises(ValueError, match="a spread over rows and a column's name"):
+        viz.Figure(data, {"kind": "bars", "x": "x", "y": "y", "error": "sd"}, "alt")
+
+
+def test_marked_cells_are_framed_and_the_frame_explained():
+    table = tables(np.array([[0.2, 0.95], [0.91, 0.4]]))["data"]
+    table["masked"] = table["value"] >= 0.9
+    spec = {"kind": "heatmap", "x": "column", "y": "row", "value": "value", "mark": "masked"}
+    fig = viz.Figure(table, spec, "alt").draw()
+    frames = [p for p in fig.axes[0].patches if isinstance(p, mpl.patches.Rectangle)]
+    assert {(int(p.get_x()), int(p.get_y())) for p in frames} == {(1, 0), (0, 1)}
+    assert {p.get_edgecolor()[:3] for p in frames} == {(0, 0, 0), (1, 1, 1)}
+    assert "framed: masked" in texts(fig)
+
+
+@pytest.fixture
+def tokens():
+    """What two contexts would write at each of six steps."""
+    words = {"asked": "a boy is sleeping outdoors .", "opposite": "a <b> is running $x$ ."}
+    return pd.DataFrame(
+        [{"step": t, "context": name, "word": word, "p": 0.1 * t + 0.1}
+         for name, line in words.items() for t, word in enumerate(line.split())]
+    )  # fmt: skip
+
+
+WORDS = {"kind": "heatmap", "x": "step", "y": "context", "value": "p", "text": "word"}
+
+
+def test_words_in_cells_fit_them(tokens):
+    figure = viz.Figure(tokens, WORDS, "alt")
+    for width in draw.WIDTHS:
+        fig = figure.draw(width=width)
+        ax, renderer = fig.axes[0], fig.canvas.get_renderer()
+        assert [t.get_text().replace("\\", "") for t in ax.texts if t.get_text().strip()] == [
+            word for _, word in sorted_words(tokens, turned=width == "narrow")
+        ]
+        cell = ax.get_window_extent().width / (2 if width == "narrow" else 6)
+        for text in ax.texts:
+            assert text.get_window_extent(renderer).width <= cell, text.get_text()
+        assert (ax.get_xlabel() == "context") == (width == "narrow")
+
+
+def sorted_words(table, turned):
+    keys = ["step", "context"] if turned else ["context", "step"]
+    return [(None, row.word) for row in table.sort_values(keys).itertuples()]
+
+
+def test_cells_without_a_word_stay_empty(tokens):
+    tokens.loc[3, "word"] = None
+    fig = viz.Figure(tokens, WORDS, "alt").draw()
+    assert "sleeping" not in texts(fig) and "None" not in texts(fig) and "nan" not in texts(fig)
+
+
+def test_a_legend_reads_along_its_rows(tokens):
+    assert draw._by_rows(list("abcde"), 3) == ["a", "d", "b", "e", "c"]
+    assert draw._by_rows(list("abcd"), 4) == list("abcd")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"regions": [{"label": "kept"}]}, "must be a dict with points or where"),
+        ({"regions": [{"points": [[0, 0], [1, 1]]}]}, r"three or more \[x, y\]"),
+        ({"regions": [{"where": [1, 0, 3]}]}, r"list of \[p, q, r\]"),
+        ({"regions": [KEPT], "xlim": None}, "give xlim and ylim"),
+        ({"regions": [KEPT], "ylim": [0, None]}, "both ends of ylim"),
+        ({"regions": [KEPT | {"color": "red"}]}, "unknown colour of a region 'red'"),
+        ({"regions": [KEPT | {"at": 3}]}, "label's place"),
+        ({"regions": [KEPT | {"colour": "gold"}]}, r"'colour' \(did you mean 'color'\?\)"),
+        ({"count": True, "jitter": 0.1}, "leave 'jitter' out"),
+        ({"jitter": -0.1}, "at least 0"),
+        ({"jitter": 0.1, "label": "label"}, "leave one out"),
+    ],
+)
+def test_what_is_wrong_with_regions_and_dots(triplets, change, message):
+    with pytest.raises(ValueError, match=message):
+        viz.Figure(triplets, SCORES | change, "alt")
+
+
+def test_what_is_wrong_with_stacks_and_marks(shares):
+    for change, message in (
+        ({"series": None}, "name the column with 'series'"),
+        ({"error": "sd"}, "stacked bars have no spread"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            viz.Figure(shares, STACK | change, "alt")
+    with pytest.raises(ValueError, match="at least 0, 'percent' has -1"):
+        viz.Figure(shares.assign(percent=-1), STACK, "alt")
+    spec = {"kind": "heatmap", "x": "omega", "y": "outcome", "value": "percent"}
+    with pytest.raises(ValueError, match="must be true or false, has "):
+        viz.Figure(shares, spec | {"mark": "percent"}, "alt")
+    with pytest.raises(ValueError, match=r"unknown column in spec\['text'\] 'word'"):
+        viz.Figure(shares, spec | {"text": "word"}, "alt")
+
+
+# fmt: off
 SMALL = {
     "lines": {"x": "a", "y": "b"},
     "path": {"x": "a", "y": "b", "label": "t"},
-    "scatter": {"x": "a", "y": "b", "label": "t", "series": "t", "fit": True},
+    "scatter": {
+        "x": "a", "y": "b", "series": "t", "fit": True, "count": True, "xlim": [0, 5],
+        "ylim": [-2, 3], "regions": [{"where": [[1, 0, 2]], "label": "r"}],
+    },
     "bars": {"x": "t", "y": "b", "annotate": True, "horizontal": True},
-    "heatmap": {"x": "t", "y": "a", "value": "b", "center": 0},
+    "heatmap": {"x": "t", "y": "a", "value": "b", "center": 0, "text": "t", "mark": "m"},
     "histogram": {"x": "a"},
     "density": {"x": "a"},
     "arrows": {"x": "a", "y": "b", "x2": "b", "y2": "a", "circle": 1},
     "flow": {"source": "t", "target": "a"},
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_every_kind_draws_in_both_modes_and_widths(kind, mode):
     frame = pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [2.0, -1.0, 0.5], "t": ["u", "v", "w"]})
+    frame["m"] = [True, False, True]
     figure = viz.Figure(frame, {"kind": kind, **SMALL[kind]}, "alt")
     for width, inches in draw.WIDTHS.items():
         with warnings.catch_warnings():
@@ -284,7 +543,7 @@ def test_every_kind_draws_in_both_modes_and_widths(kind, mode):
 # ------------------------------------------------------------------ data that cannot be drawn
 @pytest.mark.parametrize("kind", KINDS)
 def test_empty_and_nan_data_say_so_in_their_place(kind):
-    numbers = {"a": [np.nan, np.inf], "b": [1.0, np.nan], "t": [None, None]}
+    numbers = {"a": [np.nan, np.inf], "b": [1.0, np.nan], "t": [None, None], "m": [0, 1]}
     for frame, said in (
         (pd.DataFrame(numbers).iloc[:0], "no rows"),
         (pd.DataFrame(numbers), "no row has all the numbers"),

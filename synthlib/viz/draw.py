@@ -13,12 +13,13 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
-from synthlib.viz.palette import DASHES, MARKERS, SERIES, colormap, palette, style
+from synthlib.viz.palette import DASHES, HATCHES, MARKERS, SERIES, colormap, palette, style
 
 #: Inches: the text column of a page on a desk, and a phone.
 WIDTHS = {"wide": 7.0, "narrow": 3.8}
@@ -45,12 +46,15 @@ class Look:
     mode: str
     narrow: bool
     colours: dict
+    stacked: bool = False
     series: list = field(default_factory=list)
     styles: dict = field(default_factory=dict)
     halo: list = field(default_factory=list)  # keeps a text readable over lines
     labels: list = field(default_factory=list)  # (axes, x, y, text, heading): placed at the end
     used: dict = field(default_factory=dict)  # axes -> {series: legend handle}
     meshes: dict = field(default_factory=dict)  # axes -> (heatmap, label of its scale)
+    words: dict = field(default_factory=dict)  # axes -> columns of a heatmap of words
+    remarks: list = field(default_factory=list)  # small print below the picture
     dropped: int = 0
     rows: int = 0
 
@@ -91,9 +95,14 @@ def _series_styles(tables, specs, colours):
                 name, taken = free[taken % len(free)], taken + 1
             turn = position % len(MARKERS)
             dashes = DASHES[(turn + position // len(MARKERS)) % len(DASHES)]
-            styles[value] = {"color": colours[name], "marker": MARKERS[turn], "dashes": dashes}
+            styles[value] = {
+                "color": colours[name],
+                "marker": MARKERS[turn],
+                "dashes": dashes,
+                "hatch": HATCHES[turn],
+            }
         order += [v for v in values if v not in order]
-    styles[None] = {"color": colours["blue"], "marker": "o", "dashes": ()}
+    styles[None] = {"color": colours["blue"], "marker": "o", "dashes": (), "hatch": ""}
     return order, styles
 
 
@@ -133,6 +142,13 @@ def _summary(rows, x, y, spread):
             width = width / np.sqrt(grouped.count())
         low, high = mean - width, mean + width
     return pd.DataFrame({"mean": mean, "low": low, "high": high, "n": grouped.count()})
+
+
+def _ink_on(colour):
+    """Black or white, whichever is read more easily on a colour."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return "#000000" if linear @ [0.2126, 0.7152, 0.0722] > 0.18 else "#ffffff"
 
 
 # --------------------------------------------------------------------------- kinds
@@ -229,15 +245,31 @@ def _path(ax, table, spec, look):
 def _scatter(ax, table, spec, look):
     x, y = spec["x"], spec["y"]
     error = spec.get("error")
-    table = _clean(table, [x, y, error, spec.get("size")], look)
+    size_by = "_count" if spec.get("count") else spec.get("size")
+    table = _clean(table, [x, y, error, size_by], look)
+    everything = table
+    if spec.get("count"):
+        table = table.drop_duplicates([c for c in (x, y, spec.get("series")) if c])
+    elif spec.get("jitter"):
+        # The data keep their places; only the dots move, the same way in every drawing.
+        moves = np.random.default_rng(0).uniform(-spec["jitter"], spec["jitter"], (len(table), 2))
+        table = table.assign(**{x: table[x] + moves[:, 0], y: table[y] + moves[:, 1]})
+        look.remarks.append(f"dots moved at random by up to {spec['jitter']:g} to part them")
     many = len(table)
     alpha = 0.9 if many <= 150 else 0.6 if many <= 1000 else 0.35
-    for look_of, rows in _groups(table, spec, look, ax):
+    groups = _groups(table, spec, look, ax)
+    for position, (look_of, rows) in enumerate(groups):
         size = 30.0 if many <= 150 else 14.0 if many <= 1000 else 8.0
-        if spec.get("size") and len(rows):
-            values = table[spec["size"]].astype(float)
-            share = (rows[spec["size"]] - values.min()) / ((values.max() - values.min()) or 1.0)
-            size = 14.0 + 160.0 * share.clip(0, 1)
+        aside = 0.0
+        if size_by and len(rows):
+            low, high = spec["_sizes"]
+            share = ((rows[size_by] - low) / ((high - low) or 1.0)).clip(0, 1)
+            size = 14.0 + 160.0 * share
+            if spec.get("count"):
+                # Series that meet in one point stand side by side.
+                reach = 8.0 if look.narrow else 12.0
+                size = 6.0 + reach**2 * share
+                aside = 0.6 * reach * (position - (len(groups) - 1) / 2)
         ax.scatter(
             rows[x],
             rows[y],
@@ -249,7 +281,9 @@ def _scatter(ax, table, spec, look):
             linewidth=0.4,
             zorder=3,
             rasterized=many > RASTER_FROM,
+            transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
         )
+        ax.update_datalim(rows[[x, y]].to_numpy(float))  # moved dots do not tell their place
         if error:
             ax.errorbar(
                 rows[x],
@@ -265,9 +299,13 @@ def _scatter(ax, table, spec, look):
                 (ax, a, b, t, (0, 0))
                 for a, b, t in zip(rows[x], rows[y], rows[spec["label"]], strict=True)
             ]
-    if spec.get("fit") and table[x].nunique() > 1:
-        slope, start = np.polyfit(table[x].astype(float), table[y].astype(float), 1)
-        ends = np.array([table[x].min(), table[x].max()], float)
+    ax.autoscale_view()
+    if spec.get("count") and many:
+        look.remarks.append(f"area of a dot: rows there, up to {spec['_sizes'][1]:g}")
+    if spec.get("fit") and everything[x].nunique() > 1:
+        xs, ys = everything[x].to_numpy(float), everything[y].to_numpy(float)
+        slope, start = np.polyfit(xs, ys, 1)
+        ends = np.array([xs.min(), xs.max()])
         ax.plot(
             ends, start + slope * ends, color=look.colours["muted"], dashes=(4, 2), linewidth=1.2
         )
@@ -283,22 +321,55 @@ def _bars(ax, table, spec, look):
     column = error if error and error not in ("range", "sd", "se") else None
     spread = "range" if error is None or column else error
     table = _clean(table, [x, y, column], look)
-    categories = _ordered(table, spec, "x")
+    categories = spec.get("_categories") or _ordered(table, spec, "x")
     groups = _groups(table, spec, look, ax)
-    width = 0.8 / max(len(groups), 1)
-    flat = spec.get("horizontal", False)
-    form = spec.get("format", ".1f")
+    stacked, flat = spec.get("stacked", False), spec.get("horizontal", False)
+    width = 0.8 / (1 if stacked else max(len(groups), 1))
+    form = spec.get("format", ".0f" if stacked else ".1f")
+    draw = ax.barh if flat else ax.bar
+    tops = np.zeros(len(categories))  # of the stacks so far
+    if stacked:
+        means = table.groupby([x, spec["series"]], observed=True)[y].mean()
+        # The least part that has room for its number.
+        room = means.groupby(x).sum().max() * (0.12 if flat and look.narrow else 0.06)
     for position, (look_of, rows) in enumerate(groups):
         summary = _summary(rows, x, y, spread).reindex([c for c in categories if c in set(rows[x])])
-        at = np.array([categories.index(c) for c in summary.index], float)
-        at += (position - (len(groups) - 1) / 2) * width
+        places = [categories.index(c) for c in summary.index]
+        at = np.array(places, float)
         mean = summary["mean"].to_numpy(float)
+        if stacked:
+            start = tops[places]
+            draw(
+                at,
+                mean,
+                width,
+                **{"left" if flat else "bottom": start},
+                color=look_of["color"],
+                hatch=look_of["hatch"],
+                edgecolor=look.colours["ground"],
+                linewidth=0.8,
+                zorder=2,
+            )
+            tops[places] += mean
+            for place, value, low in zip(at, mean, start, strict=True):
+                if spec.get("annotate") and value > room:
+                    middle = low + value / 2
+                    ax.text(
+                        *((middle, place) if flat else (place, middle)),
+                        format(value, form),
+                        fontsize=8,
+                        ha="center",
+                        va="center",
+                        color=_ink_on(look_of["color"]),
+                        bbox={"facecolor": look_of["color"], "linewidth": 0, "pad": 1.2},
+                    )
+            continue
+        at += (position - (len(groups) - 1) / 2) * width
         spreads = np.abs(summary[["low", "high"]].to_numpy(float).T - mean)
         if column:
             half = rows.groupby(x, sort=False)[column].mean().reindex(summary.index)
             spreads = np.stack([half, half])
         # A bar that is not drawn over the axis has its ground-coloured edge as a gap to the next.
-        draw = ax.barh if flat else ax.bar
         draw(at, mean, width * 0.92, color=look_of["color"], zorder=2)
         if np.any(spreads > 0):
             ends = {"xerr" if flat else "yerr": spreads}
@@ -313,23 +384,27 @@ def _bars(ax, table, spec, look):
                 zorder=3,
             )
         if spec.get("annotate"):
-            for place, value, over in zip(at, mean, spreads[1], strict=True):
-                top = value + (over if value >= 0 else 0)
-                spot = (top, place) if flat else (place, top)
+            for place, value, below, over in zip(at, mean, *spreads, strict=True):
+                # Outwards from the bar's end, so that a negative bar has its number below.
+                side = -1 if value < 0 else 1
+                tip = value + (over if side > 0 else -below)
                 ax.annotate(
                     format(value, form),
-                    spot,
-                    (3, 0) if flat else (0, 2),
+                    (tip, place) if flat else (place, tip),
+                    (3 * side, 0) if flat else (0, 2 * side),
                     textcoords="offset points",
                     fontsize=8,
-                    ha="left" if flat else "center",
-                    va="center" if flat else "bottom",
+                    ha=("left" if side > 0 else "right") if flat else "center",
+                    va="center" if flat else ("bottom" if side > 0 else "top"),
                 )
-            ax.margins(**{"x" if flat else "y": 0.14})
+    if stacked:
+        ax.margins(**{"x" if flat else "y": 0})
+    elif spec.get("annotate"):
+        ax.margins(**{"x" if flat else "y": 0.14})
     names = [safe(c) for c in categories]
     if flat:
         ax.set_yticks(range(len(names)), [_wrap(n, 22 if not look.narrow else 14) for n in names])
-        ax.invert_yaxis()
+        ax.yaxis.set_inverted(True)  # not toggled: facets share the axis
         ax.grid(False, axis="y")
     else:
         room = int(
@@ -393,27 +468,45 @@ def _heatmap(ax, table, spec, look):
         else:
             wide = 11 if look.narrow else 14
             axis.set_ticks(at + 0.5, [_wrap(safe(names[i], 28), wide) for i in at])
-    # Numbers only where a cell of these axes has room for them.
     cell_width = ax.get_position().width * ax.figure.get_figwidth() * 0.72 / len(columns)
-    if spec.get("annotate") and cell_width > 0.27:
+    if spec.get("text"):
+        words = dict(zip(zip(table[y], table[x], strict=True), table[spec["text"]], strict=True))
+        words = [[words.get((row, column)) for column in columns] for row in rows]
+        shown = np.array([[safe(w, 28) if pd.notna(w) else "" for w in line] for line in words])
+        size = 9
+    elif spec.get("annotate") and cell_width > 0.27:
+        # Numbers only where a cell of these axes has room for them.
         size = 8.5 if cell_width > 0.42 else 6.5
-        for (i, j), cell in np.ndenumerate(grid):
-            if np.isfinite(cell):
-                rgb = np.array(scale((cell - low) / (high - low))[:3])
-                weight = np.array([0.2126, 0.7152, 0.0722])
-                lightness = weight @ np.where(
-                    rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
+        shown = np.vectorize(lambda v: format(v, spec.get("format", ".2f")), otypes=[str])(grid)
+    else:
+        shown = None
+    for (i, j), cell in np.ndenumerate(grid):
+        if shown is not None and np.isfinite(cell):
+            ax.text(
+                j + 0.5,
+                i + 0.5,
+                shown[i, j],
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=_ink_on(scale((cell - low) / (high - low))),
+                zorder=4,
+            )
+    if spec.get("text"):
+        look.words[ax] = len(columns)
+    if spec.get("mark"):
+        marked = table[table[spec["mark"]].fillna(0).astype(bool)]
+        marked = {
+            (rows.index(i), columns.index(j)) for i, j in zip(marked[y], marked[x], strict=True)
+        }
+        # A light line in a dark one is seen on any ground.
+        for i, j in sorted(marked):
+            for colour, line in (("#000000", 2.4), ("#ffffff", 1.0)):
+                box = Rectangle(
+                    (j + 0.1, i + 0.1), 0.8, 0.8, fill=False, edgecolor=colour, linewidth=line
                 )
-                ink = "#000000" if lightness > 0.18 else "#ffffff"
-                ax.text(
-                    j + 0.5,
-                    i + 0.5,
-                    format(cell, spec.get("format", ".2f")),
-                    ha="center",
-                    va="center",
-                    fontsize=size,
-                    color=ink,
-                )
+                ax.add_patch(box).set(zorder=3, rasterized=grid.size > RASTER_FROM)
+        look.remarks.append(f"framed: {safe(spec['mark'])}")
     look.meshes[ax] = mesh, spec.get("vlabel", safe(value))
     return len(table)
 
@@ -611,6 +704,50 @@ DRAW = {
 FILLED = ("bars", "histogram", "density")
 
 
+def _clip(corners, halves):
+    """Corners of what a convex polygon shares with half-planes p·x + q·y ≥ r."""
+    for p, q, r in halves:
+        inside = [p * x + q * y - r for x, y in corners]
+        kept = []
+        for i, ((x, y), here) in enumerate(zip(corners, inside, strict=True)):
+            (x0, y0), before = corners[i - 1], inside[i - 1]
+            if (here >= 0) != (before >= 0):
+                share = before / (before - here)
+                kept.append((x0 + share * (x - x0), y0 + share * (y - y0)))
+            if here >= 0:
+                kept.append((x, y))
+        corners = kept
+    return corners
+
+
+def _regions(ax, spec, look):
+    """Shaded areas behind the data, each with its outline and name."""
+    for region in spec.get("regions", []):
+        corners = region.get("points")
+        if corners is None:
+            (left, right), (low, high) = spec["xlim"], spec["ylim"]
+            corners = _clip(
+                [(left, low), (right, low), (right, high), (left, high)], region["where"]
+            )
+        if not corners:
+            continue
+        colour = look.colours[region.get("color", "gold")]
+        fill = mpl.colors.to_rgba(colour, 0.17)
+        ax.add_patch(Polygon(corners, facecolor=fill, edgecolor=colour, linewidth=1.3, zorder=0.6))
+        if region.get("label"):
+            ax.annotate(
+                _wrap(safe(region["label"]), 14 if look.narrow else 24),
+                region.get("at") or np.mean(corners, axis=0),
+                fontsize=9,
+                ha="center",
+                va="center",
+                color=look.colours["ink"],
+                path_effects=look.halo,
+                zorder=5,
+            )
+    ax.autoscale_view()
+
+
 # --------------------------------------------------------------------------- axes
 def _say(ax, text, look):
     """A sentence in the place of a picture that cannot be drawn."""
@@ -646,6 +783,7 @@ def _axes(ax, table, spec, look):
     for key, setter in (("xscale", ax.set_xscale), ("yscale", ax.set_yscale)):
         if spec.get(key) == "log":
             setter("log")
+    _regions(ax, spec, look)
     if spec.get("circle"):
         radius = 1.0 if spec["circle"] is True else spec["circle"]
         ax.add_patch(Circle((0, 0), radius, fill=False, color=look.colours["muted"], linewidth=1))
@@ -702,14 +840,16 @@ def _axes(ax, table, spec, look):
     ):
         whole = pd.api.types.is_integer_dtype(table[spec["x"]])
         if spec.get("xscale") != "log":
-            ax.xaxis.set_major_locator(MaxNLocator(5 if look.narrow else 8, integer=whole))
+            ticks = MaxNLocator(5 if look.narrow else 8, integer=whole, steps=[1, 2, 2.5, 5, 10])
+            ax.xaxis.set_major_locator(ticks)
 
 
 def _handle(look, value, kinds):
     given = look.style(value)
     label = safe(value, 40)
     if kinds & set(FILLED):
-        return Patch(facecolor=given["color"], label=label)
+        hatch = given["hatch"] if look.stacked else None
+        return Patch(facecolor=given["color"], label=label, hatch=hatch)
     if kinds == {"scatter"}:
         return Line2D(
             [], [], color=given["color"], marker=given["marker"], linestyle="", label=label
@@ -724,6 +864,11 @@ def _handle(look, value, kinds):
         label=label,
         dashes=given["dashes"] or (None, None),
     )
+
+
+def _by_rows(handles, columns):
+    """Handles in the order that makes a legend, which fills columns, read along its rows."""
+    return [handle for column in range(columns) for handle in handles[column::columns]]
 
 
 def _legend_columns(look, values, width):
@@ -747,11 +892,12 @@ def _legend(fig, specs, axes, look, width):
         if not any(wanted) or not shown:
             return
         kinds = {spec["kind"] for spec in specs if spec.get("series")}
+        columns = _legend_columns(look, shown, width)
         fig.legend(
-            handles=[_handle(look, v, kinds) for v in shown],
+            handles=_by_rows([_handle(look, v, kinds) for v in shown], columns),
             title=next((w for w in wanted if isinstance(w, str)), None),
             loc="outside upper left",
-            ncols=_legend_columns(look, shown, width),
+            ncols=columns,
             borderpad=0.1,
             **handles,
         )
@@ -760,12 +906,13 @@ def _legend(fig, specs, axes, look, width):
         shown = [v for v in look.series if v in look.used.get(ax, {})]
         if shown and spec.get("legend", True):
             wanted = spec.get("legend")
+            columns = _legend_columns(look, shown, ax.get_position().width * width)
             ax.legend(
-                handles=[_handle(look, v, {spec["kind"]}) for v in shown],
+                handles=_by_rows([_handle(look, v, {spec["kind"]}) for v in shown], columns),
                 title=wanted if isinstance(wanted, str) else None,
                 loc="upper left",
                 bbox_to_anchor=(-0.02, -0.24),
-                ncols=_legend_columns(look, shown, ax.get_position().width * width),
+                ncols=columns,
                 fontsize=8.5,
                 **handles,
             )
@@ -831,6 +978,16 @@ def _place_labels(fig, look, limit=60):
         taken.append(spot)
 
 
+def _fit_words(fig, ax, columns):
+    """Letters of a heatmap of words as large as its cells allow, once their width is known."""
+    fig.draw_without_rendering()
+    room = 0.95 * ax.get_window_extent().width / fig.dpi * 72 / columns
+    longest = max((len(part) for text in ax.texts for part in text.get_text().split()), default=1)
+    size = float(np.clip(room / (0.6 * longest), 5, 9))
+    for text in ax.texts:
+        text.set(fontsize=size, text=_wrap(text.get_text(), int(room / (0.6 * size))))
+
+
 def _shape(spec, count, narrow):
     """Rows and columns of a grid of panels."""
     wanted = spec.get("columns") or (3 if count != 4 else 2)
@@ -857,7 +1014,8 @@ def _grid_height(specs, tables, rows, columns, width, narrow):
         return min(0.95 * across, 4.4)
     if spec["kind"] == "bars" and spec.get("horizontal"):
         bars = tables[spec["data"]][spec["x"]].nunique()
-        groups = tables[spec["data"]][spec["series"]].nunique() if spec.get("series") else 1
+        side_by_side = spec.get("series") and not spec.get("stacked")
+        groups = tables[spec["data"]][spec["series"]].nunique() if side_by_side else 1
         return min(max(1.4, 0.22 * bars * max(groups, 1.4) + 0.7), 8)
     if spec["kind"] == "heatmap":
         shape = tables[spec["data"]][[spec["x"], spec["y"]]].nunique()
@@ -867,6 +1025,27 @@ def _grid_height(specs, tables, rows, columns, width, narrow):
             )
         )
     return min(max(0.62 * across, 2.3), 3.6)
+
+
+def _sized(spec, table, everything):
+    """What the smallest and the largest dot stand for, the same in all facets."""
+    if spec.get("count"):
+        keys = [spec[key] for key in ("x", "y", "series", "facet") if spec.get(key)]
+        count = everything.groupby(keys, dropna=False)[spec["x"]].transform("size")
+        return spec | {"_sizes": (0, count.max())}, table.assign(_count=count)
+    sizes = everything[spec["size"]].replace([np.inf, -np.inf], np.nan)
+    return spec | {"_sizes": (sizes.min(), sizes.max())}, table
+
+
+def _turned(spec, table):
+    """A heatmap of words lies on its side on a phone where it is wider than high."""
+    if not spec.get("text") or table[spec["x"]].nunique() <= table[spec["y"]].nunique():
+        return spec
+    other = {"x": "y", "y": "x", "xlabel": "ylabel", "ylabel": "xlabel"}
+    named = {"xlabel": spec["x"], "ylabel": spec["y"], **spec}
+    turned = {other.get(key, key): value for key, value in named.items()}
+    order = {other.get(key, key): value for key, value in spec.get("order", {}).items()}
+    return turned | {"order": order}
 
 
 def draw(tables, spec, *, mode="light", width="wide"):
@@ -890,13 +1069,16 @@ def draw(tables, spec, *, mode="light", width="wide"):
     narrow = width == "narrow"
     first = next(iter(tables))
     specs = [{"data": first, **panel} for panel in spec.get("panels", [spec])]
+    if narrow:
+        specs = [_turned(part, tables[part["data"]]) for part in specs]
     inches = WIDTHS[width]
     with mpl.rc_context(style(mode)), warnings.catch_warnings():
         # A character without a glyph in the font is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         order, styles = _series_styles(tables, specs, colours)
         halo = [withStroke(linewidth=2.6, foreground=colours["ground"])]
-        look = Look(mode, narrow, colours, order, styles, halo)
+        stacked = any(part.get("stacked") for part in specs)
+        look = Look(mode, narrow, colours, stacked, order, styles, halo)
         facet = specs[0].get("facet") if len(specs) == 1 else None
         values = _ordered(tables[specs[0]["data"]], specs[0], "facet") if facet else []
         parts = []
@@ -928,6 +1110,11 @@ def draw(tables, spec, *, mode="light", width="wide"):
         for position, (ax, (part, table, title)) in enumerate(zip(axes, parts, strict=True)):
             if part["kind"] == "histogram":
                 part = part | {"_edges": _edges(tables[part["data"]], part)}
+            if part["kind"] == "bars" and values:
+                everywhere = _ordered(tables[part["data"]].dropna(subset=part["y"]), part, "x")
+                part = part | {"_categories": everywhere}
+            if part["kind"] == "scatter" and (part.get("count") or part.get("size")):
+                part, table = _sized(part, table, tables[part["data"]])
             if part["kind"] == "heatmap" and values:
                 # One scale for all facets.
                 numbers = tables[part["data"]][part["value"]]
@@ -959,13 +1146,19 @@ def draw(tables, spec, *, mode="light", width="wide"):
         _legend(fig, part_specs, axes, look, inches)
         if look.dropped:
             rows_word = "row" if look.rows == 1 else "rows"
+            look.remarks.append(
+                f"{look.dropped} of {look.rows} {rows_word} without a finite number: not drawn"
+            )
+        if look.remarks:
             fig.supxlabel(
-                f"{look.dropped} of {look.rows} {rows_word} without a finite number: not drawn",
+                "\n".join(dict.fromkeys(look.remarks)),
                 x=0.99,
                 ha="right",
                 fontsize=7.5,
                 color=colours["muted"],
             )
+        for ax, columns in look.words.items():
+            _fit_words(fig, ax, columns)
         if look.labels:
             _place_labels(fig, look)
     fig.dropped, fig.rows = look.dropped, look.rows

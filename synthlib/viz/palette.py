@@ -46,8 +46,9 @@ _DIVERGING = {
     "dark": ["#b5d4ff", "#3780f5", "#1d3f75", "#1d1f22", "#74370b", "#f56f03", "#ffd3ae"],
 }
 
-#: Tell series apart without colour: one marker and one dash pattern each.
+#: Tell series apart without colour: one marker, one hatching and one dash pattern each.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "+++")
 DASHES = ((), (6, 2), (2, 1.5), (7, 2, 1.5, 2), (4, 1.2), (1, 1.2), (9, 3))
 
 
@@ -123,7 +124,8 @@ def style(mode="light"):
         "lines.linewidth": 1.8,
         "lines.markersize": 5,
         "patch.edgecolor": colours["ground"],
-        "hatch.color": ink,
+        "hatch.color": colours["ground"],
+        "hatch.linewidth": 0.7,
         # A picture must be the same bytes whenever it is drawn from the same data.
         "svg.hashsalt": "synthlib",
         "svg.fonttype": "path",

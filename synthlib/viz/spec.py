@@ -1,4 +1,30 @@
-"""What a figure may say: its data as tables, its description checked against them."""
+"""What a figure may say: its data as tables, its description checked against them.
+
+Columns are named by the keys of `KINDS`, beside these settings of all kinds: `title`, `xlabel`,
+`ylabel`, `xlim`, `ylim`, `xscale`, `yscale`, `xticks`, `yticks`, `hlines`, `vlines`, `notes`,
+`facet` (a column: one picture a value), `order` and `colors` (of series). Worth knowing:
+
+lines, bars
+    Rows with equal `x` and series, such as one a seed, become their mean; the band or error bar
+    spans their `range` (default), ``sd`` or ``se``: `band` or `error`. `error` may name a column
+    with half the bar's length instead; lines take `low` and `high`.
+bars
+    ``"stacked": True`` sets the series on each other in their order; values are at least 0 and no
+    spread is drawn. `horizontal` and `annotate` (numbers, by `format`) go with it.
+scatter
+    Many rows on few points: ``"count": True`` draws one dot a point and series, its area by the
+    number of rows; ``"jitter": 0.1`` moves each dot by up to so much, the same way every time.
+    `size` names a column for the dots' areas.
+scatter, lines, path
+    `regions` are shaded behind the data, each ``{"points": [[x, y], …]}`` or ``{"where": [[p, q,
+    r], …]}``, the part of the axes (give `xlim` and `ylim`) where p·x + q·y ≥ r for all of them;
+    with `label`, its place ``"at": [x, y]`` and `color`, as wished. The triplets with a ≥ 3, b ≤ 3,
+    a ≥ b + 1 (x is a, y is b) lie in ``[[1, 0, 3], [0, -1, -3], [1, -1, 1]]``.
+heatmap
+    `value` colours the cells; `text` names a column of words written in them (on a phone, a
+    picture wider than high is then turned); `mark` a column of true and false: the true cells are
+    framed, and a line below the picture says so by the column's name.
+"""
 
 import difflib
 import json
@@ -10,11 +36,19 @@ from synthlib.viz.palette import SERIES
 
 #: For each kind the keys that name columns (needed, optional) and its own further settings.
 KINDS = {
-    "lines": (("x", "y"), ("series", "low", "high"), ("band", "error", "markers")),
-    "path": (("x", "y"), ("series", "step", "label"), ()),
-    "scatter": (("x", "y"), ("series", "label", "size"), ("error", "fit")),
-    "bars": (("x", "y"), ("series",), ("error", "horizontal", "annotate", "format")),
-    "heatmap": (("x", "y", "value"), (), ("annotate", "format", "vmin", "vmax", "center")),
+    "lines": (("x", "y"), ("series", "low", "high"), ("band", "error", "markers", "regions")),
+    "path": (("x", "y"), ("series", "step", "label"), ("regions",)),
+    "scatter": (
+        ("x", "y"),
+        ("series", "label", "size"),
+        ("error", "fit", "regions", "count", "jitter"),
+    ),
+    "bars": (("x", "y"), ("series",), ("error", "horizontal", "annotate", "format", "stacked")),
+    "heatmap": (
+        ("x", "y", "value"),
+        ("text", "mark"),
+        ("annotate", "format", "vmin", "vmax", "center"),
+    ),
     "histogram": (("x",), ("series",), ("bins", "density")),
     "density": (("x",), ("series",), ()),
     "arrows": (("x", "y", "x2", "y2"), ("series", "label"), ()),
@@ -165,6 +199,70 @@ def _marks(spec, key, needed):
             raise ValueError(f"each of {key} must be a dict with {', '.join(needed)}, given {mark}")
 
 
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _numbers(rows, length, least):
+    """Whether these are rows of so many numbers, at least so many rows."""
+    return (
+        isinstance(rows, list)
+        and len(rows) >= least
+        and all(isinstance(row, list) and len(row) == length for row in rows)
+        and all(_is_number(number) for row in rows for number in row)
+    )
+
+
+def _regions(spec):
+    for region in spec.get("regions", []):
+        if not isinstance(region, dict) or ("points" in region) == ("where" in region):
+            raise ValueError(f"each of regions must be a dict with points or where, given {region}")
+        for key in region:
+            if key not in ("points", "where", "label", "color", "at"):
+                raise _unknown("key of a region", key, ("points", "where", "label", "color", "at"))
+        if "points" in region and not _numbers(region["points"], 2, 3):
+            raise ValueError(f"points of a region are three or more [x, y], given {region}")
+        if "where" in region and not _numbers(region["where"], 3, 1):
+            raise ValueError(
+                f"where of a region is a list of [p, q, r], each p·x + q·y ≥ r, given {region}"
+            )
+        if "where" in region and not (spec.get("xlim") and spec.get("ylim")):
+            raise ValueError("a region by where ends at the axes: give xlim and ylim")
+        if "at" in region and not _numbers([region["at"]], 2, 1):
+            raise ValueError(f"at of a region is its label's place [x, y], given {region['at']!r}")
+        if region.get("color", "gold") not in SERIES["light"]:
+            raise _unknown("colour of a region", region["color"], SERIES["light"])
+
+
+def _check_settings(table, spec):
+    """What settings ask of the values, and of each other."""
+    kind = spec["kind"]
+    if spec.get("stacked"):
+        if not spec.get("series"):
+            raise ValueError("'stacked' sets series on each other: name the column with 'series'")
+        if spec.get("error"):
+            raise ValueError("stacked bars have no spread: leave 'error' or 'stacked' out")
+        low = table[spec["y"]].min()
+        if low < 0:
+            raise ValueError(f"stacked bars need values of at least 0, {spec['y']!r} has {low:g}")
+    if spec.get("count"):
+        for key in ("size", "label", "error", "jitter"):
+            if spec.get(key):
+                raise ValueError(f"'count' draws one dot for many rows: leave {key!r} out")
+    jitter = spec.get("jitter")
+    if jitter is not None and not (_is_number(jitter) and jitter >= 0):
+        raise ValueError(f"jitter is the furthest move of a dot, at least 0, given {jitter!r}")
+    if kind == "scatter" and jitter:
+        for key in ("label", "error"):
+            if spec.get(key):
+                raise ValueError(f"'jitter' moves dots away from their {key}: leave one out")
+    if spec.get("mark"):
+        marks = set(table[spec["mark"]].dropna())
+        if not marks <= {0, 1}:
+            odd = next(mark for mark in marks if mark not in (0, 1))
+            raise ValueError(f"mark: column {spec['mark']!r} must be true or false, has {odd!r}")
+
+
 def _check_one(data, spec, where):
     kind = spec.get("kind")
     if kind not in KINDS:
@@ -196,6 +294,10 @@ def _check_one(data, spec, where):
             )
     if spec.get("error") is not None and (kind == "scatter" or spec["error"] not in SPREADS):
         _column(table, "error", spec["error"], where)
+    if kind != "scatter" and spec.get("error") in SPREADS and spec["error"] in table.columns:
+        raise ValueError(
+            f"'error' is {spec['error']!r}, a spread over rows and a column's name: rename that"
+        )
     if spec.get("band") is not None and spec["band"] not in SPREADS:
         raise _unknown("band", spec["band"], SPREADS)
     if ("low" in spec) != ("high" in spec):
@@ -207,6 +309,11 @@ def _check_one(data, spec, where):
         raise _unknown("aspect", spec["aspect"], ("auto", "equal"))
     _pair(spec, "xlim")
     _pair(spec, "ylim")
+    for key in ("xlim", "ylim"):
+        if spec.get("regions") and None in (spec.get(key) or []):
+            raise ValueError(f"regions need both ends of {key}, given {spec[key]}")
+    _regions(spec)
+    _check_settings(table, spec)
     _marks(spec, "hlines", ("at",))
     _marks(spec, "vlines", ("at",))
     _marks(spec, "notes", ("x", "y", "text"))
