@@ -29,6 +29,7 @@ def corpus(
     language="english",
     method="text",
     demonstrations=None,
+    labelled=False,
 ):
     """Triplets with the generator's own scores: stages 1 and 2 before the selection.
 
@@ -47,6 +48,9 @@ def corpus(
     demonstrations : (L, λ), optional
         Worked examples for each premise: at most L, from labelled triplets whose premise has at
         least the cosine λ to it (Appendix G, Table 9). None are shown by default.
+    labelled : bool
+        Take the premises of the labelled triplets ``corpora.triplets(premises, seed)``, as the
+        supervised setting does; their labels are not read here.
 
     Returns
     -------
@@ -59,7 +63,10 @@ def corpus(
     """
     settings = tiers.get("pocket").multicsr
     model = load(generator)
-    anchors = corpora.premises(premises, seed, language=language)
+    if labelled:
+        anchors = [row[0] for row in corpora.triplets(premises, seed)]
+    else:
+        anchors = corpora.premises(premises, seed, language=language)
     examples = None
     if demonstrations is not None:
         count, similarity = demonstrations

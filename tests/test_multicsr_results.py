@@ -1,0 +1,192 @@
+"""Chapter 6's measurements in miniature: tiny corpora, three steps of training."""
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthlib import evaluation, ledger
+from synthlib.recipes import multicsr_corpus, multicsr_results
+from synthlib.world import corpora, nli
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The chapter's functions at a size that takes seconds; no caches outlive the test."""
+    caches = [getattr(multicsr_results, n) for n in ("trained", "_examined")]
+    tiny = dataclasses.replace(
+        multicsr_results.settings(), batch_size=4, max_steps=2, eval_steps=2
+    )
+    monkeypatch.setattr(multicsr_results, "settings", lambda: tiny)
+    monkeypatch.setattr(multicsr_results, "corpus", partial(multicsr_corpus.corpus, premises=40))
+    for cached in caches:
+        cached.cache_clear()
+    yield multicsr_results
+    for cached in caches:
+        cached.cache_clear()
+
+
+# ------------------------------------------------------------------ the corpus
+def test_a_corpus_is_written_once_and_its_beginning_is_the_smaller_corpus():
+    long = multicsr_corpus.corpus(3, 0.3, premises=12)
+    assert multicsr_corpus.corpus(3, 0.3, premises=12) is long
+    short = multicsr_corpus.corpus(3, 0.3, premises=6)
+    pd.testing.assert_frame_equal(short, long[long.index < 6])
+    anchors = corpora.premises(12, 3)
+    assert list(long["anchor"]) == [anchors[i] for i in long.index]
+
+
+def test_omega_language_and_labels_make_other_corpora():
+    plain = multicsr_corpus.corpus(3, 0.0, premises=12)
+    refined = multicsr_corpus.corpus(3, 0.3, premises=12)
+    assert list(plain["anchor"]) == list(refined["anchor"])
+    assert list(plain["negative"]) != list(refined["negative"])
+    tavi = multicsr_corpus.corpus(3, 0.0, premises=12, language="tavi")
+    assert not set(tavi["anchor"]) & set(plain["anchor"])
+    labelled = multicsr_corpus.corpus(3, 0.0, premises=12, labelled=True)
+    gold = {row[0] for row in corpora.triplets(12, 3)}
+    assert set(labelled["anchor"]) <= gold
+
+
+def test_demonstrations_change_what_is_written():
+    plain = multicsr_corpus.corpus(3, 0.0, premises=6)
+    shown = multicsr_corpus.corpus(3, 0.0, premises=6, demonstrations=(3, 0.0))
+    assert list(plain["positive"]) != list(shown["positive"])
+    none_near = multicsr_corpus.corpus(3, 0.0, premises=6, demonstrations=(3, 1.0))
+    assert list(plain["positive"]) == list(none_near["positive"])
+
+
+# ------------------------------------------------------------------ the pieces
+def test_stages_pick_the_corpus_and_the_selection(small):
+    raw, refined = (small.triplets(0, (on, 0, 0)) for on in (0, 1))
+    assert len(raw) == len(refined) == 40
+    assert list(raw["negative"]) != list(refined["negative"])
+    kept = small.triplets(0, (0, 1, 0))
+    assert 0 < len(kept) < 40 and (kept["a"] >= 3).all() and (kept["b"] <= 3).all()
+    assert (kept["a"] >= kept["b"] + 1).all() and set(kept.index) <= set(raw.index)
+    pd.testing.assert_frame_equal(kept, small.triplets(0, (0, 1, 1)))
+
+
+def test_names_are_those_of_the_paper(small):
+    table = ledger.paper_table("multicsr", 3)
+    printed = {row.replace("MultiCSR-RoBERTa", "MultiCSR") for row in table["row"]}
+    assert {small.name_of(stages) for stages in small.STAGES} == printed
+
+
+def test_a_copy_is_not_right():
+    scene = "two men are running"
+    rows = pd.DataFrame({
+        "anchor": [scene] * 3,
+        "positive": [scene, "there are two guys running", "there are two guys running"],
+        "negative": ["two men are sleeping", "two men are sleeping", "two men are running fast x"],
+    })
+    assert nli(scene, scene) == "entailment"
+    assert list(multicsr_results.right(rows)) == [False, True, False]
+
+
+def test_ndcg_is_one_for_an_oracle_and_low_for_noise():
+    passages, queries, relevance = corpora.retrieval()
+    at = {text: q for q, text in queries.items()}
+    of = {passages[p]: q for q, found in relevance.items() for p in found}
+    names = list(queries)
+
+    def knows(texts):
+        vectors = np.full((len(texts), len(names) + 1), 0.0)
+        for i, text in enumerate(texts):
+            q = at.get(text, of.get(text))
+            vectors[i, len(names) if q is None else names.index(q)] = 1
+        return vectors
+
+    assert len(at) == len(names) and multicsr_results.ndcg(knows) == pytest.approx(1, abs=0.02)
+    rng = np.random.default_rng(0)
+    assert multicsr_results.ndcg(lambda texts: rng.normal(size=(len(texts), 8))) < 0.05
+
+
+def test_bitext_is_the_mean_of_both_directions():
+    english, tavi = corpora.bitext(50)
+    number = {text: i for lines in (english, tavi) for i, text in enumerate(lines)}
+    assert multicsr_results.bitext(lambda t: np.eye(50)[[number[x] for x in t]], 50) == 100
+
+
+def test_a_corpus_smaller_than_a_batch_can_be_trained_on(small):
+    rows = small.triplets(0, (0, 0, 0)).head(3)
+    assert small.fit(rows, 0)(["two men are running"]).shape == (1, 128)
+
+
+# ------------------------------------------------------------------ the tables
+def fewer_pairs(monkeypatch, module):
+    sets = {kind: corpora.sts(kind, "test", 60) for kind in corpora.STS_KINDS}
+    monkeypatch.setattr(module, "sts", lambda split: sets)
+
+
+def test_ablation_has_eight_rows_and_its_claims_are_differences(small, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
+    fewer_pairs(monkeypatch, small)
+    values = small.measure_ablation(0)
+    table = kept["06-table3"].set_index("row")
+    assert len(table) == 8 and set(table["stage 1"]) == {0, 1}
+    mark = table["test natural"]
+    assert values["06-table3-full"] == pytest.approx(
+        mark["MultiCSR"] - mark["w/o stage 1&2&3"]
+    )
+    cost = [values[f"06-table3-stage{i}"] for i in (1, 2, 3)]
+    assert values["06-table3-order"] == pytest.approx(min(cost[:2]) - cost[2])
+    assert (table["triplets"]["w/o stage 2"]) == 40
+
+
+def test_comparison_judges_by_the_smaller_gain(small, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
+    monkeypatch.setattr(small, "spearman", lambda encode, splits=("test",): {
+        "natural": float(np.abs(encode(["two men are running"])).sum()), "hard": 0.0})
+    monkeypatch.setattr(small, "ndcg", lambda encode: 0.5)
+    monkeypatch.setattr(small, "transfer", lambda encode: {"mood": 50.0})
+    values = small.measure_comparison(0)
+    table = kept["06-table2"].set_index(["shape", "generator", "row"])["natural"]
+    gains = [
+        table[shape, small.T5, "MultiCSR"] - table[shape, small.T5, "raw"]
+        for shape in small.SHAPES
+    ]
+    assert values["06-table2-syncse"] == pytest.approx(min(gains))
+    assert values["06-table7-retrieval"] == values["06-table8-transfer"] == 0
+    assert len(table) == 8 + 10 - 1 and {"06-table7", "06-table8"} <= set(kept)
+
+
+def test_supervised_trains_on_the_union(small, monkeypatch):
+    seen = []
+    monkeypatch.setattr(small, "LABELS", (30, 10))
+    monkeypatch.setattr(small, "fit", lambda rows, seed, **o: seen.append((len(rows), o)))
+    monkeypatch.setattr(small, "spearman", lambda encode: {"natural": 1.0, "hard": 1.0})
+    small.supervised(0, "bert", 10)
+    (gold, _), (both, without), (again, with_mask) = seen
+    assert gold == 10 and 10 < both == again <= 20
+    assert without.get("guide") is None and with_mask["guide"] is not None
+
+
+def test_low_resource_and_demonstrations_run(small, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
+    monkeypatch.setattr(small, "bitext", lambda encode: float(encode(["x"]).sum()))
+    fewer_pairs(monkeypatch, small)
+    monkeypatch.setattr(small, "_RULE", small.Thresholds(0, 5, None))  # Tavi: hardly any is kept
+    assert np.isfinite(small.measure_low_resource(0))
+    assert list(kept["06-table4"]["row"]) == [
+        "masked LM", "SimCSE", "raw", "MultiCSR", "MultiCSR on English",
+    ]
+    monkeypatch.setattr(small, "SHOWN_PREMISES", 12)
+    monkeypatch.setattr(small, "fit", lambda rows, seed, **o: small.committed("mlm"))
+    assert small.measure_demonstrations(0) == 0  # the same encoder in every row
+    assert len(kept["06-table9"]) == 6
+
+
+def test_translations_of_a_real_small_language_can_be_scored(shared_data):
+    """Table 4's own kind of data, Tagalog and English, through the chapter's evaluation."""
+    files = [shared_data / "bitext" / f"tatoeba.tgl-eng.{side}" for side in ("tgl", "eng")]
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"no Tagalog translations at {files[0].parent}")
+    table = evaluation.evaluate_bitext(multicsr_results.committed("mlm"), *files)
+    assert len(table) == 2 and (table["pairs"] == 1000).all()
+    assert table["accuracy"].between(0, 100).all()
