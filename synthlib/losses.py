@@ -1,7 +1,8 @@
 """Kernels that turn embeddings into a training signal.
 
 Contrastive learning with in-batch negatives and hard negatives (SimCSE; MultiCSR Eqs. 5 and 7;
-ART Eq. 5) and the mask that takes false negatives out of it (MultiCSR Eq. 6).
+ART Eq. 5), the mask that takes false negatives out of it (MultiCSR Eq. 6), and a teacher's ranking
+of the batch (RankCSE).
 """
 
 import numpy as np
@@ -110,6 +111,61 @@ def false_negative_keep(guide_anchor, guide_positive, guide_negative, *, sigma=0
             keep &= ~_same_text(texts, n, negative is not None).to(keep.device)
         own = torch.eye(n, dtype=torch.bool, device=keep.device)
         return keep | own.repeat(1, keep.shape[1] // n)
+
+
+def rank_distillation(
+    anchor, positive, teacher_anchor, teacher_positive, *, tau=0.05, teacher_tau=None
+):
+    """ListNet between a teacher's and a student's ranking of the batch.
+
+    For row i every other row's positive has a similarity to the anchor. A softmax makes these N - 1
+    numbers the probabilities of being ranked first; the result is the mean over rows of
+
+        -Σ_{j≠i} softmax_j(cos(t_i, t_j⁺)/τ_T) · log softmax_j(cos(h_i, h_j⁺)/τ)
+
+    The own pair is left out: it comes first in both lists, and would hide the order of the others.
+
+    Parameters
+    ----------
+    anchor, positive : float array or tensor [N, d]
+        The student's embeddings, N ≥ 2.
+    teacher_anchor, teacher_positive : float array or tensor [N, t]
+        The teacher's embeddings of the same sentences; no gradient flows through them.
+    tau, teacher_tau : float > 0
+        Temperatures of student and teacher; the teacher's is half the student's by default, so its
+        list is the sharper one (as in the public reimplementation of RankCSE).
+
+    Returns
+    -------
+    scalar tensor, float32 or float64. Its minimum is the mean entropy of the teacher's lists.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, fewer than two rows, NaN or infinite embeddings, a temperature
+        that is not positive.
+
+    Source: RankCSE (Liu et al. 2023), ranking distillation with ListNet (Cao et al. 2007).
+    """
+    teacher_tau = tau / 2 if teacher_tau is None else teacher_tau
+    anchor, positive, _, _ = _checked(anchor, positive, None, tau, None, "paper")
+    known, ranked, _, _ = _checked(
+        teacher_anchor, teacher_positive, None, teacher_tau, None, "paper"
+    )
+    n = len(anchor)
+    if len(known) != n or n < 2:
+        raise ValueError(
+            f"a ranking of the others needs two rows or more of both, got {n} of the student and "
+            f"{len(known)} of the teacher"
+        )
+    own = torch.eye(n, dtype=torch.bool, device=anchor.device)
+    with torch.autocast(anchor.device.type, enabled=False):
+        with torch.no_grad():
+            wanted = F.normalize(known, dim=-1) @ F.normalize(ranked, dim=-1).T / teacher_tau
+            wanted = wanted.to(anchor).masked_fill(own, -torch.inf).softmax(dim=-1)  # [N, N]
+        given = F.normalize(anchor, dim=-1) @ F.normalize(positive, dim=-1).T / tau
+        given = given.masked_fill(own, -torch.inf).log_softmax(dim=-1)
+        return -(wanted * given.masked_fill(own, 0.0)).sum(dim=-1).mean()
 
 
 def _same_text(texts, n, with_negatives):

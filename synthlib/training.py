@@ -82,6 +82,12 @@ def train_unsupervised_simcse(
         the same folder goes on where an interrupted one stopped and ends with the same weights.
     bf16 : bool, optional
         Passes in bfloat16. Default: on where a GPU has it (else float16 there), off on a CPU.
+    distill : callable, optional
+        `distill(rows [N]) -> (teacher's anchors [N, t], positives [N, t])`, called at every step
+        with the numbers of the batch's rows; adds `losses.rank_distillation` (RankCSE) between
+        them and the batch's own anchors and positives, at temperatures `tau` and `tau` / 2.
+    distill_weight : float
+        Its weight beside InfoNCE, default 1.
     progress : bool
         Show a progress bar, default True.
 
@@ -187,6 +193,8 @@ def _train(
     projection,
     keep=None,
     variant="paper",
+    distill=None,
+    distill_weight=1.0,
     tau=0.05,
     max_steps=None,
     seed=0,
@@ -204,7 +212,7 @@ def _train(
     rows = len(columns["anchor"])
     _check_options(
         rows, batch_size, learning_rate, epochs, max_steps, tau, max_length, projection,
-        eval_steps, save_steps,
+        eval_steps, save_steps, distill_weight,
     )  # fmt: skip
     steps = max_steps or math.ceil(epochs * (rows // batch_size))
     eval_steps = min(eval_steps or min(250, max(1, steps // 10)), steps)
@@ -212,7 +220,7 @@ def _train(
         views=views, batch_size=batch_size, learning_rate=learning_rate, steps=steps, tau=tau,
         seed=seed, max_length=max_length, projection=projection, variant=variant,
         eval_steps=eval_steps, dev=dev is not None, keep=keep is not None,
-        data=_fingerprint(columns.values()),
+        distill=distill is not None and distill_weight, data=_fingerprint(columns.values()),
     )  # fmt: skip
 
     encoder.float()
@@ -233,7 +241,9 @@ def _train(
             args=arguments,
             train_dataset=Dataset.from_dict({**columns, "row": range(rows)}),
             data_collator=_Collator(encoder, views, max_length),
-            loss=_InBatchLoss(encoder, head, len(views), tau, keep, variant),
+            loss=_InBatchLoss(
+                encoder, head, len(views), tau, keep, variant, distill, distill_weight
+            ),
         )
         trainer.selection = _Selection(encoder, dev, eval_steps)
         trainer.remove_callback(PrinterCallback)  # a line of numbers every few steps
@@ -328,12 +338,13 @@ class _Collator:
 
 
 class _InBatchLoss(nn.Module):
-    """`losses.info_nce` over the batch of all processes."""
+    """`losses.info_nce` over the batch of all processes, and what a teacher adds to it."""
 
-    def __init__(self, model, head, views, tau, keep, variant):
+    def __init__(self, model, head, views, tau, keep, variant, distill=None, distill_weight=1.0):
         super().__init__()
         self.model, self.head = model, head
         self.views, self.tau, self.keep, self.variant = views, tau, keep, variant
+        self.distill, self.distill_weight = distill, distill_weight
 
     def forward(self, features, rows):
         vectors = self.model(features[0])["sentence_embedding"].float()
@@ -342,7 +353,11 @@ class _InBatchLoss(nn.Module):
         # The head sees the whole batch in every process, so its copies get the same gradient.
         vectors = self.head(vectors)
         keep = None if self.keep is None else self.keep(rows)
-        return losses.info_nce(*vectors, tau=self.tau, keep=keep, variant=self.variant)
+        loss = losses.info_nce(*vectors, tau=self.tau, keep=keep, variant=self.variant)
+        if self.distill is None:
+            return loss
+        ranking = losses.rank_distillation(*vectors[:2], *self.distill(rows), tau=self.tau)
+        return loss + self.distill_weight * ranking
 
 
 def _gather(vectors, rows):
@@ -568,7 +583,7 @@ def _checked_triplets(triplets):
 
 def _check_options(
     rows, batch_size, learning_rate, epochs, max_steps, tau, max_length, projection,
-    eval_steps, save_steps,
+    eval_steps, save_steps, distill_weight,
 ):  # fmt: skip
     if (epochs is None) == (max_steps is None):
         raise ValueError("give either epochs or max_steps")
@@ -576,7 +591,9 @@ def _check_options(
     for name, value in counts.items():
         if value is not None and (int(value) != value or value < 1):
             raise ValueError(f"{name} must be a whole number from 1 up, got {value}")
-    positive = dict(learning_rate=learning_rate, tau=tau, epochs=epochs)
+    positive = dict(
+        learning_rate=learning_rate, tau=tau, epochs=epochs, distill_weight=distill_weight
+    )
     for name, value in positive.items():
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value}")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthlib.losses import false_negative_keep, info_nce
+from synthlib.losses import false_negative_keep, info_nce, rank_distillation
 
 
 def cosine(u, v):
@@ -252,3 +252,84 @@ def test_mask_carries_no_gradient():
 def test_bad_mask_input_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         false_negative_keep(*batch(4, 4), **change)
+
+
+# ---------------------------------------------------------------- ranking distillation
+
+
+def loop_ranking(a, p, ta, tp, tau, teacher_tau):
+    """RankCSE's ListNet, one row and one candidate at a time."""
+    total = 0.0
+    for i in range(len(a)):
+        others = [j for j in range(len(a)) if j != i]
+        student = [np.exp(cosine(a[i], p[j]) / tau) for j in others]
+        teacher = [np.exp(cosine(ta[i], tp[j]) / teacher_tau) for j in others]
+        for s, t in zip(student, teacher, strict=True):
+            total -= t / sum(teacher) * np.log(s / sum(student))
+    return total / len(a)
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(2, 9), seed=st.integers(0, 999), tau=st.sampled_from([0.05, 0.2, 1.0]))
+def test_ranking_equals_the_loop(n, seed, tau):
+    a, p, _ = batch(n, 8, seed)
+    ta, tp, _ = batch(n, 5, seed + 1)
+    got = rank_distillation(a, p, ta, tp, tau=tau)
+    assert np.isclose(got, loop_ranking(a, p, ta, tp, tau, tau / 2), rtol=1e-6)
+    got = rank_distillation(a, p, ta, tp, tau=tau, teacher_tau=0.3)
+    assert np.isclose(got, loop_ranking(a, p, ta, tp, tau, 0.3), rtol=1e-6)
+
+
+def test_ranking_gradient_equals_finite_differences():
+    a, p, _ = batch(5, 4)
+    ta, tp, _ = (torch.tensor(x, requires_grad=True) for x in batch(5, 6, seed=1))
+    a, p = (torch.tensor(x, requires_grad=True) for x in (a, p))
+    assert torch.autograd.gradcheck(lambda a, p: rank_distillation(a, p, ta, tp, tau=0.5), (a, p))
+    rank_distillation(a, p, ta, tp).backward()
+    assert ta.grad is None and tp.grad is None and a.grad.isfinite().all()
+
+
+def test_ranking_is_least_where_the_lists_agree():
+    a, p, _ = batch(6, 4)
+    agree = rank_distillation(a, p, 3 * a, p, tau=0.1, teacher_tau=0.1)
+    off = ~np.eye(6, dtype=bool)
+    cosines = np.array([[cosine(u, v) for v in p] for u in a])[off].reshape(6, 5) / 0.1
+    teacher = np.exp(cosines) / np.exp(cosines).sum(1, keepdims=True)
+    assert np.isclose(agree, -(teacher * np.log(teacher)).sum(1).mean())
+    for seed in range(5):
+        other, same, _ = batch(6, 4, seed=seed + 10)
+        assert rank_distillation(other, same, a, p, tau=0.1, teacher_tau=0.1) > agree
+
+
+def test_the_own_pair_has_no_part_in_the_ranking():
+    a, p, _ = batch(2, 6)
+    ta, tp, _ = batch(2, 6, seed=1)
+    assert float(rank_distillation(a, p, ta, tp)) == 0.0  # one other row: it comes first
+
+
+def test_ranking_in_half_precision_and_under_autocast():
+    a, p, _ = (torch.tensor(x, dtype=torch.float32) for x in batch(8, 16))
+    ta, tp, _ = batch(8, 16, seed=1)
+    want = rank_distillation(a, p, ta, tp)
+    assert want.dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(rank_distillation(a, p, ta, tp), want)
+    half = rank_distillation(a.half(), p.half(), ta, tp)
+    assert half.dtype == torch.float32 and torch.isclose(half, want, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(anchor=np.ones((1, 3)), positive=np.ones((1, 3))), "two rows or more"),
+        (dict(teacher_anchor=np.ones((3, 2)), teacher_positive=np.ones((3, 2))), "3 of the teach"),
+        (dict(positive=np.ones((4, 2))), "positive has shape"),
+        (dict(teacher_positive=np.full((4, 3), np.nan)), "NaN"),
+        (dict(tau=0.0), "tau must be a positive"),
+        (dict(teacher_tau=-1.0), "tau must be a positive"),
+    ],
+)
+def test_bad_ranking_input_is_refused(change, words):
+    names = ("anchor", "positive", "teacher_anchor", "teacher_positive")
+    with pytest.raises(ValueError, match=words):
+        rank_distillation(**{name: np.ones((4, 3)) for name in names} | change)

@@ -43,7 +43,9 @@ QUICK = dict(batch_size=8, learning_rate=1e-3, progress=False)
 # ---------------------------------------------------------------- the loss and its gradient
 
 
-def plain_run(encoder, views, steps, batch_size, lr, tau=0.05, keep=None, variant="paper"):
+def plain_run(
+    encoder, views, steps, batch_size, lr, tau=0.05, keep=None, variant="paper", teacher=None
+):
     """A hand-written loop: AdamW with linear decay, one stacked pass, no trainer."""
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=lr, weight_decay=0.0)
     encoder.train()
@@ -57,6 +59,9 @@ def plain_run(encoder, views, steps, batch_size, lr, tau=0.05, keep=None, varian
         vectors = encoder(dict(tokens))["sentence_embedding"].view(len(views), len(rows), -1)
         mask = None if keep is None else keep(torch.tensor(rows))
         loss = losses.info_nce(*vectors, tau=tau, keep=mask, variant=variant)
+        if teacher is not None:
+            known = [torch.tensor(vectors_of[rows]) for vectors_of in teacher]
+            loss = loss + 0.5 * losses.rank_distillation(*vectors[:2], *known, tau=tau)
         optimiser.param_groups[0]["lr"] = lr * (1 - step / steps)
         optimiser.zero_grad()
         loss.backward()
@@ -79,6 +84,19 @@ def test_supervised_equals_a_hand_written_loop(fresh, variant):
     )
     assert np.allclose(got.encode(SENTENCES), want.encode(SENTENCES), atol=1e-5)
     other = train_supervised_simcse(fresh(0.0), TRIPLETS, max_steps=2, variant=variant, **QUICK)
+    assert not np.allclose(got.encode(SENTENCES), other.encode(SENTENCES), atol=1e-4)
+
+
+def test_a_teachers_ranking_equals_a_hand_written_loop(fresh):
+    teacher = [RNG.normal(size=(len(TRIPLETS), 7)) for _ in range(2)]
+    views = list(zip(*TRIPLETS, strict=True))
+    want = plain_run(fresh(0.0), views, 2, 8, 1e-3, teacher=teacher)
+    got = train_supervised_simcse(
+        fresh(0.0), TRIPLETS, max_steps=2, distill_weight=0.5,
+        distill=lambda rows: [vectors_of[rows] for vectors_of in teacher], **QUICK,
+    )  # fmt: skip
+    assert np.allclose(got.encode(SENTENCES), want.encode(SENTENCES), atol=1e-5)
+    other = plain_run(fresh(0.0), views, 2, 8, 1e-3)
     assert not np.allclose(got.encode(SENTENCES), other.encode(SENTENCES), atol=1e-4)
 
 
@@ -367,6 +385,7 @@ def test_triplets_as_a_dataset(fresh):
     "option, words",
     [
         (dict(tau=0), "tau must be positive"),
+        (dict(distill_weight=0), "distill_weight must be positive"),
         (dict(learning_rate=-1), "learning_rate must be positive"),
         (dict(epochs=0, max_steps=None), "epochs must be positive"),
         (dict(epochs=1), "either epochs or max_steps"),
