@@ -96,6 +96,34 @@ class Thresholds:
         }
 
 
+def keep_grid(
+    a: Sequence[float | None], b: Sequence[float | None], rules: Sequence[Thresholds]
+) -> np.ndarray:
+    """What every cell of a grid of thresholds keeps, in one pass (MultiCSR, Table 6).
+
+    Parameters
+    ----------
+    a, b : n scores each
+        As for `Thresholds.keep`.
+    rules : m Thresholds
+
+    Returns
+    -------
+    bool array [m, n]
+        Row i is ``rules[i].keep(a, b)``; its sum is the size of the cell's corpus.
+
+    Raises
+    ------
+    ValueError
+        As `Thresholds.keep`.
+    """
+    a, b = _scores(a, b)
+    # A margin of −∞ lets every pair of read scores pass: the "-" of Table 6.
+    cells = [(r.alpha, r.beta, -np.inf if r.gamma is None else r.gamma) for r in rules]
+    alpha, beta, gamma = np.reshape(cells, (-1, 3)).T[:, :, None].astype(float)  # each [m, 1]
+    return (a >= alpha) & (b <= beta) & (a >= b + gamma)
+
+
 def _scores(a, b) -> tuple[np.ndarray, np.ndarray]:
     arrays = []
     for name, values in (("a", a), ("b", b)):

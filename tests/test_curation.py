@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthlib.curation import Thresholds
+from synthlib.curation import Thresholds, keep_grid
 
 HALVES = st.integers(0, 10).map(lambda n: n / 2)
 SCORES = HALVES | st.none() | st.just(math.nan)
@@ -60,6 +60,22 @@ def test_a_stricter_rule_keeps_a_part(pairs, alpha, beta, gamma):
     ):
         assert not (stricter.keep(a, b) & ~rule).any()
     assert not (rule & ~Thresholds(alpha, beta, None).keep(a, b)).any()
+
+
+@given(st.lists(RULES, max_size=6), PAIRS)
+def test_a_grid_is_its_rules_one_by_one(rules, pairs):
+    a, b = [a for a, _ in pairs], [b for _, b in pairs]
+    kept = keep_grid(a, b, rules)
+    assert kept.dtype == bool and kept.shape == (len(rules), len(pairs))
+    for rule, row in zip(rules, kept, strict=True):
+        assert row.tolist() == rule.keep(a, b).tolist()
+
+
+def test_a_grid_refuses_what_its_rules_refuse():
+    with pytest.raises(ValueError, match="a has 1 scores and b has 2"):
+        keep_grid([3.0], [1.0, 2.0], [Thresholds()])
+    with pytest.raises(ValueError, match=r"b\[0\] is -1.0"):
+        keep_grid([3.0], [-1.0], [Thresholds()])
 
 
 def test_the_papers_region():
