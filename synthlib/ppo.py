@@ -1,0 +1,686 @@
+"""PPO for a language model that writes one answer to one prompt (ART § 3.2.1, Eq. 1).
+
+The environment is a bandit: a prompt comes in, the policy writes an answer, a reward comes back and
+the episode ends. The policy is a frozen model with a LoRA adapter; the reference that it may not
+drift from is the same model with the adapter off, so one model is in memory. A linear value head on
+the policy's last hidden states predicts the reward.
+
+The file reads in the order of a step: `Policy` (write, and score what was written),
+`token_rewards` (the reward at the last token, the KL penalty at each), `gae`, `ppo_loss`, `train`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from synthlib import decoding
+
+
+class Stopped(RuntimeError):
+    """Training cannot go on; the message names the step and the last good checkpoint."""
+
+
+class Answers(NamedTuple):
+    """A batch of prompts with their answers, as token ids.
+
+    prompt, prompt_mask : [B, P], padded on the left for causal models, on the right for T5
+    answer, mask : [B, T], padded on the right; the end token belongs to the answer
+    """
+
+    prompt: torch.Tensor
+    prompt_mask: torch.Tensor
+    answer: torch.Tensor
+    mask: torch.Tensor
+
+    def rows(self, index) -> Answers:
+        return Answers(*(part[index] for part in self))
+
+
+# ------------------------------------------------------------------ the policy
+class Policy(nn.Module):
+    """A generator with a LoRA adapter and a value head.
+
+    Parameters
+    ----------
+    model, tokenizer
+        Causal (Llama, GPT-2, …) or encoder–decoder (T5). Its own weights stay frozen.
+    r, alpha : int
+        Rank and scale of the adapter (the paper: 16 and 32).
+    targets : sequence of str or "all-linear", optional
+        Names of the layers that are adapted; default: queries and values of the attention, as in
+        the released code.
+    adapter : folder, optional
+        Start from the adapter that was saved there.
+
+    Dropout stays off in every pass, so that the ratio of new to old probability starts at 1.
+
+    Source: ART § 3.2.1, § 4.1.2.
+    """
+
+    def __init__(self, model, tokenizer, *, r=16, alpha=32, targets=None, adapter=None):
+        from peft import LoraConfig, PeftModel, get_peft_model
+
+        super().__init__()
+        self.seq2seq = bool(model.config.is_encoder_decoder)
+        if adapter is not None:
+            self.model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+        else:
+            task = "SEQ_2_SEQ_LM" if self.seq2seq else "CAUSAL_LM"
+            names = list(targets) if isinstance(targets, tuple) else targets
+            config = LoraConfig(task_type=task, r=r, lora_alpha=alpha, target_modules=names)
+            self.model = get_peft_model(model, config)
+        self.tokenizer = tokenizer
+        self.pad = decoding._pad_id(tokenizer)
+        width = getattr(model.config, "hidden_size", None) or model.config.d_model
+        self.value = nn.Linear(width, 1, device=model.device)  # in float32 whatever the model is
+        nn.init.zeros_(self.value.weight), nn.init.zeros_(self.value.bias)
+        self.eval()
+
+    @property
+    def device(self):
+        return self.value.weight.device
+
+    def adapter_off(self):
+        """Within this context the policy is its own reference model."""
+        return self.model.disable_adapter()
+
+    @torch.no_grad()
+    def write(self, prompts: Sequence[str], *, max_new_tokens: int, temperature=1.0) -> Answers:
+        """Sample an answer to every prompt, from torch's global generator."""
+        rows = decoding._tokenize(
+            self.model, self.tokenizer, [[p] for p in prompts], [0], max_new_tokens
+        )
+        ids = [torch.tensor(rows[p]) for p in prompts]
+        prompt, prompt_mask = _padded(ids, self.pad, left=not self.seq2seq)
+        prompt, prompt_mask = prompt.to(self.device), prompt_mask.to(self.device)
+        end = _end_ids(self.model, self.tokenizer)
+        written = self.model.generate(
+            input_ids=prompt, attention_mask=prompt_mask, do_sample=True, top_k=0, top_p=1.0,
+            temperature=temperature, max_new_tokens=max_new_tokens, pad_token_id=self.pad,
+            eos_token_id=end or None,
+        )  # fmt: skip
+        answer = written[:, 1 if self.seq2seq else prompt.shape[1] :]
+        # An answer goes on to its first end token, which it includes; pads follow.
+        is_end = torch.isin(answer, torch.tensor(end, device=answer.device))
+        mask = (is_end.cumsum(1) - is_end.long()) == 0
+        return Answers(prompt, prompt_mask, answer.masked_fill(~mask, self.pad), mask)
+
+    def texts(self, answers: Answers) -> list[str]:
+        rows = [a[m] for a, m in zip(answers.answer.cpu(), answers.mask.cpu(), strict=True)]
+        return [t.strip() for t in self.tokenizer.batch_decode(rows, skip_special_tokens=True)]
+
+    def forward(self, answers: Answers, temperature=1.0):
+        """Log-probability and value of each answer token, and the entropy where it was chosen.
+
+        Returns
+        -------
+        log_p, entropy, value : float32 tensors [B, T]
+            Where ``answers.mask`` is False they mean nothing.
+        """
+        length = answers.answer.shape[1]
+        if self.seq2seq:
+            start = torch.full_like(answers.answer[:, :1], decoding._decoder_start(self.model))
+            out = self.model(
+                input_ids=answers.prompt, attention_mask=answers.prompt_mask,
+                decoder_input_ids=torch.cat([start, answers.answer[:, :-1]], dim=1),
+                output_hidden_states=True,
+            )  # fmt: skip
+            logits, hidden = out.logits, out.decoder_hidden_states[-1]
+        else:
+            mask = torch.cat([answers.prompt_mask, answers.mask.long()], dim=1)
+            out = self.model(
+                input_ids=torch.cat([answers.prompt, answers.answer], dim=1), attention_mask=mask,
+                position_ids=(mask.cumsum(1) - 1).clamp(min=0), output_hidden_states=True,
+                logits_to_keep=length + 1,
+            )  # fmt: skip
+            # The logits before a token are the ones that it was chosen from.
+            logits, hidden = out.logits[:, :-1], out.hidden_states[-1][:, -length - 1 : -1]
+        log_p = (logits.float() / temperature).log_softmax(-1)  # [B, T, V]
+        entropy = -(log_p.exp() * log_p).sum(-1)
+        chosen = log_p.gather(-1, answers.answer[..., None]).squeeze(-1)
+        return chosen, entropy, self.value(hidden.float()).squeeze(-1)
+
+
+# ------------------------------------------------------------------ from rewards to a loss
+def token_rewards(scores, log_p, reference_log_p, mask, *, kl):
+    """−β·(log π − log π_ref) at every token, and the answer's score at its last one.
+
+    Parameters
+    ----------
+    scores : tensor [B]
+        The reward of each answer.
+    log_p, reference_log_p : tensors [B, T]
+        Of the tokens under the policy that wrote them, and under the reference.
+    mask : bool tensor [B, T]
+        Which tokens belong to the answer.
+    kl : float ≥ 0
+        β, the coefficient of the penalty.
+
+    Returns
+    -------
+    tensor [B, T]
+
+    Source: ART Eq. 1, per token as § 3.2.1 says (Ziegler et al., 2019, § 2.1).
+    """
+    rewards = -kl * (log_p - reference_log_p) * mask
+    last = mask.long().cumsum(1).argmax(1)  # the last True: the first place of the greatest count
+    rewards[torch.arange(len(scores)), last] += scores
+    return rewards
+
+
+def gae(rewards, values, mask, *, gamma=1.0, lam=0.95):
+    """Generalised advantage estimation, and the returns that the value head learns.
+
+    ::
+
+        δ_t = r_t + γ·V_{t+1} − V_t        A_t = δ_t + γλ·A_{t+1}        R_t = A_t + V_t
+
+    with V and A zero behind the end of an answer.
+
+    Parameters
+    ----------
+    rewards, values : tensors [B, T]
+    mask : bool tensor [B, T]
+    gamma, lam : float in [0, 1]
+
+    Returns
+    -------
+    advantages, returns : tensors [B, T]
+
+    Source: Schulman et al. (2016), Eqs. 11 and 16; γ and λ as in the released code.
+    """
+    values = values * mask
+    advantages, later = torch.zeros_like(rewards), torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        following = values[:, t + 1] if t + 1 < values.shape[1] else 0.0
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        later = (delta + gamma * lam * later) * mask[:, t]
+        advantages[:, t] = later
+    return advantages, advantages + values
+
+
+def whiten(x, mask):
+    """Mean 0 and standard deviation 1 over the entries that count; 0 elsewhere."""
+    counted = x[mask]
+    spread = counted.std(correction=0)
+    return torch.where(mask, (x - counted.mean()) / (spread + 1e-8), 0.0)
+
+
+def ppo_loss(log_p, value, old, mask, *, clip=0.2, value_clip=0.2, value_weight=0.1):
+    """The clipped objective and the clipped value loss, both to be minimised.
+
+    ::
+
+        ρ = exp(log π − log π_old)
+        policy = mean max(−A·ρ, −A·clip(ρ, 1 − ε, 1 + ε))
+        value  = ½ mean max((V − R)², (V_old + clip(V − V_old, −ε_v, ε_v) − R)²)
+
+    Parameters
+    ----------
+    log_p, value : tensors [B, T]
+        Under the weights that are trained.
+    old : mapping with log_p, value, advantage, returns, each [B, T]
+        As they were when the answers were written.
+    mask : bool tensor [B, T]
+    clip, value_clip : float > 0
+        ε and ε_v.
+    value_weight : float
+
+    Returns
+    -------
+    loss : scalar tensor, policy + value_weight · value
+    parts : dict of float
+        policy, value, clip_fraction (share of tokens whose ratio was clipped).
+
+    Source: Schulman et al. (2017), Eqs. 7 and 9; coefficients as in the released code.
+    """
+    ratio = torch.exp(log_p - old["log_p"])
+    advantage = old["advantage"]
+    free, clipped = -advantage * ratio, -advantage * ratio.clamp(1 - clip, 1 + clip)
+    policy = torch.maximum(free, clipped)[mask].mean()
+    near = old["value"] + (value - old["value"]).clamp(-value_clip, value_clip)
+    error = torch.maximum((value - old["returns"]) ** 2, (near - old["returns"]) ** 2)
+    fit = 0.5 * error[mask].mean()
+    parts = {
+        "policy": policy.item(), "value": fit.item(),
+        "clip_fraction": (clipped > free)[mask].float().mean().item(),
+    }  # fmt: skip
+    return policy + value_weight * fit, parts
+
+
+class AdaptiveKL:
+    """A KL coefficient that is raised while the KL is above its target, and lowered below it.
+
+    Parameters
+    ----------
+    coefficient : float > 0
+        β at the start.
+    target : float > 0
+        Wanted KL of an answer, in nats summed over its tokens (the released code: 6).
+    horizon : float
+        Answers after which a steady error of 20 % has changed β by 20 %.
+
+    Source: Ziegler et al. (2019), § 2.2; ART's released code.
+    """
+
+    def __init__(self, coefficient, target=6.0, horizon=10_000):
+        self.coefficient, self.target, self.horizon = coefficient, target, horizon
+
+    def update(self, kl: float, answers: int) -> None:
+        error = min(max(kl / self.target - 1, -0.2), 0.2)
+        self.coefficient *= 1 + error * answers / self.horizon
+
+
+# ------------------------------------------------------------------ the loop
+def train(
+    policy: Policy,
+    tasks: Sequence[Mapping],
+    reward_funcs: Sequence[Callable],
+    reward_weights: Sequence[float],
+    *,
+    steps: int,
+    batch_size: int = 32,
+    mini_batch_size: int = 8,
+    micro_batch_size: int | None = None,
+    epochs: int = 4,
+    learning_rate: float = 1.41e-5,
+    kl: float | AdaptiveKL = 0.2,
+    kl_limit: float = 50.0,
+    max_new_tokens: int = 48,
+    temperature: float = 1.0,
+    gamma: float = 1.0,
+    lam: float = 0.95,
+    clip: float = 0.2,
+    value_weight: float = 0.1,
+    patience: int = 5,
+    seed: int = 0,
+    output_dir: str | Path | None = None,
+    save_steps: int = 20,
+    progress: bool = True,
+) -> list[dict]:
+    """Tune a policy towards a reward, in place; it ends with the adapter that earned most.
+
+    A step: draw `batch_size` tasks, write an answer to each, reward them, and take `epochs` passes
+    of `ppo_loss` over them in mini-batches. Any number of processes (`accelerate launch`) share a
+    step's tasks and average their gradients.
+
+    Parameters
+    ----------
+    policy : Policy
+    tasks : sequence of mappings
+        Each with "prompt", "anchor" and "kind"; other keys go to the reward functions too. Both
+        kinds may stand in one batch. They are shuffled anew for every pass over them.
+    reward_funcs : sequence of functions
+        ``f(completions=…, anchor=…, kind=…, prompts=…, **other columns) -> n floats``, as
+        `rewards.reward_functions` gives and as TRL's trainers take.
+    reward_weights : sequence of float
+        Weights of their sum (ART Eq. 4).
+    steps : int
+    batch_size, mini_batch_size : int
+        Answers of a step and of an update, all processes together.
+    micro_batch_size : int, optional
+        Answers of one forward pass; gradients add up over a mini-batch. Where memory runs out it
+        is halved, and a warning says so once.
+    epochs : int
+        Passes over a step's answers.
+    learning_rate : float
+        Of AdamW at the start; it falls along a half cosine to 0.
+    kl : float or AdaptiveKL
+        β of the penalty: fixed, or steered towards a target.
+    kl_limit : float
+        Training stops early, with a warning, when an answer's mean KL from the reference exceeds
+        this many nats.
+    max_new_tokens, temperature
+        Of the answers.
+    gamma, lam, clip, value_weight
+        Of `gae` and `ppo_loss`.
+    patience : int
+        Steps whose mean reward decides which adapter is the best one.
+    seed : int
+        Of the order of tasks, the answers and the mini-batches.
+    output_dir : folder, optional
+        For a checkpoint every `save_steps`; the same call goes on from the last one.
+    save_steps : int
+    progress : bool
+
+    Returns
+    -------
+    list of dict, one a step
+        step, reward, each reward function's mean by its name, kl (nats an answer), kl_k3 (the
+        always positive estimate, per token), beta, entropy, clip_fraction, explained_variance,
+        policy_loss, value_loss, length (tokens), copies and blank (shares of answers).
+
+    Raises
+    ------
+    ValueError
+        For an option out of range, a task without its keys, an output folder with another run.
+    Stopped
+        When a reward, a logit or the loss is not a number.
+
+    Source: ART § 3.2.1; loop and defaults as in the authors' released code.
+    """
+    from accelerate import Accelerator
+    from tqdm.auto import tqdm
+
+    accelerator = Accelerator()
+    ranks, rank = accelerator.num_processes, accelerator.process_index
+    _check(
+        tasks, reward_funcs, reward_weights, steps, batch_size, mini_batch_size, epochs, ranks
+    )
+    controller = kl if isinstance(kl, AdaptiveKL) else None
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
+    state = _State(policy, optimizer, controller, output_dir, dict(
+        steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs,
+        learning_rate=learning_rate, seed=seed, tasks=len(tasks),
+    ))  # fmt: skip
+    log, best = state.load()
+    micro = micro_batch_size or mini_batch_size
+    bar = tqdm(total=steps, initial=len(log), desc="PPO", disable=not progress or rank > 0)
+    for step in range(len(log), steps):
+        mine = _drawn(tasks, step, batch_size, seed)[rank::ranks]
+        torch.manual_seed(seed * 1_000_003 + step * 1_009 + rank)
+        answers = policy.write(
+            [task["prompt"] for task in mine], max_new_tokens=max_new_tokens,
+            temperature=temperature,
+        )  # fmt: skip
+        texts = policy.texts(answers)
+        columns = {key: [task[key] for task in mine] for key in mine[0] if key != "prompt"}
+        prompts = [task["prompt"] for task in mine]
+        parts = [
+            torch.as_tensor(
+                f(completions=texts, prompts=prompts, **columns),
+                dtype=torch.float32, device=policy.device,
+            )
+            for f in reward_funcs
+        ]  # fmt: skip
+        scores = sum(w * part for w, part in zip(reward_weights, parts, strict=True))
+        if not torch.isfinite(scores).all():
+            raise Stopped(f"a reward is not a number at step {step}; {state.last_good()}")
+
+        beta = controller.coefficient if controller else kl
+        with torch.no_grad(), accelerator.autocast():
+            log_p, entropy, value = _in_parts(policy, answers, temperature, micro)
+            with policy.adapter_off():
+                reference, _, _ = _in_parts(policy, answers, temperature, micro)
+        mask = answers.mask
+        rewards = token_rewards(scores, log_p, reference, mask, kl=beta)
+        advantage, returns = gae(rewards, value, mask, gamma=gamma, lam=lam)
+        old = dict(
+            log_p=log_p, value=value, returns=returns,
+            advantage=_whiten_over_processes(advantage, mask, accelerator),
+        )  # fmt: skip
+        if not torch.isfinite(log_p[mask]).all():
+            raise Stopped(f"a log-probability is not a number at step {step}; {state.last_good()}")
+
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        losses = []
+        for _ in range(epochs):
+            order = torch.randperm(len(mine)).tolist()
+            size = mini_batch_size // ranks
+            for start in range(0, len(order), size):
+                rows = order[start : start + size]
+                while True:
+                    try:
+                        found = _update(
+                            policy, answers, old, rows, micro, temperature, accelerator,
+                            clip=clip, value_weight=value_weight,
+                        )  # fmt: skip
+                        break
+                    except torch.OutOfMemoryError:
+                        optimizer.zero_grad()
+                        if micro == 1:
+                            raise
+                        micro = max(1, micro // 2)
+                        warnings.warn(
+                            f"out of memory: from here {micro} answers a forward pass", stacklevel=2
+                        )
+                if not math.isfinite(found["policy"] + found["value"]):
+                    raise Stopped(f"the loss is not a number at step {step}; {state.last_good()}")
+                nn.utils.clip_grad_norm_(trained, 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(found)
+
+        entry = {"step": step + 1} | _measured(
+            accelerator, mine, texts, mask, scores, parts, reward_funcs, log_p, reference, entropy,
+            value, returns,
+        )  # fmt: skip
+        entry |= {
+            "beta": beta,
+            "policy_loss": float(np.mean([x["policy"] for x in losses])),
+            "value_loss": float(np.mean([x["value"] for x in losses])),
+            "clip_fraction": float(np.mean([x["clip_fraction"] for x in losses])),
+        }
+        log.append(entry)
+        recent = float(np.mean([e["reward"] for e in log[-patience:]]))
+        if len(log) >= min(patience, steps) and recent > best["reward"]:
+            best = {"reward": recent, "step": step + 1, "adapter": _adapter(policy)}
+        if controller:
+            controller.update(entry["kl"], batch_size)
+        bar.set_postfix(reward=f"{entry['reward']:.3f}", kl=f"{entry['kl']:.2f}")
+        bar.update()
+        if entry["kl"] > kl_limit:
+            warnings.warn(
+                f"stopped at step {step + 1}: an answer's KL from the reference is "
+                f"{entry['kl']:.1f} nats (limit {kl_limit:g}). The policy has left the language it "
+                "started from: raise kl or lower learning_rate",
+                stacklevel=2,
+            )
+            break
+        if output_dir and ((step + 1) % save_steps == 0 or step + 1 == steps) and rank == 0:
+            state.save(log, best)
+    bar.close()
+    if best["adapter"]:
+        _restore(policy, best["adapter"])
+    return log
+
+
+def _update(policy, answers, old, rows, micro, temperature, accelerator, **options):
+    """Gradients of one mini-batch, added up over its micro-batches and averaged over processes."""
+    tokens = int(answers.mask[rows].sum())
+    total = {"policy": 0.0, "value": 0.0, "clip_fraction": 0.0}
+    for start in range(0, len(rows), micro):
+        part = rows[start : start + micro]
+        batch = answers.rows(part)
+        share = int(batch.mask.sum()) / tokens  # of the mini-batch's tokens, as its mean wants
+        with accelerator.autocast():
+            log_p, _, value = policy(batch, temperature)
+        loss, found = ppo_loss(
+            log_p, value, {key: x[part] for key, x in old.items()}, batch.mask, **options
+        )
+        (share * loss).backward()
+        total = {key: total[key] + share * found[key] for key in total}
+    if accelerator.num_processes > 1:
+        for parameter in policy.parameters():
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")
+    return total
+
+
+def _in_parts(policy, answers, temperature, micro):
+    parts = [
+        policy(answers.rows(slice(start, start + micro)), temperature)
+        for start in range(0, len(answers.mask), micro)
+    ]
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
+
+
+def _whiten_over_processes(x, mask, accelerator):
+    """`whiten` with mean and deviation over the whole step."""
+    if accelerator.num_processes == 1:
+        return whiten(x, mask)
+    counted = x[mask]
+    sums = torch.stack([counted.sum(), (counted**2).sum(), mask.sum().float()])
+    total, squares, n = accelerator.reduce(sums, "sum")
+    mean = total / n
+    spread = (squares / n - mean**2).clamp(min=0).sqrt()
+    return torch.where(mask, (x - mean) / (spread + 1e-8), 0.0)
+
+
+@torch.no_grad()
+def _measured(
+    accelerator, tasks, texts, mask, scores, parts, functions, log_p, reference, entropy, value,
+    returns,
+):  # fmt: skip
+    """Means over the answers of all processes."""
+    ratio = (reference - log_p)[mask]
+    left = ((returns - value)[mask]).var(correction=0)
+    copies = [t.split() == task["anchor"].split() for t, task in zip(texts, tasks, strict=True)]
+    found = {
+        "reward": scores.mean(),
+        **{f.__name__: part.mean() for f, part in zip(functions, parts, strict=True)},
+        "kl": ((log_p - reference) * mask).sum(1).mean(),
+        "kl_k3": (ratio.exp() - 1 - ratio).mean(),
+        "entropy": entropy[mask].mean(),
+        "explained_variance": 1 - left / returns[mask].var(correction=0).clamp(min=1e-8),
+        "length": mask.sum(1).float().mean(),
+        "copies": torch.tensor(copies, device=mask.device).float().mean(),
+        "blank": torch.tensor([not t for t in texts], device=mask.device).float().mean(),
+    }
+    values = accelerator.reduce(torch.stack([v.float() for v in found.values()]), "mean")
+    return dict(zip(found, values.tolist(), strict=True))
+
+
+def _drawn(tasks, step, batch_size, seed):
+    """The tasks of a step: a new order for every pass, one pass running into the next."""
+    drawn = []
+    for place in range(step * batch_size, (step + 1) * batch_size):
+        turn, at = divmod(place, len(tasks))
+        drawn.append(tasks[_order(len(tasks), turn, seed)[at]])
+    return drawn
+
+
+@functools.lru_cache(maxsize=4)
+def _order(n, turn, seed):
+    return np.random.default_rng((seed, turn)).permutation(n)
+
+
+def _padded(rows, pad, *, left):
+    """Token ids [n, longest] and their mask."""
+    size = max(map(len, rows))
+    ids = torch.full((len(rows), size), pad)
+    mask = torch.zeros(len(rows), size, dtype=torch.long)
+    for i, row in enumerate(rows):
+        place = slice(size - len(row), size) if left else slice(len(row))
+        ids[i, place], mask[i, place] = row, 1
+    return ids, mask
+
+
+def _end_ids(model, tokenizer) -> list[int]:
+    found = model.generation_config.eos_token_id
+    found = tokenizer.eos_token_id if found is None else found
+    return [] if found is None else [found] if isinstance(found, int) else list(found)
+
+
+def _adapter(policy):
+    """The weights that are trained, apart from the policy and in main memory."""
+    return {
+        name: p.detach().cpu().clone() for name, p in policy.named_parameters() if p.requires_grad
+    }
+
+
+def _restore(policy, weights):
+    held = dict(policy.named_parameters())
+    with torch.no_grad():
+        for name, value in weights.items():
+            held[name].copy_(value)
+
+
+class _State:
+    """What a run needs to go on: the trained weights, the optimiser, the log, the best adapter."""
+
+    def __init__(self, policy, optimizer, controller, folder, settings):
+        self.policy, self.optimizer, self.controller = policy, optimizer, controller
+        self.folder = None if folder is None else Path(folder)
+        self.settings = settings
+
+    def last_good(self) -> str:
+        if self.folder and (self.folder / "ppo.json").is_file():
+            done = len(json.loads((self.folder / "ppo.json").read_text("utf-8"))["log"])
+            return f"the last checkpoint, of step {done}, is in {self.folder}"
+        return "no checkpoint was written (give output_dir)"
+
+    def save(self, log, best) -> None:
+        """The numbers last: a checkpoint counts once they name its tensors."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"policy/{k}": v for k, v in _adapter(self.policy).items()}
+        tensors |= {f"best/{k}": v for k, v in best["adapter"].items()}
+        for i, held in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{i}/{k}": v.cpu().contiguous() for k, v in held.items()}
+        name = f"ppo-{len(log)}.safetensors"
+        save_file(tensors, self.folder / name)
+        about = {
+            "settings": self.settings, "tensors": name, "log": log,
+            "best": {k: v for k, v in best.items() if k != "adapter"},
+            "beta": self.controller.coefficient if self.controller else None,
+        }  # fmt: skip
+        unfinished = self.folder / "ppo.json.part"
+        unfinished.write_text(json.dumps(about), encoding="utf-8")
+        unfinished.replace(self.folder / "ppo.json")
+        for old in self.folder.glob("ppo-*.safetensors"):
+            if old.name != name:
+                with contextlib.suppress(OSError):
+                    old.unlink()
+
+    def load(self):
+        best = {"reward": -math.inf, "step": 0, "adapter": {}}
+        record = None if self.folder is None else self.folder / "ppo.json"
+        if record is None or not record.is_file():
+            return [], best
+        held = json.loads(record.read_text("utf-8"))
+        other = [k for k, v in self.settings.items() if held["settings"].get(k) != v]
+        if other:
+            said = ", ".join(f"{k} {held['settings'].get(k)} → {self.settings[k]}" for k in other)
+            raise ValueError(
+                f"{self.folder} holds a run with other settings ({said}): give another folder, or "
+                "delete it"
+            )
+        parts = {"policy": {}, "best": {}, "optimizer": {}}
+        for name, value in load_file(self.folder / held["tensors"]).items():
+            part, _, key = name.partition("/")
+            parts[part][key] = value
+        _restore(self.policy, parts["policy"])
+        state = {}
+        for name, value in parts["optimizer"].items():
+            i, _, key = name.partition("/")
+            state.setdefault(int(i), {})[key] = value
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict(whole | {"state": state})
+        if self.controller and held["beta"]:
+            self.controller.coefficient = held["beta"]
+        return held["log"], best | held["best"] | {"adapter": parts["best"]}
+
+
+def _check(tasks, functions, weights, steps, batch_size, mini_batch_size, epochs, processes):
+    decoding.check_positive(
+        steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs
+    )
+    if not tasks:
+        raise ValueError("tasks is empty: give at least one mapping with prompt, anchor and kind")
+    for i, task in enumerate(tasks):
+        missing = [key for key in ("prompt", "anchor", "kind") if key not in task]
+        if missing:
+            raise ValueError(f"tasks[{i}] has no {', '.join(missing)}")
+    if len(functions) != len(weights) or not functions:
+        raise ValueError(
+            f"{len(functions)} reward functions and {len(weights)} weights: one weight each"
+        )
+    if batch_size % mini_batch_size or mini_batch_size % processes:
+        raise ValueError(
+            f"batch_size {batch_size} must be a multiple of mini_batch_size {mini_batch_size}, and "
+            f"that of the {processes} processes"
+        )

@@ -1,0 +1,300 @@
+"""PPO: its parts against loops and plain passes, and the loop on bandits with a known optimum."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from torch import nn
+
+from synthlib import models, ppo
+
+PROMPTS = ["the man runs", "a red dog sleeps in the park", "two", "not a cat eats"]
+
+
+@pytest.fixture(params=["llama", "gpt2", "t5"])
+def policy(request, tmp_path):
+    folder = tiny_models.save(tmp_path / request.param, request.param)
+    torch.manual_seed(1)
+    found = ppo.Policy(*models.load_generator(folder, device="cpu"), r=4, alpha=8)
+    with torch.no_grad():  # an adapter that does something, a value head that is not 0
+        for name, p in found.named_parameters():
+            if "lora_B" in name or name.startswith("value"):
+                nn.init.normal_(p, std=0.3)
+    return found
+
+
+def plain(policy, prompt, answer):
+    """log p of every answer token, one prompt, one token at a time, no padding, no cache."""
+    found = []
+    tokens = policy.tokenizer(prompt, return_tensors="pt").input_ids
+    for t in range(len(answer)):
+        before = torch.tensor([answer[:t]], dtype=torch.long)
+        if policy.seq2seq:
+            start = torch.tensor([[policy.model.config.decoder_start_token_id]])
+            logits = policy.model(
+                input_ids=tokens, decoder_input_ids=torch.cat([start, before], 1)
+            ).logits
+        else:
+            logits = policy.model(input_ids=torch.cat([tokens, before], 1)).logits
+        found.append(logits[0, -1].log_softmax(-1)[answer[t]])
+    return torch.stack(found)
+
+
+def test_log_probabilities_equal_a_plain_pass_whatever_the_padding(policy):
+    torch.manual_seed(3)
+    answers = policy.write(PROMPTS, max_new_tokens=6)
+    with torch.no_grad():
+        log_p, entropy, value = policy(answers)
+        for i, prompt in enumerate(PROMPTS):
+            said = answers.answer[i][answers.mask[i]].tolist()
+            expected = plain(policy, prompt, said)
+            torch.testing.assert_close(log_p[i][answers.mask[i]], expected, atol=1e-4, rtol=1e-4)
+            ids, mask = ppo._padded(
+                [torch.tensor(policy.tokenizer(prompt).input_ids)], policy.pad, left=True
+            )
+            alone = ppo.Answers(ids, mask, torch.tensor([said]), torch.ones(1, len(said)).bool())
+            _, entropy_alone, value_alone = policy(alone)
+            counted = answers.mask[i]
+            torch.testing.assert_close(entropy[i][counted], entropy_alone[0], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(value[i][counted], value_alone[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_adapter_off_is_the_base_model(policy, tmp_path):
+    torch.manual_seed(3)
+    answers = policy.write(PROMPTS, max_new_tokens=5)
+    kind = policy.model.config.model_type
+    base = copy.deepcopy(policy)
+    base.model = models.load_generator(tmp_path / kind, device="cpu")[0]
+    with torch.no_grad():
+        on = policy(answers)[0]
+        with policy.adapter_off():
+            off = policy(answers)[0]
+        expected = base(answers)[0]
+    torch.testing.assert_close(off[answers.mask], expected[answers.mask])
+    assert (on - off)[answers.mask].abs().max() > 1e-3
+    trained = {n.split(".")[-2] for n, p in policy.named_parameters() if p.requires_grad}
+    assert trained == {"default", "value"} or trained <= {"default", "value"}
+
+
+def test_an_answer_ends_with_its_end_token(policy):
+    """Everything behind the first end token is padding; without one the answer is whole."""
+    torch.manual_seed(0)
+    answers = policy.write(PROMPTS * 8, max_new_tokens=12)
+    end = policy.tokenizer.eos_token_id
+    ended = 0
+    for row, mask in zip(answers.answer, answers.mask, strict=True):
+        said = row[mask].tolist()
+        assert mask.tolist() == sorted(mask.tolist(), reverse=True)
+        assert end not in said[:-1]
+        assert len(said) == answers.answer.shape[1] or said[-1] == end
+        ended += said[-1] == end
+    assert 0 < ended
+
+
+# ------------------------------------------------------------------ from rewards to a loss
+def masks(lengths):
+    return torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+
+
+def test_gae_equals_its_sum():
+    torch.manual_seed(0)
+    mask, gamma, lam = masks([5, 1, 3]), 0.9, 0.8
+    rewards, values = torch.randn(2, 3, 5).double() * mask
+    advantages, returns = ppo.gae(rewards, values, mask, gamma=gamma, lam=lam)
+    for i, n in enumerate([5, 1, 3]):
+        v = [*values[i, :n].tolist(), 0.0]
+        delta = [rewards[i, t].item() + gamma * v[t + 1] - v[t] for t in range(n)]
+        for t in range(n):
+            expected = sum((gamma * lam) ** (s - t) * delta[s] for s in range(t, n))
+            assert advantages[i, t].item() == pytest.approx(expected)
+            assert returns[i, t].item() == pytest.approx(expected + v[t])
+        assert (advantages[i, n:] == 0).all()
+
+
+def test_the_score_stands_at_the_last_token():
+    mask = masks([3, 1])
+    log_p, reference = torch.zeros(2, 3), torch.full((2, 3), -0.5)
+    found = ppo.token_rewards(torch.tensor([2.0, 3.0]), log_p, reference, mask, kl=0.2)
+    torch.testing.assert_close(found, torch.tensor([[-0.1, -0.1, 1.9], [2.9, 0.0, 0.0]]))
+
+
+def test_whitening():
+    mask = masks([4, 2])
+    found = ppo.whiten(torch.randn(2, 4) * 5 + 3, mask)
+    assert found[mask].mean().abs() < 1e-5 and found[mask].std(correction=0) == pytest.approx(1)
+    assert (found[~mask] == 0).all()
+
+
+def slow_loss(log_p, value, old, mask, clip, value_clip, weight):
+    terms = []
+    for i, t in mask.nonzero().tolist():
+        rho = math.exp(log_p[i, t] - old["log_p"][i, t])
+        a, r = old["advantage"][i, t].item(), old["returns"][i, t].item()
+        policy = max(-a * rho, -a * min(max(rho, 1 - clip), 1 + clip))
+        v, before = value[i, t].item(), old["value"][i, t].item()
+        near = before + min(max(v - before, -value_clip), value_clip)
+        terms.append(policy + weight * 0.5 * max((v - r) ** 2, (near - r) ** 2))
+    return sum(terms) / len(terms)
+
+
+def test_the_loss_equals_the_loop_and_its_gradient_finite_differences():
+    torch.manual_seed(0)
+    mask = masks([4, 2, 3])
+    draw = lambda: torch.randn(3, 4).double() * 0.4  # noqa: E731
+    log_p, value = draw().requires_grad_(), draw().requires_grad_()
+    old = {name: draw() for name in ("log_p", "value", "advantage", "returns")}
+    options = dict(clip=0.2, value_clip=0.3, value_weight=0.1)
+    loss, parts = ppo.ppo_loss(log_p, value, old, mask, **options)
+    with torch.no_grad():
+        expected = slow_loss(log_p, value, old, mask, 0.2, 0.3, 0.1)
+    assert loss.item() == pytest.approx(expected)
+    assert loss.item() == pytest.approx(parts["policy"] + 0.1 * parts["value"])
+    assert 0 < parts["clip_fraction"] < 1
+    assert torch.autograd.gradcheck(
+        lambda p, v: ppo.ppo_loss(p, v, old, mask, **options)[0], (log_p, value)
+    )
+    loss.backward()
+    assert (log_p.grad[~mask] == 0).all()
+
+
+def test_the_controller_moves_towards_its_target():
+    controller = ppo.AdaptiveKL(0.2, target=6.0, horizon=1000)
+    controller.update(12.0, answers=100)  # far above: the error is cut at 20 %
+    assert controller.coefficient == pytest.approx(0.2 * 1.02)
+    controller.update(6.0, answers=100)
+    assert controller.coefficient == pytest.approx(0.2 * 1.02)
+    controller.update(5.4, answers=100)
+    assert controller.coefficient == pytest.approx(0.2 * 1.02 * 0.99)
+
+
+# ------------------------------------------------------------------ the loop
+TASKS = [dict(prompt="the man", anchor="the man", kind="positive")]
+
+
+def word(target):
+    def says(completions, **_):
+        return [float(text.split()[:1] == [target]) for text in completions]
+
+    return says
+
+
+def bandit(folder, **options):
+    """One prompt, answers of one token."""
+    # Words far enough apart that a hidden state can choose one.
+    tiny_models.save(folder, "llama", initializer_range=0.4)
+    torch.manual_seed(0)
+    policy = ppo.Policy(
+        *models.load_generator(folder, device="cpu"), r=8, alpha=16, targets="all-linear"
+    )
+    log = ppo.train(
+        policy, TASKS, [word("dog")], [1.0], max_new_tokens=1, progress=False,
+        **dict(steps=60, batch_size=64, mini_batch_size=64, learning_rate=2e-2, kl=0.2) | options,
+    )  # fmt: skip
+    return policy, log
+
+
+def chances(policy):
+    tokens = policy.tokenizer("the man", return_tensors="pt").input_ids
+    with torch.no_grad():
+        return policy.model(input_ids=tokens).logits[0, -1].softmax(-1)
+
+
+def test_a_bandit_with_a_penalty_reaches_the_tilted_reference(tmp_path):
+    """The optimum of E[r] − β·KL is π_ref·exp(r/β), normalised: known for one token."""
+    beta = 0.5
+    policy, log = bandit(tmp_path / "m", kl=beta, patience=200, steps=40)
+    dog = policy.tokenizer.convert_tokens_to_ids("dog")
+    with policy.adapter_off():
+        reference = chances(policy)
+    weight = reference.clone()
+    weight[dog] *= math.exp(1 / beta)
+    optimum = (weight / weight.sum())[dog].item()
+    assert optimum > reference[dog] + 0.2
+    assert np.mean([entry["says"] for entry in log[-20:]]) == pytest.approx(optimum, abs=0.1)
+
+
+def test_a_bandit_without_a_penalty_is_solved(tmp_path):
+    policy, log = bandit(tmp_path / "m", kl=0.0, steps=25)
+    assert log[0]["reward"] < 0.2 and log[-1]["reward"] > 0.75
+    dog = policy.tokenizer.convert_tokens_to_ids("dog")
+    assert chances(policy)[dog] > 0.8
+    assert log[-1]["kl"] > log[0]["kl"] and log[-1]["entropy"] < log[0]["entropy"]
+    assert log[0]["kl"] == pytest.approx(0, abs=1e-5)  # the first answers are the reference's own
+    assert all(entry["kl_k3"] >= -1e-6 for entry in log)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
+    class Killed(Exception):
+        pass
+
+    calls = []
+
+    def says(completions, **_):
+        calls.append(1)
+        if len(calls) == 8:
+            raise Killed
+        return [float(text.split()[:1] == ["dog"]) for text in completions]
+
+    options = dict(steps=10, batch_size=16, mini_batch_size=8, save_steps=3, learning_rate=1e-2)
+    _, whole = bandit(tmp_path / "a", **options)
+
+    tiny_models.save(tmp_path / "b", "llama", initializer_range=0.4)
+
+    def run():
+        torch.manual_seed(0)
+        policy = ppo.Policy(
+            *models.load_generator(tmp_path / "b", device="cpu"), r=8, alpha=16,
+            targets="all-linear",
+        )
+        return policy, ppo.train(
+            policy, TASKS, [says], [1.0], max_new_tokens=1, progress=False, kl=0.2,
+            output_dir=tmp_path / "run", **options,
+        )  # fmt: skip
+
+    with pytest.raises(Killed):
+        run()
+    _, resumed = run()
+    assert len(calls) == 8 + 10 - 6  # seven steps done, six of them kept
+    assert [e["reward"] for e in resumed] == pytest.approx([e["reward"] for e in whole])
+    assert [e["policy_loss"] for e in resumed] == pytest.approx(
+        [e["policy_loss"] for e in whole], abs=1e-5
+    )
+    options["learning_rate"] = 5e-2
+    with pytest.raises(ValueError, match="other settings"):
+        run()
+
+
+def test_micro_batches_add_up_to_the_mini_batch(tmp_path):
+    logs = [
+        bandit(tmp_path / str(m), steps=4, batch_size=16, mini_batch_size=16, micro_batch_size=m)[1]
+        for m in (16, 5)
+    ]
+    for a, b in zip(*logs, strict=True):
+        assert a["policy_loss"] == pytest.approx(b["policy_loss"], abs=1e-4)
+
+
+def test_what_goes_wrong_is_said(tmp_path):
+    with pytest.raises(ppo.Stopped, match="step 0; no checkpoint"):
+        tiny_models.save(tmp_path / "m", "llama")
+        policy = ppo.Policy(*models.load_generator(tmp_path / "m", device="cpu"))
+        options = dict(steps=2, batch_size=4, mini_batch_size=4, progress=False)
+        nan = lambda completions, **_: [math.nan] * len(completions)  # noqa: E731
+        ppo.train(policy, TASKS, [nan], [1.0], **options)
+    for tasks, functions, weights, changes, said in [
+        ([], [nan], [1], {}, "tasks is empty"),
+        ([{"prompt": "x"}], [nan], [1], {}, "no anchor, kind"),
+        (TASKS, [nan], [1, 2], {}, "one weight each"),
+        (TASKS, [nan], [1], {"mini_batch_size": 3}, "multiple"),
+        (TASKS, [nan], [1], {"steps": 0}, "steps"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            ppo.train(policy, tasks, functions, weights, **options | changes)
+    with pytest.warns(UserWarning, match="left the language"):
+        log = ppo.train(
+            policy, TASKS, [word("dog")], [1.0], kl=0.0, kl_limit=0.01, learning_rate=0.1,
+            max_new_tokens=2, **options | {"steps": 30, "batch_size": 16},
+        )  # fmt: skip
+    assert len(log) < 30
