@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from synthlib import evaluation, ledger
 from synthlib.recipes import multicsr_corpus, multicsr_results
-from synthlib.world import corpora, nli
+from synthlib.world import corpora, nli, tavi
 
 
 @pytest.fixture
@@ -110,9 +111,28 @@ def test_bitext_is_the_mean_of_both_directions():
     assert multicsr_results.bitext(lambda t: np.eye(50)[[number[x] for x in t]], 50) == 100
 
 
+def test_twins_differ_in_words_and_agree_in_meaning():
+    first, second = multicsr_results.twins(200)
+    read = [[tavi.parse(text) for text in side] for side in (first, second)]
+    assert read[0] == read[1] and len(set(read[0])) == 200
+    assert all(a != b for a, b in zip(first, second, strict=True))
+    number = {text: i for side in (first, second) for i, text in enumerate(side)}
+    knows = lambda texts: np.eye(200)[[number[x] for x in texts]]  # noqa: E731
+    assert multicsr_results.same_language(knows, 200) == 100
+
+
 def test_a_corpus_smaller_than_a_batch_can_be_trained_on(small):
     rows = small.triplets(0, (0, 0, 0)).head(3)
     assert small.fit(rows, 0)(["two men are running"]).shape == (1, 128)
+
+
+def test_differences_are_paired_and_their_error_is_that_of_the_mean():
+    rows = pd.DataFrame({
+        "row": ["a", "b"] * 3, "seed": [0, 0, 1, 1, 2, 2], "mark": [5.0, 4, 9, 7, 1, -2],
+    })
+    gains = multicsr_results.differences(rows, "a", "b", "mark")
+    assert list(gains) == [1, 2, 3]
+    assert multicsr_results.standard_error(gains) == pytest.approx(1 / np.sqrt(3))
 
 
 # ------------------------------------------------------------------ the tables
@@ -135,6 +155,14 @@ def test_ablation_has_eight_rows_and_its_claims_are_differences(small, monkeypat
     cost = [values[f"06-table3-stage{i}"] for i in (1, 2, 3)]
     assert values["06-table3-order"] == pytest.approx(min(cost[:2]) - cost[2])
     assert (table["triplets"]["w/o stage 2"]) == 40
+
+
+def test_quantity_compares_equal_numbers(small, monkeypatch):
+    fewer_pairs(monkeypatch, small)
+    table = small.quantity(0).set_index("row")
+    kept = table["triplets"]["selected"]
+    assert kept == table["triplets"]["as few at random"] == len(small.triplets(0)) < 40
+    assert table["epochs"]["selected"] == pytest.approx(2 * 4 / kept)
 
 
 def test_comparison_judges_by_the_smaller_gain(small, monkeypatch):
@@ -160,26 +188,60 @@ def test_supervised_trains_on_the_union(small, monkeypatch):
     monkeypatch.setattr(small, "LABELS", (30, 10))
     monkeypatch.setattr(small, "fit", lambda rows, seed, **o: seen.append((len(rows), o)))
     monkeypatch.setattr(small, "spearman", lambda encode: {"natural": 1.0, "hard": 1.0})
-    small.supervised(0, "bert", 10)
-    (gold, _), (both, without), (again, with_mask) = seen
-    assert gold == 10 and 10 < both == again <= 20
+    assert set(small.supervised(0, "bert", 10)) == {"gold alone", "MultiCSR"}
+    (gold, _), (both, with_mask) = seen
+    assert gold == 10 and 10 < both <= 20 and with_mask["guide"] is not None
+    seen.clear()
+    small.supervised(0, "bert", 30)
+    (gold, _), (both, with_mask), (again, without) = seen
+    assert gold == 30 and 30 < both == again <= 60
     assert without.get("guide") is None and with_mask["guide"] is not None
 
 
 def test_low_resource_and_demonstrations_run(small, monkeypatch):
     kept = {}
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
-    monkeypatch.setattr(small, "bitext", lambda encode: float(encode(["x"]).sum()))
+    for name in ("bitext", "same_language"):
+        monkeypatch.setattr(small, name, lambda encode: float(encode(["x"]).sum()))
     fewer_pairs(monkeypatch, small)
     monkeypatch.setattr(small, "_RULE", small.Thresholds(0, 5, None))  # Tavi: hardly any is kept
-    assert np.isfinite(small.measure_low_resource(0))
+    gains = small.measure_low_resource(0)
+    marks = kept["06-table4"].set_index("row")["twins"]
+    assert gains["06-table4-twins"] == pytest.approx(marks["MultiCSR"] - marks["raw"])
     assert list(kept["06-table4"]["row"]) == [
         "masked LM", "SimCSE", "raw", "MultiCSR", "MultiCSR on English",
     ]
     monkeypatch.setattr(small, "SHOWN_PREMISES", 12)
     monkeypatch.setattr(small, "fit", lambda rows, seed, **o: small.committed("mlm"))
     assert small.measure_demonstrations(0) == 0  # the same encoder in every row
-    assert len(kept["06-table9"]) == 6
+    assert len(kept["06-table9"]) == 6 and (kept["06-table9"]["premises"] == 12).sum() == 3
+
+
+@pytest.mark.parametrize("name", ["prompt", "rank"])
+def test_backbones_train_without_and_with(small, monkeypatch, name):
+    fewer_pairs(monkeypatch, small)
+    fewer = dataclasses.replace(small.settings(), premises=12)
+    monkeypatch.setattr(small, "settings", lambda: fewer)
+    marks = small.backbone(0, "bert", name)
+    assert set(marks) == {"without", "with"}
+    assert marks["without"] != marks["with"]
+
+
+def test_share_of_backbones_that_gain(small, monkeypatch):
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: None)
+    gains = iter([1, 2, -1, 3, 0])
+    monkeypatch.setattr(small, "backbone", lambda *_: {
+        "without": {"natural": 5.0}, "with": {"natural": 5.0 + next(gains)}})
+    assert small.measure_backbones(0) == 60
+
+
+def test_a_teacher_gives_its_own_embeddings_of_the_rows():
+    texts = ["two men are running", "a dog is sleeping", "a girl is reading"]
+    lengths = lambda sentences: np.array([[len(x)] for x in sentences])  # noqa: E731
+    teach = multicsr_results.ranked_by(lengths, texts, texts[::-1])
+    anchors, positives = teach(torch.tensor([2, 0]))
+    assert anchors.tolist() == [[len(texts[2])], [len(texts[0])]]
+    assert positives.tolist() == [[len(texts[0])], [len(texts[2])]]
 
 
 def test_translations_of_a_real_small_language_can_be_scored(shared_data):

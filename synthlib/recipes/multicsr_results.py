@@ -11,15 +11,18 @@ on a development score, so that every row gets the same effort.
 
 from functools import cache
 from itertools import product
+from random import Random
 
 import numpy as np
 import pandas as pd
+import torch
 
 from synthlib import evaluation, ledger, models, tiers, training
 from synthlib.curation import Thresholds
+from synthlib.evaluation.embedding import as_embeddings, unit_rows
 from synthlib.recipes import foundations, multicsr
 from synthlib.recipes.multicsr_corpus import corpus
-from synthlib.world import corpora, nli
+from synthlib.world import corpora, nli, random_scene, tavi
 
 T5, LLAMA = "pocket/generator-t5", "pocket/generator-llama"
 SHAPES = ("bert", "roberta")
@@ -30,8 +33,9 @@ _USES = (
     "synthlib/recipes/multicsr.py", "synthlib/recipes/multicsr_corpus.py",
     "synthlib/recipes/multicsr_results.py", "synthlib/recipes/foundations.py",
     "synthlib/decoding.py", "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py",
-    "synthlib/training.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/evaluation",
-    "synthlib/world", "data/pocket",
+    "synthlib/training.py", "synthlib/models.py", "synthlib/prompt_pooling.py",
+    "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/evaluation", "synthlib/world",
+    "data/pocket",
 )  # fmt: skip
 
 
@@ -142,11 +146,8 @@ def spearman(encode, splits=("test",)):
 def ndcg(encode, k=10):
     """nDCG@10 on the pocket world's retrieval set: 200 queries, 2,000 passages (Table 7)."""
     passages, queries, relevance = corpora.retrieval()
-    embed = evaluation.embedding.as_embeddings
-    unit = evaluation.embedding.unit_rows
-    scores = unit(embed(encode(list(queries.values())))) @ unit(
-        embed(encode(list(passages.values())))
-    ).T
+    asked, found = (unit_rows(as_embeddings(encode(list(x.values())))) for x in (queries, passages))
+    scores = asked @ found.T
     relevant = np.array([[relevance[q].get(p, 0) for p in passages] for q in queries])
     return evaluation.ndcg_at_k(scores, relevant, k)
 
@@ -177,6 +178,33 @@ def bitext(encode, n=1000):
     return float(pairs["accuracy"].mean())
 
 
+@cache
+def twins(n=1000, seed=0):
+    """Two Tavi sentences of one meaning, line by line, meanings distinct.
+
+    Returns
+    -------
+    first, second : list of n str
+    """
+    rng, seen = Random(f"twins {seed}"), set()
+    first, second = [], []
+    while len(first) < n:
+        scene = random_scene(rng)
+        one, other = tavi.realize(scene, rng), tavi.realize(scene, rng)
+        if scene not in seen and one != other:
+            seen.add(scene)
+            first.append(one)
+            second.append(other)
+    return first, second
+
+
+def same_language(encode, n=1000):
+    """Accuracy of finding a Tavi sentence's twin of the same meaning, mean of both directions."""
+    first, second = twins(n)
+    pairs = evaluation.score_bitext(encode, {"first": first, "second": second})
+    return float(pairs["accuracy"].mean())
+
+
 def right(rows):
     """Which triplets the oracle finds right: an entailment that is no copy, a contradiction.
 
@@ -190,6 +218,31 @@ def right(rows):
         nli(x, p) == "entailment" and p != x and nli(x, n) == "contradiction"
         for x, p, n in rows[["anchor", "positive", "negative"]].itertuples(index=False)
     ])  # fmt: skip
+
+
+def differences(rows, first, other, column):
+    """Seed by seed: the mark of one row minus that of another.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns row, seed and `column`, as `ledger.rows` gives them; one row a seed and name.
+    first, other : str
+        Names in the column "row".
+    column : str
+
+    Returns
+    -------
+    Series by seed
+    """
+    marks = rows.pivot(index="seed", columns="row", values=column)
+    return marks[first] - marks[other]
+
+
+def standard_error(gains):
+    """Standard error of the mean of n ≥ 2 paired differences."""
+    gains = np.asarray(gains, dtype=float)
+    return float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
 # ------------------------------------------------------------------ Table 3
@@ -229,6 +282,41 @@ def measure_ablation(seed):
         **{f"06-table3-stage{i}": cost[i] for i in cost},
         "06-table3-order": min(cost[1], cost[2]) - cost[3],
     }
+
+
+def quantity(seed):
+    """What the selection of stage 2 wins in purity, and what it loses in number.
+
+    Returns
+    -------
+    DataFrame
+        row ("as few at random": as many triplets as stage 2 keeps, drawn from all of stage 1;
+        "selected": MultiCSR), triplets, right (share, by the oracle), epochs (of the same number
+        of steps), and Spearman natural and hard. All of stage 1 is Table 3's "w/o stage 2".
+    """
+    everything, selected = (triplets(seed, (1, on, 1)) for on in (0, 1))
+    few = everything.sample(len(selected), random_state=seed)
+    encoders = {
+        "as few at random": (few, fit(few, seed, guide=committed("simcse-unsup"))),
+        "selected": (selected, trained(seed)),
+    }
+    seen = settings().max_steps * settings().batch_size
+    return pd.DataFrame(
+        {
+            "row": row, "triplets": len(data), "right": right(data).mean(),
+            "epochs": seen / len(data), **spearman(encode),
+        }
+        for row, (data, encode) in encoders.items()
+    )  # fmt: skip
+
+
+@ledger.measure("06-quantity", uses=_USES)
+def measure_quantity(seed):
+    """Selected triplets against as many at random, for one seed."""
+    table = quantity(seed)
+    ledger.keep_rows("06-quantity", seed, table)
+    mark = table.set_index("row")["natural"]
+    return mark["selected"] - mark["as few at random"]
 
 
 # ------------------------------------------------------------------ Tables 2, 7 and 8
@@ -327,7 +415,8 @@ def supervised(seed, shape, labels):
     Returns
     -------
     dict of str to float
-        Spearman on the natural and the hard test set by row.
+        Spearman on the natural and the hard test set by row; "w/o stage 3" for the table's own
+        number of labels only.
     """
     columns = ["anchor", "positive", "negative"]
     gold = pd.DataFrame(corpora.triplets(labels, seed), columns=columns)
@@ -336,11 +425,13 @@ def supervised(seed, shape, labels):
     written = triplets(seed, premises=LABELS[0], labelled=True)
     both = pd.concat([gold, written[written.index < labels][columns]], ignore_index=True)
     guide = committed("simcse-sup", shape)
-    return {
+    marks = {
         "gold alone": spearman(fit(gold, seed, shape=shape)),
-        "w/o stage 3": spearman(fit(both, seed, shape=shape)),
         "MultiCSR": spearman(fit(both, seed, shape=shape, guide=guide)),
     }
+    if labels == LABELS[0]:
+        marks["w/o stage 3"] = spearman(fit(both, seed, shape=shape))
+    return marks
 
 
 LABELS = (4000, 500)  # sizes of the labelled corpus N: the table's, and where labels are scarce
@@ -372,12 +463,13 @@ def measure_supervised(seed):
 
 # ------------------------------------------------------------------ Table 4
 def low_resource(seed):
-    """Table 4: training on Tavi alone, examined by finding translations.
+    """Table 4: training on Tavi alone, examined by finding translations, and twins in Tavi.
 
     Returns
     -------
     DataFrame
-        row, triplets (rows that it was trained on), right (by the oracle), accuracy (percent).
+        row, triplets (rows that it was trained on), right (by the oracle), accuracy (of finding
+        translations, percent), twins (of finding the other sentence of the same meaning in Tavi).
     """
     rows = [("masked LM", None, np.nan, committed("mlm"))]
     premises = corpora.premises(4000, seed, language="tavi")
@@ -389,7 +481,10 @@ def low_resource(seed):
     data = triplets(seed)
     rows.append(("MultiCSR on English", len(data), right(data).mean(), trained(seed)))
     return pd.DataFrame(
-        {"row": name, "triplets": n, "right": share, "accuracy": bitext(encode)}
+        {
+            "row": name, "triplets": n, "right": share,
+            "accuracy": bitext(encode), "twins": same_language(encode),
+        }
         for name, n, share, encode in rows
     )
 
@@ -406,18 +501,86 @@ def unsupervised(seed, sentences, *, shape="bert", pooling="mean", **options):
     return training.train_unsupervised_simcse(encoder, sentences, **options).encode
 
 
-@ledger.measure("06-table4-low-resource", uses=_USES)
+@ledger.measure("06-table4-low-resource", "06-table4-twins", uses=_USES)
 def measure_low_resource(seed):
     """Table 4 for one seed."""
     table = low_resource(seed)
     ledger.keep_rows("06-table4", seed, table)
-    accuracy = table.set_index("row")["accuracy"]
-    return accuracy["MultiCSR"] - accuracy["raw"]
+    marks = table.set_index("row")
+    gain = marks.loc["MultiCSR"] - marks.loc["raw"]
+    return {"06-table4-low-resource": gain["accuracy"], "06-table4-twins": gain["twins"]}
+
+
+# ------------------------------------------------------------------ Table 5
+# The paper's backbones that are trained here: (shape, name). Supervised SimCSE is in Table 10.
+BACKBONES = (
+    *(("bert", name) for name in ("SimCSE", "prompt", "rank")),
+    *(("roberta", name) for name in ("SimCSE", "prompt")),
+)
+
+
+def ranked_by(teacher, anchors, positives):
+    """What `training`'s option `distill` asks for: the teacher's embeddings of a batch's rows.
+
+    Parameters
+    ----------
+    teacher : callable
+        List of n strings to an (n, t) array; frozen, so each sentence is embedded once.
+    anchors, positives : sequence of n sentences
+
+    Returns
+    -------
+    callable
+        ``distill(rows [N]) -> (anchors [N, t], positives [N, t])``
+    """
+    known, ranked = (torch.as_tensor(teacher(list(texts))) for texts in (anchors, positives))
+    return lambda rows: (known[rows.cpu()], ranked[rows.cpu()])
+
+
+def backbone(seed, shape, name):
+    """Table 5: one backbone without and with MultiCSR.
+
+    Without, it is trained on the unlabelled premises alone; with MultiCSR, on the curated
+    triplets with the mask of stage 3. Teacher of "rank" and P_η are the committed unsupervised
+    SimCSE of the shape.
+
+    Returns
+    -------
+    dict of str to float
+        Natural and hard Spearman for "without" and "with".
+    """
+    guide = committed("simcse-unsup", shape)
+    if name == "SimCSE":
+        return {"without": spearman(guide), "with": spearman(trained(seed, FULL, shape))}
+    premises, rows = corpora.premises(settings().premises, seed), triplets(seed)
+    pooling = "prompt" if name == "prompt" else "mean"
+    options = [{}, {}]
+    if name == "rank":
+        options = [
+            {"distill": ranked_by(guide, *texts)}
+            for texts in ((premises, premises), (rows["anchor"], rows["positive"]))
+        ]
+    without = unsupervised(seed, premises, shape=shape, pooling=pooling, **options[0])
+    refined = fit(rows, seed, shape=shape, guide=guide, pooling=pooling, **options[1])
+    return {"without": spearman(without), "with": spearman(refined)}
+
+
+@ledger.measure("06-table5-backbones", uses=_USES)
+def measure_backbones(seed):
+    """Table 5 for one seed: the share of backbones that MultiCSR lifts."""
+    table = pd.DataFrame(
+        {"shape": shape, "backbone": name, "row": row, **marks}
+        for shape, name in BACKBONES
+        for row, marks in backbone(seed, shape, name).items()
+    )
+    ledger.keep_rows("06-table5", seed, table)
+    marks = table.pivot(index=["shape", "backbone"], columns="row", values="natural")
+    return 100 * float((marks["with"] > marks["without"]).mean())
 
 
 # ------------------------------------------------------------------ Table 9
 DEMONSTRATIONS = {"none": None, "L = 3, λ = 0.6": (3, 0.6), "L = 5, λ = 0.8": (5, 0.8)}
-SHOWN_PREMISES = 2000  # prompts with demonstrations are long: half of the premises will do
+SHOWN_PREMISES = 1500  # prompts with demonstrations are long: fewer premises have to do
 
 
 def demonstrated(seed):
@@ -434,9 +597,10 @@ def demonstrated(seed):
     """
     table = []
     for row, shots in DEMONSTRATIONS.items():
-        for generator, premises in ((LLAMA, SHOWN_PREMISES), (T5, 400)):
+        for generator, premises in ((LLAMA, SHOWN_PREMISES), (T5, 200)):
             written = corpus(
-                seed, settings().omega, premises, generator=generator, demonstrations=shots
+                seed, settings().omega, premises=premises, generator=generator,
+                demonstrations=shots,
             )
             kept = written[_RULE.keep(written["a"], written["b"])]
             marks = {}
