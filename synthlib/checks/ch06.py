@@ -80,76 +80,6 @@ def paired_gain(student):
     return run("paired_gain", student, _paired_gain, _paired_cases, _PAIRED)
 
 
-# --- similarities ---------------------------------------------------------------------
-def _similarities(rows, batch_size, hard_negatives, epochs=1):
-    count = 0
-    for _ in range(epochs):
-        for start in range(0, rows - batch_size + 1, batch_size):
-            batch = range(start, start + batch_size)
-            for _row in batch:
-                count += len(batch) + (len(batch) if hard_negatives else 0)
-    return count
-
-
-def _similarities_cases(rng):
-    yield 8, 4, False
-    yield 8, 4, True
-    yield 10, 4, True, 2  # two rows are left over
-    yield {"rows": 64, "batch_size": 64, "hard_negatives": False, "epochs": 3}
-    for _ in range(4):
-        batch = int(rng.integers(2, 9))
-        rows, epochs = int(rng.integers(batch, 60)), int(rng.integers(1, 4))
-        yield rows, batch, bool(rng.random() < 0.5), epochs
-
-
-_PAIRS = (
-    Mistake(
-        "left-over rows",
-        lambda rows, batch_size, hard_negatives, epochs=1: (
-            rows * batch_size * (2 if hard_negatives else 1) * epochs
-        ),
-        "You count all rows. The last, smaller batch of an epoch is left out: only whole batches "
-        "are computed.",
-    ),
-    Mistake(
-        "negatives only",
-        lambda rows, batch_size, hard_negatives, epochs=1: (
-            rows // batch_size * batch_size * (batch_size * (2 if hard_negatives else 1) - 1)
-            * epochs
-        ),
-        "You count the negatives of a row. Its positive pair is a similarity, too.",
-    ),
-    Mistake(
-        "hard negatives forgotten",
-        lambda rows, batch_size, hard_negatives, epochs=1: (
-            rows // batch_size * batch_size * batch_size * epochs
-        ),
-        "You compare each anchor with the positives of its batch alone. With hard negatives the "
-        "batch holds twice as many candidates.",
-    ),
-    Mistake(
-        "both sides",
-        lambda rows, batch_size, hard_negatives, epochs=1: (
-            rows // batch_size * (batch_size * (2 if hard_negatives else 1)) ** 2 * epochs
-        ),
-        "You compare hard negatives with candidates, as if they were anchors. Only the N anchors "
-        "have a row of similarities.",
-    ),
-    Mistake(
-        "one epoch",
-        lambda rows, batch_size, hard_negatives, epochs=1: (
-            rows // batch_size * batch_size * batch_size * (2 if hard_negatives else 1)
-        ),
-        "Your count does not grow with the epochs: each pass computes all similarities again.",
-    ),
-)
-
-
-def similarities(student):
-    """Exercise 6.2: how many similarities a training computes -> int."""
-    return run("similarities", student, _similarities, _similarities_cases, _PAIRS)
-
-
 # --- union ----------------------------------------------------------------------------
 def _union(curated, gold):
     rows = [tuple(row) for row in gold]
@@ -223,7 +153,7 @@ _UNION = (
 
 
 def union(student):
-    """Exercise 6.3: T ∪ N without doubles -> list of triplets."""
+    """Exercise 6.2: T ∪ N without doubles -> list of triplets."""
     return run("union", student, _union, _union_cases, _UNION)
 
 
@@ -301,7 +231,7 @@ _NDCG = (
 
 
 def ndcg(student):
-    """Exercise 6.4: nDCG@k from the grades in the order of the ranking -> number."""
+    """Exercise 6.3: nDCG@k from the grades in the order of the ranking -> number."""
     return run("ndcg", student, _ndcg, _ndcg_cases, _NDCG)
 
 
@@ -396,13 +326,12 @@ _READ = (
 
 
 def read_triplets(student):
-    """Exercise 6.5: triplets from JSON lines -> (list of triplets, number of rejected lines)."""
+    """Exercise 6.4: triplets from JSON lines -> (list of triplets, number of rejected lines)."""
     return run("read_triplets", student, _read_triplets, _lines_cases, _READ)
 
 
 WRONG = {
     "paired_gain": wrong_answers(_PAIRED),
-    "similarities": wrong_answers(_PAIRS),
     "union": wrong_answers(_UNION),
     "ndcg": wrong_answers(_NDCG),
     "read_triplets": wrong_answers(_READ),
