@@ -88,6 +88,10 @@ def train_unsupervised_simcse(
         them and the batch's own anchors and positives, at temperatures `tau` and `tau` / 2.
     distill_weight : float
         Its weight beside InfoNCE, default 1.
+    mini_batch_size : int, optional
+        Sentences that the encoder reads at once, for batches that do not fit into memory: same
+        loss and gradient, a third more time (`embed_in_chunks`). A row is two sentences here, three
+        when supervised. Default: all of a process's sentences.
     progress : bool
         Show a progress bar, default True.
 
@@ -195,6 +199,7 @@ def _train(
     variant="paper",
     distill=None,
     distill_weight=1.0,
+    mini_batch_size=None,
     tau=0.05,
     max_steps=None,
     seed=0,
@@ -212,7 +217,7 @@ def _train(
     rows = len(columns["anchor"])
     _check_options(
         rows, batch_size, learning_rate, epochs, max_steps, tau, max_length, projection,
-        eval_steps, save_steps, distill_weight,
+        eval_steps, save_steps, distill_weight, mini_batch_size,
     )  # fmt: skip
     steps = max_steps or math.ceil(epochs * (rows // batch_size))
     eval_steps = min(eval_steps or min(250, max(1, steps // 10)), steps)
@@ -220,7 +225,8 @@ def _train(
         views=views, batch_size=batch_size, learning_rate=learning_rate, steps=steps, tau=tau,
         seed=seed, max_length=max_length, projection=projection, variant=variant,
         eval_steps=eval_steps, dev=dev is not None, keep=keep is not None,
-        distill=distill is not None and distill_weight, data=_fingerprint(columns.values()),
+        distill=distill is not None and distill_weight, mini_batch_size=mini_batch_size,
+        data=_fingerprint(columns.values()),
     )  # fmt: skip
 
     encoder.float()
@@ -236,14 +242,15 @@ def _train(
         set_seed(seed)
         width = _width(encoder)
         head = nn.Sequential(nn.Linear(width, width), nn.Tanh()) if projection else nn.Identity()
+        loss = _InBatchLoss(
+            encoder, head, len(views), tau, keep, variant, distill, distill_weight, mini_batch_size
+        )
         trainer = _Trainer(
             model=encoder,
             args=arguments,
             train_dataset=Dataset.from_dict({**columns, "row": range(rows)}),
             data_collator=_Collator(encoder, views, max_length),
-            loss=_InBatchLoss(
-                encoder, head, len(views), tau, keep, variant, distill, distill_weight
-            ),
+            loss=loss,
         )
         trainer.selection = _Selection(encoder, dev, eval_steps)
         trainer.remove_callback(PrinterCallback)  # a line of numbers every few steps
@@ -340,15 +347,22 @@ class _Collator:
 class _InBatchLoss(nn.Module):
     """`losses.info_nce` over the batch of all processes, and what a teacher adds to it."""
 
-    def __init__(self, model, head, views, tau, keep, variant, distill=None, distill_weight=1.0):
+    def __init__(
+        self, model, head, views, tau, keep, variant, distill=None, distill_weight=1.0,
+        mini_batch_size=None,
+    ):  # fmt: skip
         super().__init__()
         self.model, self.head = model, head
         self.views, self.tau, self.keep, self.variant = views, tau, keep, variant
         self.distill, self.distill_weight = distill, distill_weight
+        self.mini_batch_size = mini_batch_size
 
     def forward(self, features, rows):
-        vectors = self.model(features[0])["sentence_embedding"].float()
-        vectors = vectors.view(self.views, len(rows), -1)  # [views, N, d]
+        if self.mini_batch_size is None:
+            vectors = self.model(features[0])["sentence_embedding"]
+        else:
+            vectors = embed_in_chunks(self.model, features[0], self.mini_batch_size)
+        vectors = vectors.float().view(self.views, len(rows), -1)  # [views, N, d]
         vectors, rows = _gather(vectors, rows)
         # The head sees the whole batch in every process, so its copies get the same gradient.
         vectors = self.head(vectors)
@@ -358,6 +372,85 @@ class _InBatchLoss(nn.Module):
             return loss
         ranking = losses.rank_distillation(*vectors[:2], *self.distill(rows), tau=self.tau)
         return loss + self.distill_weight * ranking
+
+
+def embed_in_chunks(model, features, size):
+    """Embeddings of a batch with the memory of `size` sentences, gradients included (GradCache).
+
+    A contrastive loss needs all vectors of a batch at once, but not all that the encoder keeps for
+    its backward pass. So the encoder runs twice: first chunk by chunk without that memory, for the
+    vectors alone; then, when the gradient of the loss with respect to the vectors is known, chunk
+    by chunk again, each with its own part of it. Loss and gradient are those of the whole batch.
+
+    Parameters
+    ----------
+    model : callable
+        `model(features)["sentence_embedding"]`, e.g. an encoder, also inside of
+        `DistributedDataParallel`.
+    features : dict of tensors [rows, longest]
+        From a tokenizer.
+    size : int ≥ 1
+        Rows of a chunk.
+
+    Returns
+    -------
+    tensor [rows, d]
+        `backward` of whatever is computed from it reaches the parameters of `model`.
+
+    Source: GradCache (Gao et al. 2021b, Scaling Deep Contrastive Learning Batch Size), § 3.
+    """
+    lengths = features["attention_mask"].cumsum(dim=1).argmax(dim=1) + 1  # up to the last token
+    chunks = [
+        {key: value[start : start + size, : lengths[start : start + size].max()]
+         for key, value in features.items()}
+        for start in range(0, len(lengths), size)
+    ]  # fmt: skip
+    start = torch.zeros((), device=lengths.device, requires_grad=True)  # so that backward is called
+    return GradientCache.apply(start, model, chunks)
+
+
+class GradientCache(torch.autograd.Function):
+    """The two passes of `embed_in_chunks` (Gao et al. 2021b)."""
+
+    @staticmethod
+    def forward(ctx, start, model, chunks):
+        ctx.model, ctx.chunks, ctx.device = model, chunks, start.device
+        kind = start.device.type
+        ctx.precision = dict(
+            device_type=kind, dtype=torch.get_autocast_dtype(kind),
+            enabled=torch.is_autocast_enabled(kind), cache_enabled=False,
+        )  # fmt: skip
+        ctx.random, vectors = [], []
+        with torch.autocast(**ctx.precision):
+            for chunk in chunks:  # PyTorch records no gradient inside of this function
+                ctx.random.append(_random_state(start.device))
+                vectors.append(model(dict(chunk))["sentence_embedding"])
+        return torch.cat(vectors)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        after = _random_state(ctx.device)
+        parts = gradient.split([len(chunk["input_ids"]) for chunk in ctx.chunks])
+        last = len(parts) - 1
+        for place, (chunk, random) in enumerate(zip(ctx.chunks, ctx.random, strict=True)):
+            _random_state(ctx.device, random)  # the same dropout as in the first pass
+            # Several processes add up their gradients once, after the last chunk.
+            alone = getattr(ctx.model, "no_sync", contextlib.nullcontext)
+            with alone() if place < last else contextlib.nullcontext():
+                with torch.enable_grad(), torch.autocast(**ctx.precision):
+                    vectors = ctx.model(dict(chunk))["sentence_embedding"]
+                vectors.backward(parts[place])
+        _random_state(ctx.device, after)
+        return None, None, None
+
+
+def _random_state(device, state=None):
+    """The random generators' states of the CPU and of a device; set them where `state` is given."""
+    kinds = [torch] + ([torch.get_device_module(device)] if device.type != "cpu" else [])
+    if state is None:
+        return [kind.get_rng_state() for kind in kinds]
+    for kind, held in zip(kinds, state, strict=True):
+        kind.set_rng_state(held)
 
 
 def _gather(vectors, rows):
@@ -583,11 +676,14 @@ def _checked_triplets(triplets):
 
 def _check_options(
     rows, batch_size, learning_rate, epochs, max_steps, tau, max_length, projection,
-    eval_steps, save_steps, distill_weight,
+    eval_steps, save_steps, distill_weight, mini_batch_size,
 ):  # fmt: skip
     if (epochs is None) == (max_steps is None):
         raise ValueError("give either epochs or max_steps")
-    counts = dict(max_steps=max_steps, eval_steps=eval_steps, save_steps=save_steps)
+    counts = dict(
+        max_steps=max_steps, eval_steps=eval_steps, save_steps=save_steps,
+        mini_batch_size=mini_batch_size,
+    )  # fmt: skip
     for name, value in counts.items():
         if value is not None and (int(value) != value or value < 1):
             raise ValueError(f"{name} must be a whole number from 1 up, got {value}")

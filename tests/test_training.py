@@ -181,6 +181,135 @@ def test_training_reads_sentences_in_their_template(folders, monkeypatch, tmp_pa
     assert np.allclose(again.encode(SENTENCES), encoder.encode(SENTENCES), atol=1e-5)
 
 
+# ---------------------------------------------------------------- batches in chunks
+
+
+def loss_and_gradient(encoder, embed, variant="paper"):
+    """Loss of one batch of triplets with a mask, a teacher and a projection, and its gradient."""
+    torch.manual_seed(5)
+    head = torch.nn.Linear(16, 16)
+    tokens = dict(
+        encoder.preprocess([text for view in zip(*TRIPLETS, strict=True) for text in view])
+    )
+    tokens = {key: value for key, value in tokens.items() if isinstance(value, torch.Tensor)}
+    encoder.train().zero_grad()
+    torch.manual_seed(7)
+    vectors = head(embed(encoder, tokens).float().view(3, len(TRIPLETS), -1))
+    n = len(TRIPLETS)
+    keep = (torch.arange(2 * n) + torch.arange(n)[:, None]) % 3 > 0
+    keep |= torch.eye(n, dtype=torch.bool).repeat(1, 2)
+    loss = losses.info_nce(*vectors, keep=keep, variant=variant)
+    teacher = torch.randn(2, n, 5, generator=torch.Generator().manual_seed(1))
+    loss = loss + losses.rank_distillation(*vectors[:2], *teacher)
+    loss.backward()
+    named = dict(encoder.named_parameters())
+    gradient = torch.cat([p.grad.flatten() for name, p in named.items() if p.grad is not None])
+    return loss.item(), gradient, torch.rand(1)
+
+
+def plainly(encoder, tokens):
+    return encoder(dict(tokens))["sentence_embedding"]
+
+
+def chunked(size):
+    """Chunk by chunk, with everything kept for the backward pass."""
+
+    def embed(encoder, tokens):
+        parts = [{k: v[i : i + size] for k, v in tokens.items()} for i in range(0, 48, size)]
+        return torch.cat([plainly(encoder, part) for part in parts])
+
+    return embed
+
+
+def cached(size):
+    return lambda encoder, tokens: training.embed_in_chunks(encoder, tokens, size)
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 48, 100])
+def test_chunks_give_the_loss_and_gradient_of_the_whole_batch(fresh, size):
+    want = loss_and_gradient(fresh(0.0), plainly)
+    got = loss_and_gradient(fresh(0.0), cached(size))
+    assert got[0] == pytest.approx(want[0], abs=1e-6)
+    assert torch.allclose(got[1], want[1], atol=2e-6)
+
+
+def test_chunks_with_dropout_draw_the_same_masks_twice(fresh, folders, monkeypatch):
+    # Same lengths everywhere: cutting a chunk's padding off would change what dropout draws.
+    monkeypatch.setattr(sys.modules[__name__], "TRIPLETS", [("a dog", "two red", "the cat")] * 16)
+    for size in (5, 16):
+        want = loss_and_gradient(fresh(), chunked(size))
+        got = loss_and_gradient(fresh(), cached(size))
+        assert got[0] == pytest.approx(want[0], abs=1e-6)
+        assert torch.allclose(got[1], want[1], atol=2e-6)
+        assert torch.equal(got[2], want[2])  # later random numbers are not touched either
+    assert not torch.allclose(got[1], loss_and_gradient(fresh(0.0), plainly)[1], atol=1e-3)
+
+
+def test_chunks_in_bfloat16(fresh):
+    def under_autocast(embed):
+        def run(encoder, tokens):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return embed(encoder, tokens)
+
+        return run
+
+    want = loss_and_gradient(fresh(0.0), under_autocast(chunked(16)))
+    got = loss_and_gradient(fresh(0.0), under_autocast(cached(16)))
+    assert got[0] == pytest.approx(want[0], rel=0.02)
+    assert torch.cosine_similarity(got[1], want[1], dim=0) > 0.995
+    full = loss_and_gradient(fresh(0.0), plainly)
+    assert not torch.allclose(got[1], full[1], atol=1e-4)  # both passes ran in bfloat16
+    assert torch.allclose(got[1], want[1], atol=0.1 * float(want[1].abs().max()))
+
+
+def test_chunks_keep_no_activations(fresh):
+    encoder = fresh()
+    widest = []
+    saved = torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: widest.append(tensor.numel()) or tensor, lambda tensor: tensor
+    )
+    tokens = {k: v for k, v in encoder.preprocess(SENTENCES).items() if k != "modality"}
+    with saved:
+        vectors = training.embed_in_chunks(encoder, tokens, 8)
+    assert not widest and vectors.requires_grad
+
+
+def test_training_in_chunks_equals_training_at_once(fresh):
+    teacher = RNG.normal(size=(2, len(TRIPLETS), 7))
+    options = dict(
+        max_steps=3, projection="mlp_train_only", distill=lambda rows: teacher[:, rows],
+        keep=lambda rows: torch.ones(8, 16, dtype=torch.bool), **QUICK,
+    )  # fmt: skip
+    want = train_supervised_simcse(fresh(0.0), TRIPLETS, **options)
+    got = train_supervised_simcse(fresh(0.0), TRIPLETS, mini_batch_size=5, **options)
+    assert np.allclose(got.encode(SENTENCES), want.encode(SENTENCES), atol=1e-5)
+    with_bf16 = train_supervised_simcse(
+        fresh(0.0), TRIPLETS, mini_batch_size=5, bf16=True, **options
+    )
+    assert np.allclose(with_bf16.encode(SENTENCES), want.encode(SENTENCES), atol=0.1)
+
+
+def test_a_run_in_chunks_resumes_to_the_same_weights(fresh, tmp_path):
+    def dev(encode, stop=None):
+        calls.append(1)
+        if len(calls) == stop:
+            raise Stopped
+        return len(calls)  # the last weights are the best
+
+    calls = []
+    options = dict(max_steps=4, eval_steps=1, save_steps=2, mini_batch_size=6, **QUICK)
+    straight = train_unsupervised_simcse(fresh(), SENTENCES, **options)
+    encoder = fresh()
+    with pytest.raises(Stopped):
+        train_unsupervised_simcse(
+            encoder, SENTENCES, dev=lambda e: dev(e, 3), output_dir=tmp_path, **options
+        )
+    resumed = train_unsupervised_simcse(
+        encoder, SENTENCES, dev=dev, output_dir=tmp_path, **options
+    )  # fmt: skip
+    assert torch.equal(weights(resumed), weights(straight))
+
+
 # ---------------------------------------------------------------- seeds, selection, resuming
 
 
@@ -304,7 +433,7 @@ def keep(rows):
     return torch.ones(len(rows), 2 * len(rows), dtype=torch.bool)
 training.train_supervised_simcse(
     encoder, TRIPLETS, max_steps=3, batch_size=8, learning_rate=1e-3, progress=False, keep=keep,
-    projection="mlp_train_only",
+    projection="mlp_train_only", mini_batch_size={chunk},
 )
 import os
 rank = os.environ.get("RANK", "0")
@@ -313,7 +442,8 @@ json.dump(seen, open({out!r} + rank + ".json", "w"))
 """
 
 
-def test_two_processes_train_as_one(fresh, folders, tmp_path):
+@pytest.mark.parametrize("chunk", [None, 5])
+def test_two_processes_train_as_one(fresh, folders, tmp_path, chunk):
     seen = []
 
     def keep(rows):
@@ -324,7 +454,9 @@ def test_two_processes_train_as_one(fresh, folders, tmp_path):
         fresh(0.0), TRIPLETS, max_steps=3, keep=keep, projection="mlp_train_only", **QUICK
     )
     tests = os.path.dirname(__file__)
-    program = PROGRAM.format(tests=tests, folder=str(folders[0.0]), out=str(tmp_path / "rank"))
+    program = PROGRAM.format(
+        tests=tests, folder=str(folders[0.0]), out=str(tmp_path / "rank"), chunk=chunk
+    )
     (tmp_path / "program.py").write_text(program)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = os.environ | {"PYTHONPATH": os.path.dirname(tests), "OMP_NUM_THREADS": "1"}
@@ -390,6 +522,7 @@ def test_triplets_as_a_dataset(fresh):
         (dict(epochs=0, max_steps=None), "epochs must be positive"),
         (dict(epochs=1), "either epochs or max_steps"),
         (dict(max_steps=0), "max_steps must be a whole number"),
+        (dict(mini_batch_size=0), "mini_batch_size must be a whole number"),
         (dict(max_steps=2.5), "max_steps must be a whole number"),
         (dict(batch_size=1), "at least 2"),
         (dict(max_length=2), "max_length"),
