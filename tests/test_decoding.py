@@ -15,9 +15,13 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -38,8 +42,9 @@ WORDS = (
     "in on park house tree not and :"
 ).split()
 PAD, END, BANNED = 0, 1, [0, 2, 3, 4, 5]
-KINDS = ["t5", "llama", "gpt2", "qwen2"]
+KINDS = ["t5", "llama", "gpt2", "qwen2", "qwen3"]
 WEIGHTS = [(1.0, -0.3), (1.5, -0.5), (1.0, 0.0)]
+THREE = (1.0, -0.3, 0.4)
 
 
 def make_tokenizer(kind, template=None, window=80):
@@ -81,6 +86,8 @@ def make_model(kind, unused=0):
         model = LlamaForCausalLM(LlamaConfig(**common, **rope))
     elif kind == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**common, **rope))
+    elif kind == "qwen3":
+        model = Qwen3ForCausalLM(Qwen3Config(**common, **rope, head_dim=8))
     else:
         config = GPT2Config(
             **common, n_embd=32, n_layer=2, n_head=4, n_positions=80, initializer_range=0.4
@@ -145,10 +152,10 @@ def naive_text(model, tokenizer, prompts, weights, room, plausibility=0.0, unifo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("weights", [*WEIGHTS, THREE, (1.0,)])
 def test_equals_the_naive_loop_row_for_row(lab, kind, weights):
     model, tokenizer = lab(kind)
-    contexts = [make_prompts(13, seed=1), make_prompts(13, seed=2)]
+    contexts = [make_prompts(13, seed=k) for k in range(1, 1 + len(weights))]
     expected = [
         naive_text(model, tokenizer, row, weights, room=14) for row in zip(*contexts, strict=True)
     ]
@@ -156,6 +163,21 @@ def test_equals_the_naive_loop_row_for_row(lab, kind, weights):
     assert got == expected
     lengths = {len(text.split()) for text in got}
     assert len(set(got)) >= 9 and len(lengths) >= 3, f"too little variety for a test: {got}"
+
+
+def test_a_model_with_a_sliding_window_equals_the_naive_loop():
+    """A window counts places of the cache: padding between a row's own tokens would narrow it."""
+    torch.manual_seed(3)
+    config = MistralConfig(
+        vocab_size=len(SPECIAL + WORDS), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=80,
+        initializer_range=0.4, sliding_window=9, pad_token_id=PAD, eos_token_id=END,
+        bos_token_id=None, tie_word_embeddings=False,
+    )  # fmt: skip
+    model, tokenizer = MistralForCausalLM(config).eval(), make_tokenizer("llama")
+    prompts = ["the old man and the dog in the park " + p for p in make_prompts(20, 29, longest=8)]
+    got = generate_mixture(model, tokenizer, [prompts], [1.0], max_new_tokens=6)
+    assert got == [naive_text(model, tokenizer, [p], [1.0], 6) for p in prompts]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -240,7 +262,7 @@ def test_a_fresh_seed_comes_from_torch(lab):
     assert sample() == first != second
 
 
-@pytest.mark.parametrize("kind", ["t5", "gpt2"])
+@pytest.mark.parametrize("kind", ["t5", "llama", "gpt2"])
 def test_plausibility_equals_the_naive_loop(lab, kind):
     model, tokenizer = lab(kind)
     contexts = [make_prompts(8, seed=8), make_prompts(8, seed=9)]
@@ -260,6 +282,27 @@ def test_plausibility_equals_the_naive_loop(lab, kind):
         assert plain == generate_mixture(
             model, tokenizer, contexts, weights, max_new_tokens=8, plausibility=1.0
         )
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama", "gpt2"])
+def test_three_contexts_sampled_under_plausibility_equal_the_naive_loop(lab, kind):
+    """The plausible tokens are those at temperature 1, whatever temperature draws among them."""
+    model, tokenizer = lab(kind)
+    contexts = [make_prompts(6, seed=k) for k in (30, 31, 32)]
+    rows = list(zip(*contexts, strict=True))
+
+    def naive(limit):
+        streams = [np.random.default_rng((2, i)).random(8) for i in range(len(rows))]
+        return [
+            naive_text(model, tokenizer, row, THREE, 8, limit, uniform, heat=3.0)
+            for row, uniform in zip(rows, streams, strict=True)
+        ]
+
+    got = generate_mixture(
+        model, tokenizer, contexts, THREE, max_new_tokens=8, plausibility=0.2, do_sample=True,
+        temperature=3.0, seed=2,
+    )  # fmt: skip
+    assert got == naive(0.2) != naive(0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -345,8 +388,9 @@ def count_rows(module, run):
     return sizes
 
 
-def test_prompts_shared_by_two_rows_are_read_once(lab):
-    model, tokenizer = lab("t5")
+@pytest.mark.parametrize("kind", ["t5", "llama", "gpt2"])
+def test_prompts_shared_by_two_rows_are_read_once(lab, kind):
+    model, tokenizer = lab(kind)
     entail, contra = make_prompts(4, seed=15), make_prompts(4, seed=16)
 
     def both():
@@ -355,8 +399,19 @@ def test_prompts_shared_by_two_rows_are_read_once(lab):
         )
 
     # 8 rows of 2 contexts in batches of 4 rows: twins share a batch, 8 prompts in all, not 16.
-    assert count_rows(model.get_encoder(), both) == [4, 4]
-    assert count_rows(model, both)[0] == 4
+    if kind == "t5":
+        assert count_rows(model.get_encoder(), both) == [4, 4]
+    read = []
+
+    def note(_, args, kwargs):
+        ids = kwargs.get("encoder_outputs", (kwargs.get("input_ids"),))[0]
+        if kwargs["past_key_values"] is None:  # the first pass of a batch
+            read.append(len(ids))
+
+    handle = model.register_forward_pre_hook(note, with_kwargs=True)
+    both()
+    handle.remove()
+    assert read == [4, 4]
 
 
 @pytest.mark.parametrize("kind", ["t5", "gpt2"])
@@ -670,6 +725,28 @@ def test_logits_that_are_not_numbers_are_refused():
     model.lm_head.weight.data[3] = math.nan
     with pytest.raises(ValueError, match="NaN.*float32"):
         generate_mixture(model, tokenizer, [["the dog"]], [1.0], max_new_tokens=3)
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_a_model_that_only_repeats_itself_ends_at_max_new_tokens(kind):
+    """Nothing but one word in every context: no end token comes, and no step is added."""
+    model, tokenizer = make_model(kind), make_tokenizer(kind)
+
+    def push(_, __, output):
+        output[..., END + 8] += 1000.0
+
+    model.lm_head.register_forward_hook(push)
+    prompts = make_prompts(6, seed=33)
+    for sample in (False, True):
+        texts = []
+
+        def run(sample=sample, texts=texts):
+            texts += contrastive_generate(
+                model, tokenizer, prompts, prompts[::-1], max_new_tokens=9, do_sample=sample, seed=0
+            )
+
+        assert len(count_rows(model, run)) == 9
+        assert texts == [" ".join([(SPECIAL + WORDS)[END + 8]] * 9)] * 6
 
 
 def test_no_rows_no_texts(lab):
