@@ -131,7 +131,7 @@ def test_gradient_norm_is_that_of_the_loss_and_leaves_the_encoder_alone(encoder,
 
 def test_a_batch_of_both_corpora_has_rows_of_both(monkeypatch):
     written = pd.DataFrame(corpora.triplets(60, 9), columns=["anchor", "positive", "negative"])
-    monkeypatch.setattr(multicsr_masking, "curated", lambda seed: written.assign(a=5, b=0))
+    monkeypatch.setattr(multicsr_masking, "curated", lambda *_: written.assign(a=5, b=0))
     batch = multicsr_masking.mixed_batch(0, size=50)
     assert list(batch.columns) == ["anchor", "positive", "negative"] and len(batch) == 50
     generated = batch["anchor"].isin(written["anchor"]).sum()
@@ -141,3 +141,55 @@ def test_a_batch_of_both_corpora_has_rows_of_both(monkeypatch):
 def test_every_claim_of_the_chapter_has_its_measurement():
     measured = {claim for claim in ledger._REGISTRY if claim.startswith("05-")}
     assert set(ledger.claims(5).index) == measured
+
+
+def test_own_sigma_is_the_median_similarity_of_own_positives(encoder, few):
+    own = [
+        multicsr_masking.similarities(encoder.encode, few.iloc[[i]])[0, 0] for i in range(len(few))
+    ]
+    found = multicsr_masking.own_sigma(encoder.encode, few)
+    assert found == pytest.approx(np.median(own), abs=1e-5)
+
+
+def test_every_measurement_gives_its_claims_and_its_rows(monkeypatch, encoder):
+    """All of the recipe but the training: a tiny encoder in place of every other."""
+    module, kept, masks = multicsr_masking, {}, []
+    captions, copied = module.captions, module.copied
+    written = pd.DataFrame(corpora.triplets(200, 9), columns=["anchor", "positive", "negative"])
+
+    def fit(triplets, seed, keep=None, **options):
+        if keep is not None:
+            masks.append(keep(torch.arange(8)))
+        return encoder
+
+    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "mark", lambda encoder, split="test": float(len(masks)))
+    monkeypatch.setattr(module, "load", lambda name: encoder)
+    monkeypatch.setattr(module, "curated", lambda *_: written)
+    monkeypatch.setattr(module, "captions", lambda k, n=0, seed=0: captions(min(k, 40), 80, seed))
+    monkeypatch.setattr(module, "copied", lambda copies, seed=0: copied(copies, 40, seed))
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, frame: kept.update({name: frame}))
+    caches = (module._trained, module._plain, module.first_pass)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        for measure in (
+            module.measure_guides, module.measure_sigma, module.measure_identical,
+            module.measure_released, module.measure_batch,
+        ):  # fmt: skip
+            ids = {c for c, entry in ledger._REGISTRY.items() if entry[0] is measure}
+            values = measure(0)
+            assert set(values) == ids
+            assert np.isfinite(list(values.values())).all()
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+    assert set(kept) == {
+        "05-guides", "05-guide-curves", "05-sigma", "05-duplicates", "05-similarities",
+    }  # fmt: skip
+    assert masks and all(mask.shape == (8, 16) for mask in masks)
+    table = kept["05-guides"]
+    assert (table.loc[table["guide"] == "no mask", "gain"] == 0).all()
+    assert table.loc[table["guide"] == "oracle", ["recall", "precision"]].eq(1).all(axis=None)
+    shares = kept["05-similarities"].groupby("guide")["share"].sum()
+    assert np.allclose(shares, 1)
