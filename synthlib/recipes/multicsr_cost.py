@@ -65,7 +65,7 @@ def stage3_cost(batch_sizes=(8, 16, 32, 64, 128), steps=10, *, make=pocket_model
     """
     rows = []
     for size in batch_sizes:
-        steppers = {method: _Step(method, size, *make(), triplet) for method in METHODS}
+        steppers = {method: Step(method, [triplet] * size, *make()) for method in METHODS}
         seconds = {method: [] for method in METHODS}
         for _ in range(steps + 1):
             for method, step in steppers.items():
@@ -75,28 +75,31 @@ def stage3_cost(batch_sizes=(8, 16, 32, 64, 128), steps=10, *, make=pocket_model
     return pd.DataFrame(rows, columns=["batch_size", "method", "seconds", "megabytes"])
 
 
-class _Step:
-    """One training step of a method, again and again on the same batch."""
+class Step:
+    """One training step of a method, again and again on the same batch of triplets."""
 
-    def __init__(self, method, size, encoder, guide, triplet):
+    def __init__(self, method, triplets, encoder, guide=None, *, mini_batch_size=None):
         self.encoder, self.device = encoder.train(), encoder.device
         views = ("anchor", "positive", "negative")
-        row = dict(zip(views, triplet, strict=True), row=0)
-        batch = training._Collator(encoder, views, max_length=32)([row] * size)
+        batch = training._Collator(encoder, views, max_length=32)(
+            [dict(zip(views, row, strict=True), row=i) for i, row in enumerate(triplets)]
+        )
         tokens = {
             key.removeprefix("sentence_"): value.to(self.device)
             for key, value in batch.items()
             if key != "label"
         }
-        self.features, self.rows = tokens, torch.arange(size, device=self.device)
+        self.features, self.rows = tokens, torch.arange(len(triplets), device=self.device)
         self.guide = None
         keep = None
         if method == "P_η once":
-            keep = multicsr.false_negative_mask(guide.encode, [triplet] * size)
+            keep = multicsr.false_negative_mask(guide.encode, triplets)
         if method == "P_η in every step":
             self.guide = guide.train()
             keep = self.mask
-        self.loss = training._InBatchLoss(encoder, nn.Identity(), 3, 0.05, keep, "paper")
+        self.loss = training._InBatchLoss(
+            encoder, nn.Identity(), 3, 0.05, keep, "paper", mini_batch_size=mini_batch_size
+        )
         self.optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-5)
 
     def mask(self, rows):
