@@ -11,6 +11,7 @@ lines, bars
 bars
     ``"stacked": True`` sets the series on each other in their order; values are at least 0 and no
     spread is drawn. `horizontal` and `annotate` (numbers, by `format`) go with it.
+    With `horizontal`, `xlabel` and `xlim` belong to the numbers' axis, as it lies in the picture.
 scatter
     Many rows on few points: ``"count": True`` draws one dot a point and series, its area by the
     number of rows; ``"jitter": 0.1`` moves each dot by up to so much, the same way every time.
