@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from synthlib import decoding, models
-from synthlib.recipes import multicsr
+from synthlib.recipes import multicsr, multicsr_breaking
 from synthlib.recipes import multicsr_generation as generation
 from synthlib.world import corpora, report
 
@@ -243,3 +243,37 @@ def test_retraining_lowers_the_loss_on_its_own_examples(lab):
 def test_a_share_out_of_range_is_refused(lab, share):
     with pytest.raises(ValueError, match="share of the targets"):
         generation.retrain(lab("t5"), share, steps=1)
+
+
+# ------------------------------------------------------------------ where it breaks
+def test_a_text_breaks_just_beyond_its_breaking_point(lab, asked):
+    """Below it every place keeps its word against all implausible ones; above, one does not."""
+    generator = model, tokenizer = lab("t5")
+    rows = multicsr_breaking.breaking_points(generator, asked)
+    assert len(rows) and (rows["breaking"] > 0).all() and (rows["disagreement"] > 0).all()
+    prompts = dict(zip(asked["anchor"], asked["entailment_prompt"], strict=True))
+    noisy = dict(zip(asked["anchor"], asked["entailment_noisy"], strict=True))
+    banned = [tokenizer.convert_tokens_to_ids(f"<{n}>") for n in "pad unk mask cls sep".split()]
+    for row in rows[rows["kind"] == "entailment"].itertuples():
+        logits, hat = (
+            generation.forced_logits(generator, prompt[row.premise], row.output)
+            for prompt in (prompts, noisy)
+        )
+        words = [*tokenizer(row.output, add_special_tokens=False)["input_ids"], 1]
+
+        def overtaken(omega, logits=logits, hat=hat, words=words):
+            for clean, noise, word in zip(logits, hat, words, strict=True):
+                mixed = clean - omega * noise
+                mixed[clean >= clean.max() + np.log(0.1)] = -np.inf  # look at implausible words
+                mixed[banned] = -np.inf
+                if mixed.max() > (clean - omega * noise)[word]:
+                    return True
+            return False
+
+        assert not overtaken(row.breaking - 1e-3)
+        assert overtaken(row.breaking + 1e-3)
+
+
+def test_a_breaking_point_needs_a_share_as_plausibility(lab):
+    with pytest.raises(ValueError, match="plausibility"):
+        multicsr_breaking.breaking_point(lab("t5"), "a", "b", "c", plausibility=0.0)
