@@ -47,16 +47,28 @@ def test_quality_counts_by_hand():
     assert nothing["recall"] == 0
 
 
-def test_denied_slots_are_named():
-    assert recipe.denied_slots(ANCHOR, PULL) == ["what they do"]
-    assert recipe.denied_slots(ANCHOR, NIGHT) == ["when"]
-    assert recipe.denied_slots(ANCHOR, SAME) == []
-    assert recipe.denied_slots(ANCHOR, "two young men are not pushing a blue car") == ["denial"]
-    assert recipe.denied_slots(ANCHOR, "nothing that can be read") == []
-    two = "two young men are chasing three old dogs at noon"
-    assert recipe.denied_slots(two, "two young men are chasing one young cat at noon") == ["object"]
-    place = "a woman is running in the park", "a woman is running in the kitchen"
-    assert recipe.denied_slots(*place) == ["where"]
+def test_fate_names_the_broken_rules():
+    rows = pd.DataFrame(
+        {"a": [5.0, 2.5, 5.0, 3.5, 2.0, np.nan], "b": [1.0, 0.5, 3.5, 3.0, 4.0, 1.0]}
+    )
+    assert recipe.fate(rows) == ["kept", "α", "β", "γ", "α β γ", "unread"]
+    kept = [name == "kept" for name in recipe.fate(rows)]
+    assert kept == recipe.RULE.keep(rows["a"], rows["b"]).tolist()
+    assert recipe.fate(rows, curation.Thresholds(3, 3, None))[3] == "kept"
+
+
+def test_the_verbs_change_is_named():
+    assert recipe.verb_change(ANCHOR, PULL) == "push → pull"
+    assert recipe.verb_change(ANCHOR, NIGHT) == "same verb"
+    assert recipe.verb_change(ANCHOR, "two young men are not pushing a blue car") == "denial"
+    assert recipe.verb_change(ANCHOR, "nothing that can be read") == "unreadable"
+
+
+def test_recall_by_verb_counts_right_triplets_only():
+    rows = table((ANCHOR, SAME, PULL), (ANCHOR, SAME, PULL), (ANCHOR, PULL, PULL),
+                 (ANCHOR, SAME, NIGHT)).assign(right=[True, True, False, True])  # fmt: skip
+    found = recipe.by_verb(rows, [True, False, True, True])
+    assert found.values.tolist() == [["push → pull", 2, 50.0], ["same verb", 1, 100.0]]
 
 
 def test_scores_are_those_of_the_shared_corpus_with_the_oracle_beside(triplets):

@@ -17,7 +17,7 @@ import pandas as pd
 from synthlib import curation, judging, ledger, models, prompts, tiers, training
 from synthlib.evaluation import score_sts
 from synthlib.recipes import foundations, multicsr, multicsr_corpus
-from synthlib.world import corpora, nli, parse, relations
+from synthlib.world import corpora, nli, parse
 from synthlib.world.report import pairs_of, spearman
 
 PREMISES = 4000
@@ -104,27 +104,63 @@ def quality(kept, right) -> dict[str, float]:
     }
 
 
-_BEFORE = ("who", "how many", "what like", "clothes", "what they do")
+def fate(triplets: pd.DataFrame, rule: curation.Thresholds = RULE) -> list[str]:
+    """What became of each triplet: "kept", or the rules that it breaks, such as "β γ".
+
+    Parameters
+    ----------
+    triplets : DataFrame
+        With scores a and b; where one is missing the triplet is "unread".
+    rule : `curation.Thresholds`
+    """
+    margin = -np.inf if rule.gamma is None else rule.gamma
+    found = []
+    for a, b in zip(triplets["a"], triplets["b"], strict=True):
+        broken = [
+            name
+            for name, holds in (
+                ("α", a >= rule.alpha),
+                ("β", b <= rule.beta),
+                ("γ", a >= b + margin),
+            )
+            if not holds
+        ]
+        found.append("unread" if np.isnan(a) or np.isnan(b) else " ".join(broken) or "kept")
+    return found
 
 
-def denied_slots(anchor: str, negative: str) -> list[str]:
-    """In which slots a hard negative contradicts its anchor, by the oracle.
+def verb_change(anchor: str, negative: str) -> str:
+    """How the verb changes from the anchor to its hard negative: "cry → laugh".
 
     Returns
     -------
-    list of str
-        Of "who", "how many", "what like", "clothes", "what they do", "object", "where", "when";
-        ["denial"] where one sentence denies; empty where nothing excludes or nothing can be read.
+    str
+        "denial" where one of the two denies, "same verb", or "unreadable".
     """
     x, y = parse(anchor), parse(negative)
     if x is None or y is None:
-        return []
+        return "unreadable"
     if x.negated != y.negated:
-        return ["denial"]
-    found = relations(x, y)
-    names = (*_BEFORE, *["object"] * (len(found) - 7), "where", "when")
-    # dict.fromkeys: an object that is a being has four slots of its own.
-    return list(dict.fromkeys(n for n, r in zip(names, found, strict=True) if r == "excludes"))
+        return "denial"
+    return "same verb" if x.verb == y.verb else f"{x.verb} → {y.verb}"
+
+
+def by_verb(triplets: pd.DataFrame, kept) -> pd.DataFrame:
+    """Of the right triplets, how many a filter keeps, by what the hard negative changes.
+
+    Returns
+    -------
+    DataFrame
+        change, right (number of right triplets), recall (percent of them kept); most frequent
+        change first.
+    """
+    right = triplets["right"].to_numpy(dtype=bool)
+    rows = triplets[right]
+    change = [verb_change(x, y) for x, y in zip(rows["anchor"], rows["negative"], strict=True)]
+    frame = pd.DataFrame({"change": change, "kept": np.asarray(kept, dtype=bool)[right]})
+    found = frame.groupby("change")["kept"].agg(right="size", recall="mean").reset_index()
+    found["recall"] *= 100
+    return found.sort_values(["right", "change"], ascending=[False, True], ignore_index=True)
 
 
 # ------------------------------------------------------------------ other filters
@@ -244,6 +280,8 @@ def measure_selection(seed: int) -> dict[str, float]:
         [filters(scored(seed, omega)).assign(omega=omega) for omega in OMEGAS], ignore_index=True
     )
     ledger.keep_rows("04-filters", seed, found)
+    triplets = scored(seed, 0.3)
+    ledger.keep_rows("04-verbs", seed, by_verb(triplets, RULE.keep(triplets["a"], triplets["b"])))
     return selection_values(found[found["omega"] == 0.3])
 
 
