@@ -478,8 +478,6 @@ def low_resource(seed):
         data = triplets(seed, stages, language="tavi")
         encode = trained(seed, stages, language="tavi")
         rows.append((name, len(data), right(data).mean(), encode))
-    data = triplets(seed)
-    rows.append(("MultiCSR on English", len(data), right(data).mean(), trained(seed)))
     return pd.DataFrame(
         {
             "row": name, "triplets": n, "right": share,
