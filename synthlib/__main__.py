@@ -21,6 +21,11 @@ _ELSEWHERE = {
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
 }
 
+# Methods from end to end, each with its own options: `run METHOD`.
+_METHODS = {
+    "multicsr": ("synthlib.recipes.multicsr_run", "generate, judge, select, train, evaluate"),
+}
+
 # Pairs with a human score in the official files, to tell when a figure is not comparable.
 _OFFICIAL_PAIRS = {
     "test": dict(zip(
@@ -54,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv and argv[0] in _ELSEWHERE:
             module, _ = _ELSEWHERE[argv[0]]
             return importlib.import_module(module).main(argv[1:]) or 0
+        if argv[:1] == ["run"] and argv[1:2] and argv[1] in _METHODS:
+            module, _ = _METHODS[argv[1]]
+            return importlib.import_module(module).main(argv[2:]) or 0
         options = _parser().parse_args(argv)
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -97,6 +105,15 @@ def _parser() -> argparse.ArgumentParser:
         "wrong.",
     )
     add.set_defaults(run=_preflight)
+    add = commands.add_parser(
+        "run",
+        help="run a method from end to end: multicsr",
+        description="Run a method from end to end; interrupted, the same command goes on.",
+        epilog="python -m synthlib run METHOD --help shows a method's options.",
+    )
+    methods = add.add_subparsers(title="methods", metavar="METHOD", required=True)
+    for name, (_, line) in _METHODS.items():
+        methods.add_parser(name, help=line)
     for name, (_, line) in _ELSEWHERE.items():
         commands.add_parser(name, help=line)
     return parser

@@ -180,6 +180,9 @@ def test_other_commands_get_their_arguments(capsys, monkeypatch):
     monkeypatch.setattr("synthlib.ledger.main", lambda argv: seen.append(argv))
     monkeypatch.setattr("synthlib.world.build.main", lambda argv: seen.append(argv) or 1)
     monkeypatch.setattr(synthlib, "preflight", lambda: seen.append("preflight"))
+    monkeypatch.setattr("synthlib.recipes.multicsr_run.main", lambda argv: seen.append(argv))
+    assert run(capsys, "run", "multicsr", "--out", "x")[0] == 0
+    assert seen.pop() == ["--out", "x"]
     assert run(capsys, "ledger", "--list")[0] == 0
     assert run(capsys, "pocket", "--help", "--scale", 2)[0] == 1
     assert run(capsys, "preflight")[0] == 0
@@ -193,11 +196,27 @@ def test_warnings_are_one_line():
     assert done.stderr == "note: three rows are left out\n"
 
 
-@pytest.mark.parametrize("argv", [[], ["evaluate"], ["nonsense"], ["evaluate", "--nonsense"]])
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["evaluate"], ["nonsense"], ["evaluate", "--nonsense"], ["run"], ["run", "nonsense"],
+     ["run", "multicsr"], ["run", "multicsr", "--out", "x", "--stages", "one"],
+     ["run", "multicsr", "--out", "x", "--gamma", "much"]],
+)  # fmt: skip
 def test_wrong_options(capsys, argv):
     with pytest.raises(SystemExit) as left:
         main(argv)
     assert left.value.code == 2 and "usage: python -m synthlib" in capsys.readouterr().err
+
+
+def test_help_of_a_method_is_shown(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--help"])
+    assert left.value.code == 0 and "multicsr" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["run", "multicsr", "--help"])
+    out = capsys.readouterr().out
+    for option in ("--tier", "--stages", "--out", "--no-logits", "--dry-run", "--sigma"):
+        assert option in out
 
 
 def test_help_names_every_command_and_needs_no_torch():
@@ -205,6 +224,6 @@ def test_help_names_every_command_and_needs_no_torch():
     code += "try: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for command in ("evaluate", "pocket", "ledger", "preflight"):
+    for command in ("evaluate", "run", "pocket", "ledger", "preflight"):
         assert command in done.stdout
     assert synthlib.__version__

@@ -1,0 +1,1054 @@
+"""MultiCSR from end to end: premises → generated pairs → scores → kept triplets → encoder → STS.
+
+`run` calls the stages of `multicsr` one after another and keeps what each of them made in a
+folder, so that an interrupted run goes on where it stopped and ends with the same bytes:
+
+    run.json            what was asked for; another run in the same folder is refused
+    written/ judged/    stages 1 and 2, in shards
+    triplets.parquet    all triplets with their scores and whether they were kept
+    kept.parquet        those that were kept, with a note of how they were made
+    rejects.jsonl       what could not be used, with the reason
+    training/           checkpoints, while the encoder is being trained
+    encoder/            the trained encoder
+    sts.csv             its evaluation
+    report.json         counts
+
+Source: MultiCSR (Wang et al., 2024), § 3; supervised setting and demonstrations: Appendix G.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthlib import curation, data, evaluation, judging, models, prompts, tiers
+from synthlib.evaluation.embedding import unit_rows
+from synthlib.recipes import multicsr, shards
+
+STAGES = (1, 2, 3)
+STEPS = ("written", "judged", "kept", "trained", "evaluated")
+BACKBONES = ("simcse", "prompt", "rank")
+NO_GAMMA = "-"  # as Table 6 prints a third rule that is left out
+
+_SAVE_EVERY = 100  # steps between the checkpoints of the training
+
+
+# ------------------------------------------------------------------ what is asked for
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a run, checked and complete; `make_plan` builds it."""
+
+    tier: str
+    stages: tuple[int, ...]
+    settings: tiers.MultiCSR  # the tier's, with what was given in their place
+    source: str  # of the premises, or the JSONL file with triplets
+    no_logits: bool
+    column: str | None
+    n: int | None
+    seed: int
+    language: str
+    noise: str
+    temperature: float
+    thresholds: curation.Thresholds
+    supervised: bool
+    nli: str | None
+    nli_rows: int
+    pooling: str | None  # as it was given
+    backbone: str
+    data: str | None
+    select: str
+    bf16: bool | None
+    shard_size: int
+    dtype: str | None
+    # Only how, not what: a run may go on with others.
+    generation_batch: int = field(compare=False)
+    device: str | None = field(compare=False)
+
+
+def make_plan(
+    *,
+    tier=None,
+    stages=None,
+    premises=None,
+    no_logits=None,
+    column=None,
+    n=None,
+    seed=0,
+    language="english",
+    omega=None,
+    noise="opposite",
+    temperature=0.0,
+    max_new_tokens=None,
+    scoring=None,
+    alpha=None,
+    beta=None,
+    gamma=None,
+    sigma=None,
+    supervised=False,
+    nli=None,
+    demonstrations=None,
+    demonstration_similarity=None,
+    generator=None,
+    encoder=None,
+    guide=None,
+    pooling=None,
+    backbone="simcse",
+    data=None,
+    select=None,
+    batch_size=None,
+    learning_rate=None,
+    epochs=None,
+    max_steps=None,
+    bf16=None,
+    generation_batch=64,
+    shard_size=512,
+    device=None,
+    dtype=None,
+) -> Plan:
+    """Check the options of `run` and fill in the tier's values.
+
+    Raises
+    ------
+    ValueError
+        For the first option that is out of its range, or that contradicts another.
+    """
+    chosen = tiers.get(tier)
+    if stages is None:
+        stages = (2, 3) if no_logits else STAGES
+    stages = tuple(sorted(set(stages)))
+    if not set(stages) <= set(STAGES):
+        raise ValueError(f"stages are among 1, 2, 3, got {', '.join(map(str, stages))}")
+    if no_logits and 1 in stages:
+        raise ValueError(
+            "stage 1 needs a generator's logits: with triplets from a file the stages are 2 and 3"
+        )
+    if no_logits and premises is not None:
+        raise ValueError("give premises to write from or a file with triplets, not both")
+    settings = chosen.multicsr
+    thresholds = curation.Thresholds(
+        alpha=float(settings.alpha if alpha is None else alpha),
+        beta=float(settings.beta if beta is None else beta),
+        gamma=None if gamma == NO_GAMMA else float(settings.gamma if gamma is None else gamma),
+    )
+    if epochs is not None and max_steps is not None:
+        raise ValueError("give epochs or max_steps, not both")
+    length = {}
+    if epochs is not None or max_steps is not None:
+        length = dict(epochs=epochs and float(epochs), max_steps=max_steps)
+    given = dict(
+        omega=omega, max_new_tokens=max_new_tokens, scoring=scoring, sigma=sigma,
+        demonstrations=demonstrations, demonstration_similarity=demonstration_similarity,
+        generator=generator, encoder=encoder, guide=guide, batch_size=batch_size,
+        learning_rate=learning_rate,
+    )  # fmt: skip
+    given = {
+        name: float(value) if isinstance(getattr(settings, name), float) else _plain(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    settings = dataclasses.replace(
+        settings, alpha=thresholds.alpha, beta=thresholds.beta, gamma=thresholds.gamma,
+        **length, **given,
+    )  # fmt: skip
+    _check(settings, noise, temperature, backbone, pooling, generation_batch, shard_size, n)
+    if language != "english" and not _is_pocket(premises, settings, no_logits):
+        raise ValueError("language is for the pocket world's premises; a file has its own")
+    if select not in (None, "dev", "last"):
+        raise ValueError(f'select must be "dev" or "last", got {select!r}')
+    if data is not None and not Path(data).is_dir():
+        raise FileNotFoundError(f"data folder not found: {data}")
+    if select is None:
+        held_out = data and (Path(data) / "STS" / "STSBenchmark" / "sts-dev.csv").is_file()
+        select = "dev" if held_out and chosen.name != "pocket" else "last"
+    if select == "dev" and data is None and settings.corpus is not None:
+        raise ValueError('select="dev" needs the folder with STS-B dev: give data')
+    return Plan(
+        tier=chosen.name,
+        stages=stages,
+        settings=settings,
+        source=_source(premises, settings, no_logits),
+        no_logits=bool(no_logits),
+        column=column,
+        n=n,
+        seed=seed,
+        language=language,
+        noise=noise,
+        temperature=float(temperature),
+        thresholds=thresholds,
+        supervised=supervised,
+        nli=_plain(nli),
+        nli_rows=chosen.simcse_supervised.sentences,
+        pooling=pooling,
+        backbone=backbone,
+        data=_plain(data),
+        select=select,
+        bf16=bf16,
+        shard_size=shard_size,
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        generation_batch=generation_batch,
+        device=None if device is None else str(device),
+    )
+
+
+def _check(settings, noise, temperature, backbone, pooling, generation_batch, shard_size, n):
+    counts = dict(
+        generation_batch=generation_batch, shard_size=shard_size, n=n,
+        max_new_tokens=settings.max_new_tokens, max_steps=settings.max_steps,
+    )  # fmt: skip
+    for name, value in counts.items():
+        if value is not None and (value != int(value) or value < 1):
+            raise ValueError(f"{name} must be a whole number from 1 up, got {value}")
+    if not math.isfinite(settings.omega):
+        raise ValueError(f"omega must be a finite number, got {settings.omega}")
+    if not 0 < settings.sigma <= 1:
+        raise ValueError(f"sigma must lie in (0, 1], got {settings.sigma}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    if settings.demonstrations < 0:
+        raise ValueError(f"demonstrations must be at least 0, got {settings.demonstrations}")
+    if not -1 <= settings.demonstration_similarity <= 1:
+        raise ValueError(
+            "demonstration_similarity is a cosine in [-1, 1], got "
+            f"{settings.demonstration_similarity}"
+        )
+    if settings.batch_size < 2:
+        raise ValueError(f"batch_size must be at least 2, got {settings.batch_size}")
+    for name in ("learning_rate", "epochs"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, got {value}")
+    choices = {
+        "noise": (noise, prompts.NOISE), "backbone": (backbone, BACKBONES),
+        "scoring": (settings.scoring, ("text", "expected")),
+    }  # fmt: skip
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    if pooling is not None and (backbone == "prompt") != (pooling == "prompt"):
+        raise ValueError(f"the backbone {backbone} does not go with pooling={pooling!r}")
+
+
+def _plain(value):
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def _is_pocket(premises, settings, no_logits) -> bool:
+    return not no_logits and (
+        premises == "pocket" or (premises is None and settings.corpus is None)
+    )
+
+
+def _source(premises, settings, no_logits):
+    """What the premises come from; a list of sentences stays a list."""
+    if no_logits:
+        return str(no_logits)
+    if _is_pocket(premises, settings, no_logits):
+        return "pocket"
+    if premises is None:
+        return settings.corpus
+    return _plain(premises) if isinstance(premises, str | os.PathLike) else tuple(premises)
+
+
+def _identity(plan: Plan, texts) -> dict:
+    """What makes two runs the same run, as JSON holds it."""
+    kept = {f.name: getattr(plan, f.name) for f in dataclasses.fields(Plan) if f.compare}
+    settings = dataclasses.asdict(kept.pop("settings"))
+    kept["thresholds"] = dataclasses.asdict(kept["thresholds"])
+    kept["source"] = (
+        kept["source"].name if isinstance(kept["source"], tiers.Corpus)
+        else "a list" if isinstance(kept["source"], tuple) else kept["source"]
+    )  # fmt: skip
+    if settings.pop("corpus") is None:
+        settings["corpus"] = "pocket"
+    else:
+        settings["corpus"] = plan.settings.corpus.name
+    for name in ("generator", "encoder", "guide"):
+        settings[name] += _fingerprint(settings[name])
+    digest = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return json.loads(json.dumps(kept | settings | {"rows": digest.hexdigest()}))
+
+
+def _folder_of(name) -> Path | None:
+    """Folder of a model that is on this machine under its own name."""
+    name = str(name)
+    if name.startswith("pocket/"):
+        return models.POCKET / name.removeprefix("pocket/")
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def _fingerprint(name) -> str:
+    """Tells two versions of a local model apart: sizes, beginnings and ends of its weights."""
+    folder = _folder_of(name)
+    if folder is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=4)
+    for file in sorted(folder.rglob("*.safetensors")):
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            digest.update(str(size).encode() + stream.read(2**20))
+            stream.seek(max(0, size - 2**20))
+            digest.update(stream.read())
+    return f" ({digest.hexdigest()})"
+
+
+# ------------------------------------------------------------------ the run
+@dataclass
+class Result:
+    """What a run has made.
+
+    Attributes
+    ----------
+    folder : Path
+    counts : dict
+        premises, rejected, written, copied_positives, copied_negatives, blank, judged, unread,
+        below_alpha, above_beta, within_gamma, kept, nli, trained_on, steps.
+    sts : DataFrame or None
+        As `evaluation.score_sts`.
+    minutes : dict of str to float
+        Of the steps that this call computed.
+    """
+
+    folder: Path
+    counts: dict = field(default_factory=dict)
+    sts: pd.DataFrame | None = None
+    minutes: dict = field(default_factory=dict)
+
+    def triplets(self):
+        """All triplets with scores, as a data set."""
+        return data.load(self.folder / "triplets.parquet")
+
+    def kept(self):
+        """The kept triplets, as a data set."""
+        return data.load(self.folder / "kept.parquet")
+
+    def encoder(self, device=None):
+        """The trained encoder."""
+        return models.load_encoder(self.folder / "encoder", device=device)
+
+
+def run(out, *, until="evaluated", quiet=False, **options) -> Result:
+    """Premises → generated pairs → scores → kept triplets → trained encoder → STS table.
+
+    Interrupted at any moment, the same call with the same folder goes on and ends with the same
+    files, byte for byte. Several processes (`torchrun`, `accelerate launch`) share the shards of
+    stages 1 and 2 and train together.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the run.
+    until : "written", "judged", "kept", "trained" or "evaluated"
+        The last step to take; a later call goes on from there.
+    quiet : bool
+        No progress bars and no report.
+    tier : "pocket", "colab" or "paper"
+        Where the values come from that are not given; default as `tiers.get`.
+    stages : sequence of 1, 2, 3
+        The paper's stages that take part (Table 3). Without 1 the decoding is plain, without 2
+        every triplet is kept, without 3 nothing is masked. Default all; 2 and 3 with `no_logits`.
+    premises : optional
+        A source of `data.load_premises`; default the tier's corpus.
+    no_logits : path, optional
+        JSONL file of triplets that another model wrote (`data.load_triplets_jsonl`), in place of
+        stage 1. Where it gives scores, stage 2 only compares them.
+    column, n, seed, language
+        Of `data.load_premises`; n is the tier's number for its own corpus. The seed serves the
+        drawing of instructions, sampling, and the training as well.
+    omega, noise, temperature, max_new_tokens
+        Stage 1: ω; kind of noisy instruction; 0 for greedy decoding; longest text.
+    scoring, alpha, beta, gamma
+        Stage 2: "text" or "expected"; thresholds, where ``gamma="-"`` leaves the third rule out.
+    sigma : float in (0, 1]
+        Stage 3.
+    supervised : bool
+        Train on T ∪ NLI, the kept triplets and a labelled NLI corpus.
+    nli : path, optional
+        The labelled corpus for `supervised` and `demonstrations`, in place of the tier's.
+    demonstrations, demonstration_similarity
+        L and λ of Appendix G.
+    generator, encoder, guide, pooling
+        Models in place of the tier's; how the encoder pools.
+    backbone : "simcse", "prompt" or "rank"
+        "prompt": PromptBERT's template as pooling; "rank": in-batch rank distillation beside the
+        contrast, from the guide.
+    data : path, optional
+        Evaluate on SentEval's files there; default the pocket sets.
+    select : "dev" or "last"
+        Keep the weights that are best on STS-B dev (the pocket world's development pairs where
+        there is no `data`), or the last ones. Default "dev" on the larger tiers where STS-B dev is
+        in `data`.
+    batch_size, learning_rate, epochs, max_steps, bf16
+        Of the training.
+    generation_batch, shard_size
+        Rows that the generator works on at once; premises in a shard.
+    device, dtype
+        Of `models.load_generator`; the device serves the encoders too.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        For an option out of range; a folder with another run, or in use; a generator that only
+        repeats its premises; nothing kept, or less than one batch.
+    OSError
+        For a file or model that cannot be had, and a full disk.
+
+    Source: MultiCSR § 3, Appendix G.
+    """
+    if until not in STEPS:
+        raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
+    work = _Work(make_plan(**options), quiet)
+    with shards.open_run(out, work.identity, everyone=work.everyone) as folder, _full_disk(folder):
+        result = Result(Path(folder))
+        for step in STEPS[: STEPS.index(until) + 1]:
+            started = time.perf_counter()
+            if getattr(work, step)(result):
+                result.minutes[step] = (time.perf_counter() - started) / 60
+        if work.everyone.rank == 0:
+            content = json.dumps(result.counts, indent=1)
+            data.write_bytes(folder / "report.json", content.encode())
+            if not quiet:
+                print(_report(work.plan, result), flush=True)
+    return result
+
+
+class _Work:
+    """One call of `run`: the steps, and the models that they share, each loaded when needed."""
+
+    def __init__(self, plan: Plan, quiet: bool):
+        self.plan, self.progress = plan, not quiet
+        self.everyone = shards.world()
+        self.progress = self.progress and self.everyone.rank == 0
+        if plan.no_logits:
+            given, self.rejects = data.load_triplets_jsonl(plan.source)
+            self.rejects = self.rejects.assign(where=plan.source)
+            self.given = given.to_pandas()
+            if plan.n is not None:
+                self.given = self.given.head(plan.n)
+            texts = [*self.given["anchor"], *self.given["positive"], *self.given["negative"]]
+            if "a" in self.given:
+                texts += [str(score) for name in "ab" for score in self.given[name]]
+            self.premises = list(self.given["anchor"])
+        else:
+            n = plan.n
+            if n is None and (plan.source == "pocket" or isinstance(plan.source, tiers.Corpus)):
+                n = plan.settings.premises
+            self.premises, self.rejects = data.load_premises(
+                plan.source, column=plan.column, n=n, seed=plan.seed, language=plan.language
+            )
+            self.rejects = self.rejects.assign(where="premises")
+            texts = self.premises
+        self.identity = _identity(plan, texts)
+        # A damaged file costs seconds, not hours.
+        self.frames = _sts_sets(plan)
+        self.development = _development(plan) if plan.select == "dev" else None
+
+    # -------------------------------------------------------------- models
+    @functools.cached_property
+    def generator(self):
+        plan = self.plan
+        held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
+        if 2 in plan.stages:  # what keeps the judge from judging is found before stage 1
+            judging.score_similarity(*held, [("a", "a")], method=plan.settings.scoring)
+        return held
+
+    @functools.cached_property
+    def guide(self):
+        """P_η: list of strings → array."""
+        try:
+            encoder = models.load_encoder(self.plan.settings.guide, device=self.plan.device)
+        except ValueError as error:
+            said = str(error).partition(": pass")[0]
+            raise ValueError(
+                f"the guide {said}; take an encoder that was saved with its pooling"
+            ) from None
+        return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
+
+    @functools.cached_property
+    def labelled(self):
+        plan = self.plan
+        return data.load_labelled(
+            plan.settings.corpus if plan.nli is None else plan.nli,
+            n=plan.nli_rows if plan.nli is None else None, seed=plan.seed,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def labelled_vectors(self):
+        return unit_rows(np.asarray(self.guide([row[0] for row in self.labelled])))
+
+    def fresh_encoder(self):
+        plan = self.plan
+        name, own = plan.settings.encoder, plan.settings.pooling
+        pooling = "prompt" if plan.backbone == "prompt" else plan.pooling
+        try:
+            return models.load_encoder(name, pooling=pooling, device=plan.device)
+        except ValueError:
+            if pooling is not None:
+                raise
+            return models.load_encoder(name, pooling=own, device=plan.device)
+
+    # -------------------------------------------------------------- stage 1
+    def written(self, result):
+        plan, folder, counts = self.plan, result.folder, result.counts
+        counts["premises"] = len(self.premises)
+        if plan.no_logits:
+            self.table = self.given.drop(columns=["a", "b"], errors="ignore").assign(reason="")
+            new = False
+        else:
+            new = not shards.whole(folder / "written", len(self.premises), plan.shard_size)
+            if new and 3 in plan.stages:  # a wrong name is found before stage 1
+                self.guide  # noqa: B018
+            if new:
+                self.fresh_encoder()
+            self.table = shards.rows(
+                folder / "written", len(self.premises), self._write, size=plan.shard_size,
+                everyone=self.everyone, progress=self.progress, unit="premise",
+            )  # fmt: skip
+        refused = self.table[self.table["reason"] != ""]
+        refused = pd.DataFrame(
+            {"line": refused["row"] + 1, "reason": refused["reason"], "text": refused["anchor"],
+             "where": "generation"}
+        ) if len(refused) else self.rejects[:0]  # fmt: skip
+        self.rejects = pd.concat([self.rejects, refused], ignore_index=True)
+        if self.everyone.rank == 0:
+            data.save_rejects(folder / "rejects.jsonl", self.rejects)
+        table = self.table[self.table["reason"] == ""]
+        copies = {name: _same(table["anchor"], table[name]) for name in ("positive", "negative")}
+        counts["rejected"] = len(self.rejects)
+        counts["written"] = len(table)
+        counts |= {f"copied_{name}s": int(copies[name].sum()) for name in copies}
+        counts["blank"] = int((~multicsr.usable(table)).sum())
+        if not len(table):
+            raise ValueError(
+                f"no prompt fits the generator's window; see {folder / 'rejects.jsonl'}"
+            )
+        self._refuse_echo(table)
+        return new
+
+    def _write(self, start, stop):
+        plan, settings = self.plan, self.plan.settings
+        part = self.premises[start:stop]
+        examples = None
+        if settings.demonstrations:
+            examples = multicsr.retrieve_examples(
+                self.guide, part, self.labelled, count=settings.demonstrations,
+                similarity=settings.demonstration_similarity, known=self.labelled_vectors,
+            )  # fmt: skip
+        form = getattr(self.generator[0].config, "synthlib_form", "paper")
+        asked = multicsr.ask(
+            part, seed=plan.seed, form=form, noise=plan.noise, examples=examples, start=start
+        )
+        omega = settings.omega if 1 in plan.stages else 0.0
+        parts = ("prompt", "noisy") if omega else ("prompt",)
+        fit = np.ones(len(part), dtype=bool)
+        for name in (f"{kind}_{part}" for kind in multicsr.KINDS for part in parts):
+            fit &= multicsr.fits(self.generator, asked[name], settings.max_new_tokens)
+        sampling = {}
+        if plan.temperature:
+            sampling = dict(
+                do_sample=True, temperature=plan.temperature,
+                seed=[(plan.seed, start + int(i), kind) for kind in (0, 1)
+                      for i in np.flatnonzero(fit)],
+            )  # fmt: skip
+        texts = multicsr.write(
+            self.generator, asked[fit], omega=omega, max_new_tokens=settings.max_new_tokens,
+            batch_size=plan.generation_batch, **sampling,
+        )  # fmt: skip
+        table = asked[["anchor", *multicsr.KINDS]].assign(
+            row=range(start, stop), positive="", negative="",
+            reason=np.where(fit, "", "the prompt is longer than the generator's window"),
+        )  # fmt: skip
+        for name in ("positive", "negative"):
+            table.loc[fit, name] = texts[name].to_numpy()
+        if len(texts) >= 100:  # hours of copies help nobody
+            self._refuse_echo(table[fit])
+        return table
+
+    def _refuse_echo(self, table):
+        name = self.plan.settings.generator
+        if self.plan.no_logits:
+            name = self.plan.source
+        texts = [*table["positive"], *table["negative"]]
+        if not any(text.strip() for text in texts):
+            raise ValueError(
+                f"{name} wrote nothing but blanks for {len(table)} premises: take another "
+                "generator, or a larger --max-new-tokens"
+            )
+        if _same([*table["anchor"], *table["anchor"]], texts).all():
+            raise ValueError(
+                f"{name} only repeats: all {len(texts)} texts for {len(table)} premises equal "
+                "their premise. Take a generator that follows instructions, or a larger --omega"
+            )
+
+    # -------------------------------------------------------------- stage 2
+    def judged(self, result):
+        plan = self.plan
+        if 2 not in plan.stages:
+            return False
+        if plan.no_logits and "a" in self.given:
+            self.table = self.table.assign(a=self.given["a"], b=self.given["b"])
+            new = False
+        else:
+            new = not shards.whole(result.folder / "judged", len(self.table), plan.shard_size)
+            scores = shards.rows(
+                result.folder / "judged", len(self.table), self._judge, size=plan.shard_size,
+                everyone=self.everyone, progress=self.progress, unit="triplet",
+            )  # fmt: skip
+            self.table = self.table.assign(a=scores["a"], b=scores["b"])
+        usable = self._usable()
+        report = plan.thresholds.report(self.table["a"][usable], self.table["b"][usable])
+        result.counts["judged"] = report.pop("triplets")
+        del report["kept"]
+        result.counts |= report
+        return new
+
+    def _judge(self, start, stop):
+        scored = multicsr.judge(
+            self.generator, self.table[start:stop], method=self.plan.settings.scoring,
+            batch_size=self.plan.generation_batch,
+        )  # fmt: skip
+        return scored[["a", "b"]]
+
+    def _usable(self):
+        return (self.table["reason"] == "").to_numpy() & multicsr.usable(self.table)
+
+    def kept(self, result):
+        plan, folder, counts = self.plan, result.folder, result.counts
+        self.__dict__.pop("generator", None)  # its memory is wanted for the training
+        keep = self._usable()
+        if 2 in plan.stages:
+            keep &= plan.thresholds.keep(self.table["a"], self.table["b"])
+        counts["kept"] = int(keep.sum())
+        table = self.table.drop(columns="reason").assign(kept=keep)
+        origin = data.origin_of("multicsr", settings=self.identity, counts=dict(counts))
+        if self.everyone.rank == 0:
+            data.save(data.triplets(table, origin=origin), folder / "triplets.parquet")
+            kept = table[keep].drop(columns="kept")
+            if len(kept):
+                data.save(data.triplets(kept, origin=origin), folder / "kept.parquet")
+        if not keep.any():
+            raise ValueError(_why_nothing(plan, counts, folder))
+        self.rows = list(zip(*(table[keep][name] for name in data.TRIPLET), strict=True))
+        counts["nli"] = len(self.labelled) if plan.supervised else 0
+        counts["trained_on"] = len(self.rows) + counts["nli"]
+        self.everyone.wait()
+        return False
+
+    # -------------------------------------------------------------- stage 3
+    def trained(self, result):
+        plan, settings, folder = self.plan, self.plan.settings, result.folder
+        rows = self.rows + (self.labelled if plan.supervised else [])
+        if len(rows) < settings.batch_size:
+            raise ValueError(
+                f"{len(rows)} triplets were kept, fewer than one batch of {settings.batch_size}: "
+                f"start from more premises, lower the batch size (--batch-size {len(rows)}), or "
+                f"loosen the thresholds; the scores are in {folder / 'triplets.parquet'}"
+            )
+        steps = settings.max_steps or math.ceil(
+            settings.epochs * (len(rows) // settings.batch_size)
+        )
+        result.counts["steps"] = steps
+        new = not (folder / "encoder").is_dir()
+        if new:
+            options = {}
+            if plan.backbone == "rank":
+                options["distill"] = _teacher(self.guide, rows)
+            if 3 in plan.stages:
+                options["guide"] = functools.partial(self.guide, show_progress_bar=self.progress)
+            encoder = multicsr.train(
+                self.fresh_encoder(), pd.DataFrame(rows, columns=list(data.TRIPLET)), settings,
+                seed=plan.seed, bf16=plan.bf16, output_dir=folder / "training",
+                dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **options,
+            )  # fmt: skip
+            if self.everyone.rank == 0:
+                unfinished = folder / "training" / "encoder"
+                shutil.rmtree(unfinished, ignore_errors=True)
+                whole = self.fresh_encoder()  # its tokenizer has no memory of the training
+                whole.load_state_dict(encoder.state_dict())
+                with models.quiet():
+                    whole.save_pretrained(str(unfinished), create_model_card=False)
+                os.replace(unfinished, folder / "encoder")
+        self.everyone.wait()
+        if self.everyone.rank == 0:
+            shutil.rmtree(folder / "training", ignore_errors=True)
+        return new
+
+    def evaluated(self, result):
+        file = result.folder / "sts.csv"
+        new = not file.is_file()
+        if new and self.everyone.rank == 0:
+            encoder = models.load_encoder(result.folder / "encoder", device=self.plan.device)
+            encode = functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
+            sts = evaluation.score_sts(encode, self.frames, batch_size=1024, progress=self.progress)
+            data.write_bytes(file, sts.to_csv(index=False).encode())
+        self.everyone.wait()
+        result.sts = pd.read_csv(file)
+        return new
+
+
+def _teacher(guide, rows):
+    """The frozen guide's view of a batch, for rank distillation, from embeddings computed once."""
+    import torch
+
+    texts = list(dict.fromkeys(text for row in rows for text in row[:2]))
+    number = {text: i for i, text in enumerate(texts)}
+    vectors = torch.as_tensor(np.asarray(guide(texts)), dtype=torch.float32)
+    ids = torch.tensor([[number[row[place]] for row in rows] for place in (0, 1)])
+
+    def distill(batch):
+        return tuple(vectors[ids[:, batch.cpu()]].to(batch.device))
+
+    return distill
+
+
+def _same(a, b) -> np.ndarray:
+    """Whether texts are equal but for case and blanks."""
+    return np.array(
+        [" ".join(x.casefold().split()) == " ".join(y.casefold().split())
+         for x, y in zip(a, b, strict=True)], dtype=bool,
+    )  # fmt: skip
+
+
+def _sts_sets(plan) -> dict:
+    if plan.data is not None:
+        return evaluation.load_sts(plan.data)
+    from synthlib.world import corpora
+
+    return {kind: corpora.sts(kind) for kind in corpora.STS_KINDS}
+
+
+def _development(plan):
+    """dev(encode) -> Spearman on the development pairs."""
+    if plan.data is not None:
+        frames = evaluation.load_sts(plan.data, ["STS-B"], split="dev")
+    else:
+        from synthlib.world import corpora
+
+        frames = {"natural": corpora.sts("natural", "dev")}
+    return lambda encode: evaluation.score_sts(encode, frames)["spearman"].iloc[0]
+
+
+@contextmanager
+def _full_disk(folder):
+    """One clear line where a library met a full disk in its own words."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error)
+        full = any(words in said for words in ("No space left", "os error 28"))
+        if not full and "PytorchStreamWriter" in said:
+            full = shutil.disk_usage(folder).free < 2**26
+        if not full:
+            raise
+        raise OSError(
+            f"the disk is full: weights in {folder} could not be written. What was written "
+            "before is whole; make room and run the same command again"
+        ) from error
+
+
+# ------------------------------------------------------------------ what is said
+def _rules(plan, counts) -> dict[str, int]:
+    t = plan.thresholds
+    rules = {
+        f"the positive's score a lies below α = {t.alpha:g}": counts["below_alpha"],
+        f"the negative's score b lies above β = {t.beta:g}": counts["above_beta"],
+        "a score could not be read": counts["unread"],
+    }
+    if t.gamma is not None:
+        rules[f"a lies less than γ = {t.gamma:g} above b"] = counts["within_gamma"]
+    return dict(sorted(rules.items(), key=lambda rule: -rule[1]))
+
+
+def _why_nothing(plan, counts, folder) -> str:
+    if counts["blank"] == counts["written"]:
+        return (
+            f"no triplet is whole: one of its two texts is blank in all of {counts['written']}; "
+            "take another generator, or a larger --max-new-tokens"
+        )
+    rules = _rules(plan, counts)
+    first = next(iter(rules))
+    if first.endswith("read"):
+        remedy = "the judge writes no numbers: take another --generator or --scoring"
+    else:
+        remedy = "loosen that threshold, or take a generator that judges better"
+    return (
+        f"none of {counts['judged']} triplets was kept. Most were put out because {first} "
+        f"({rules[first]}); {remedy}. The scores are in {folder / 'triplets.parquet'}"
+    )
+
+
+def _report(plan, result) -> str:
+    counts, folder = result.counts, result.folder
+    lines = [f"premises   {counts['premises']:,}"]
+    if counts["rejected"]:
+        lines[0] += f", and {counts['rejected']:,} rejected: {folder / 'rejects.jsonl'}"
+    lines.append(
+        f"{'read' if plan.no_logits else 'written':10} {counts['written']:,} pairs; "
+        f"{counts['copied_positives']:,} positives and {counts['copied_negatives']:,} negatives "
+        f"repeat the premise, {counts['blank']:,} with a blank text"
+    )
+    if "judged" in counts:
+        lines.append(
+            f"judged     {counts['judged']:,}; put out (a triplet may break several rules):"
+        )
+        lines += [f"           {n:>7,}  {rule}" for rule, n in _rules(plan, counts).items()]
+    if "kept" in counts:
+        share = counts["kept"] / max(counts["premises"], 1)
+        lines.append(f"kept       {counts['kept']:,} ({share:.0%}): {folder / 'kept.parquet'}")
+    if "steps" in counts:
+        more = f" (with {counts['nli']:,} labelled)" if counts["nli"] else ""
+        lines.append(
+            f"trained    {counts['steps']:,} steps of {plan.settings.batch_size} on "
+            f"{counts['trained_on']:,} triplets{more}: {folder / 'encoder'}"
+        )
+    if result.minutes:
+        spent = ", ".join(f"{step} {m:.1f}" for step, m in result.minutes.items())
+        lines.append(f"minutes    {spent}")
+    if result.sts is not None:
+        table = result.sts[["task", "pairs", "spearman"]].copy()
+        if len(table) > 1:
+            mean = {"task": "average", "pairs": "", "spearman": table["spearman"].mean()}
+            table = pd.concat([table, pd.DataFrame([mean])])
+        table["spearman"] = [f"{value:.2f}" for value in table["spearman"]]
+        lines += [
+            "",
+            f"STS: Spearman, percent ({folder / 'sts.csv'})",
+            table.to_string(index=False),
+        ]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------ before minutes are lost
+_TRIAL = 32  # premises
+
+
+def describe(out, *, until="evaluated", **options) -> str:
+    """What `run` would do: models, counts, and an estimate from a trial on a few rows.
+
+    The trial needs all models on this machine; nothing is written and nothing downloaded for it.
+
+    Parameters
+    ----------
+    out, until, **options
+        Of `run`.
+
+    Returns
+    -------
+    str
+        Lines to print.
+    """
+    plan = make_plan(**options)
+    work = _Work(plan, quiet=True)
+    shards.check_settings(out, work.identity)
+    s, rows = plan.settings, len(work.premises)
+    given = plan.no_logits and "a" in work.given
+    asked = 2 in plan.stages and not given
+    wanted = {"encoder": s.encoder}
+    if not plan.no_logits or asked:
+        wanted["generator"] = s.generator
+    if 3 in plan.stages or s.demonstrations or plan.backbone == "rank":
+        wanted["guide"] = s.guide
+    lines = [f"tier {plan.tier}, stages {', '.join(map(str, plan.stages)) or 'none'} → {out}"]
+    for role, name in sorted(wanted.items()):
+        lines.append(f"{role:10} {name}{_size(name)}")
+    lines.append(f"rows       {rows:,} from {work.identity['source']}")
+    if len(work.rejects):
+        lines[-1] += f", and {len(work.rejects):,} that cannot be used"
+    if not plan.no_logits:
+        omega = s.omega if 1 in plan.stages else 0
+        lines.append(
+            f"to write   {2 * rows:,} texts of at most {s.max_new_tokens} tokens, ω = {omega:g}"
+        )
+    if asked:
+        lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
+    steps = s.max_steps or math.ceil(
+        s.epochs * ((rows + plan.nli_rows * plan.supervised) // s.batch_size)
+    )
+    most = "" if s.max_steps else "at most "
+    lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {plan.select} weights kept")
+    lines.append(f"to test    {', '.join(work.frames)}")
+    away = [name for name in wanted.values() if _folder_of(name) is None]
+    if away:
+        lines.append(
+            f"no estimate: {', '.join(away)} comes from the Hub; download it, or try --n {_TRIAL}"
+        )
+    else:
+        lines += _estimate(work, rows, steps, asked)
+    return "\n".join(lines)
+
+
+def _size(name) -> str:
+    folder = _folder_of(name)
+    if folder is None:
+        return " (from the Hub)"
+    return f" ({sum(file.stat().st_size for file in folder.rglob('*.safetensors')) / 1e6:,.1f} MB)"
+
+
+def _estimate(work, rows, steps, asked) -> list[str]:
+    plan, some = work.plan, min(_TRIAL, rows)
+    seconds = {}
+
+    def timed(what, times, action, *arguments):
+        started = time.perf_counter()
+        made = action(*arguments)
+        seconds[what] = (time.perf_counter() - started) * times
+        return made
+
+    if plan.no_logits:
+        work.table = work.given.head(some).assign(reason="")
+    else:
+        work.generator  # noqa: B018  (loading is not part of the rate)
+        work.table = timed("writing", rows / some, work._write, 0, some)
+    if asked:
+        work.generator  # noqa: B018
+        timed("judging", rows / some, work._judge, 0, some)
+    usable = work.table[work._usable()]
+    size = plan.settings.batch_size
+    if len(usable):
+        trial = usable.iloc[np.arange(size) % len(usable)]
+        taken = []
+        for n in (1, 4):  # the difference leaves out what is done once
+            settings = dataclasses.replace(plan.settings, max_steps=n, epochs=None)
+            encoder = work.fresh_encoder()
+            started = time.perf_counter()
+            multicsr.train(encoder, trial, settings, bf16=plan.bf16, progress=False, seed=plan.seed)
+            taken.append(time.perf_counter() - started)
+        seconds["training"] = max(taken[1] - taken[0], 0) / 3 * steps
+    said = ", ".join(f"{what} {value / 60:,.1f}" for what, value in seconds.items())
+    return [f"estimate   {said} minutes, from a trial on {some} rows with this device"]
+
+
+# ------------------------------------------------------------------ the command line
+def main(argv=None) -> int:
+    """``python -m synthlib run multicsr``."""
+    parser = _parser()
+    options = vars(parser.parse_args(argv))
+    out, dry = options.pop("out"), options.pop("dry_run")
+    if options["stages"] is not None:
+        options["stages"] = _stages(parser, options["stages"])
+    if options["gamma"] not in (None, NO_GAMMA):
+        try:
+            options["gamma"] = float(options["gamma"])
+        except ValueError:
+            parser.error(f"--gamma: a number or -, got {options['gamma']!r}")
+    if dry:
+        del options["quiet"]
+        print(describe(out, **options))
+        return 0
+    run(out, **options)
+    return 0
+
+
+def _stages(parser, text) -> tuple[int, ...]:
+    if text == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        parser.error(f"--stages: numbers with commas, such as 1,2,3, or none, got {text!r}")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m synthlib run multicsr",
+        description="MultiCSR from premises to an evaluated encoder. Interrupt it when you like: "
+        "the same command\ngoes on, with the same result.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m synthlib run multicsr --out runs/first\n"
+        "  python -m synthlib run multicsr --tier colab --premises mine.txt --out runs/mine\n"
+        "  python -m synthlib run multicsr --no-logits answers.jsonl --encoder BERT --pooling cls "
+        "\\\n      --data downstream --out runs/api\n"
+        "  torchrun --nproc_per_node 4 -m synthlib run multicsr --tier paper --out runs/paper",
+    )
+    add = parser.add_argument
+    add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
+    add("--dry-run", action="store_true",
+        help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
+    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
+        "or what SYNTHLIB_TIER says)")  # fmt: skip
+    add("--stages", metavar="1,2,3", help="the paper's stages that take part, or none: without 1 "
+        "plain decoding, without 2 all triplets, without 3 no mask")  # fmt: skip
+    add("--until", choices=STEPS, default=STEPS[-1], metavar="STEP",
+        help="stop after written, judged, kept or trained; without it the run goes on")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="of everything drawn (default: 0)")
+    add("--quiet", action="store_true", help="no progress bars, no report")
+
+    group = parser.add_argument_group("where from")
+    add = group.add_argument
+    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
+        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
+    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
+    add("--n", type=int, metavar="N", help="so many premises, drawn with the seed")
+    add("--language", choices=("english", "tavi"), default="english",
+        help="of the pocket world's premises")  # fmt: skip
+    add("--no-logits", metavar="FILE.jsonl", help="triplets from a model behind an API, with or "
+        "without scores a, b, in place of stage 1")  # fmt: skip
+    add("--supervised", action="store_true", help="train on a labelled NLI corpus as well")
+    add("--nli", metavar="FILE", help="that corpus, as JSONL or Parquet with anchor, positive, "
+        "negative (default: the tier's)")  # fmt: skip
+
+    group = parser.add_argument_group("stage 1, generation")
+    add = group.add_argument
+    add("--generator", metavar="NAME", help="pocket name, folder or hub id")
+    add("--omega", type=float, metavar="ω", help="weight of the noisy instruction")
+    add("--noise", choices=prompts.NOISE, default="opposite", help="kind of noisy instruction")
+    add("--temperature", type=float, default=0.0, metavar="T",
+        help="above 0: sampled, with the seed (default: 0, greedy)")  # fmt: skip
+    add("--max-new-tokens", type=int, metavar="N", help="longest text")
+    add("--demonstrations", type=int, metavar="L", help="worked examples before each premise")
+    add("--demonstration-similarity", type=float, metavar="λ", help="least cosine of an example")
+    add("--generation-batch", type=int, default=64, metavar="N",
+        help="rows that the generator works on at once (default: 64)")  # fmt: skip
+    add("--shard-size", type=int, default=512, metavar="N",
+        help="premises in a shard, what an interruption can lose (default: 512)")  # fmt: skip
+
+    group = parser.add_argument_group("stage 2, selection")
+    add = group.add_argument
+    add("--scoring", choices=("text", "expected"), help="how the generator's score is read")
+    add("--alpha", type=float, metavar="α", help="least score of a positive")
+    add("--beta", type=float, metavar="β", help="greatest score of a negative")
+    add("--gamma", metavar="γ", help="least margin between them; - leaves this rule out")
+
+    group = parser.add_argument_group("stage 3 and training")
+    add = group.add_argument
+    add("--encoder", metavar="NAME", help="pocket name, folder or hub id of what is trained")
+    add("--pooling", metavar="NAME", help="cls, mean, …")
+    add("--backbone", choices=BACKBONES, default="simcse",
+        help="prompt: PromptBERT's template; rank: rank distillation from the guide")  # fmt: skip
+    add("--guide", metavar="NAME", help="the frozen encoder that finds false negatives")
+    add("--sigma", type=float, metavar="σ", help="cosine from which a negative is masked")
+    add("--batch-size", type=int, metavar="N", help="triplets that contrast with each other")
+    add("--learning-rate", type=float, metavar="X")
+    add("--epochs", type=float, metavar="X")
+    add("--max-steps", type=int, metavar="N")
+    add("--bf16", action="store_true", default=None,
+        help="train in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
+    add("--select", choices=("dev", "last"), help="keep the weights that are best on the "
+        "development pairs, or the last")  # fmt: skip
+
+    group = parser.add_argument_group("evaluation and machine")
+    add = group.add_argument
+    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
+    add("--device", help="cuda, mps or cpu (default: the best there is)")
+    add("--dtype", help="of the generator: float32, bfloat16 or float16")
+    return parser
