@@ -90,7 +90,7 @@ def train_unsupervised_simcse(
         Its weight beside InfoNCE, default 1.
     mini_batch_size : int, optional
         Sentences that the encoder reads at once, for batches that do not fit into memory: same
-        loss and gradient, a third more time (`embed_in_chunks`). A row is two sentences here, three
+        loss and gradient for more time (`embed_in_chunks`). A row is two sentences here, three
         when supervised. Default: all of a process's sentences.
     progress : bool
         Show a progress bar, default True.
@@ -381,6 +381,7 @@ def embed_in_chunks(model, features, size):
     its backward pass. So the encoder runs twice: first chunk by chunk without that memory, for the
     vectors alone; then, when the gradient of the loss with respect to the vectors is known, chunk
     by chunk again, each with its own part of it. Loss and gradient are those of the whole batch.
+    (The last chunk runs once: the memory of one chunk is there.)
 
     Parameters
     ----------
@@ -400,13 +401,23 @@ def embed_in_chunks(model, features, size):
     Source: GradCache (Gao et al. 2021b, Scaling Deep Contrastive Learning Batch Size), § 3.
     """
     lengths = features["attention_mask"].cumsum(dim=1).argmax(dim=1) + 1  # up to the last token
+    order = lengths.argsort(stable=True)  # alike lengths together: little is padding in a chunk
     chunks = [
-        {key: value[start : start + size, : lengths[start : start + size].max()]
-         for key, value in features.items()}
-        for start in range(0, len(lengths), size)
-    ]  # fmt: skip
+        {key: value[rows, : lengths[rows].max()] for key, value in features.items()}
+        for rows in order.split(size)
+    ]
+    if len(chunks) == 1:
+        return model(chunks[0])["sentence_embedding"][order.argsort()]
     start = torch.zeros((), device=lengths.device, requires_grad=True)  # so that backward is called
-    return GradientCache.apply(start, model, chunks)
+    early = GradientCache.apply(start, model, chunks[:-1])
+    with _alone(model):
+        late = model(chunks[-1])["sentence_embedding"]
+    return torch.cat([early, late])[order.argsort()]
+
+
+def _alone(model):
+    """Several processes add up their gradients once a step: not for what runs in here."""
+    return getattr(model, "no_sync", contextlib.nullcontext)()
 
 
 class GradientCache(torch.autograd.Function):
@@ -434,9 +445,7 @@ class GradientCache(torch.autograd.Function):
         last = len(parts) - 1
         for place, (chunk, random) in enumerate(zip(ctx.chunks, ctx.random, strict=True)):
             _random_state(ctx.device, random)  # the same dropout as in the first pass
-            # Several processes add up their gradients once, after the last chunk.
-            alone = getattr(ctx.model, "no_sync", contextlib.nullcontext)
-            with alone() if place < last else contextlib.nullcontext():
+            with _alone(ctx.model) if place < last else contextlib.nullcontext():
                 with torch.enable_grad(), torch.autocast(**ctx.precision):
                     vectors = ctx.model(dict(chunk))["sentence_embedding"]
                 vectors.backward(parts[place])

@@ -262,16 +262,21 @@ def test_chunks_in_bfloat16(fresh):
     assert torch.allclose(got[1], want[1], atol=0.1 * float(want[1].abs().max()))
 
 
-def test_chunks_keep_no_activations(fresh):
+def test_chunks_keep_what_one_of_them_keeps(fresh):
+    def kept(embed):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor
+        ):
+            assert embed(encoder, tokens).requires_grad
+        return sum(sizes)
+
     encoder = fresh()
-    widest = []
-    saved = torch.autograd.graph.saved_tensors_hooks(
-        lambda tensor: widest.append(tensor.numel()) or tensor, lambda tensor: tensor
-    )
     tokens = {k: v for k, v in encoder.preprocess(SENTENCES).items() if k != "modality"}
-    with saved:
-        vectors = training.embed_in_chunks(encoder, tokens, 8)
-    assert not widest and vectors.requires_grad
+    longest = tokens["attention_mask"].sum(1).argsort(stable=True)[-8:]
+    one = kept(lambda encoder, tokens: plainly(encoder, {k: v[longest] for k, v in tokens.items()}))
+    assert one <= kept(cached(8)) <= one + len(SENTENCES)  # and the order of the rows
+    assert kept(plainly) > 3 * one
 
 
 def test_training_in_chunks_equals_training_at_once(fresh):
