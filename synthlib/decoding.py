@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 
@@ -82,9 +83,9 @@ def generate_mixture(
     """Write one text for each row from a weighted mixture of K contexts.
 
     Rows of similar length share a batch; in a batch every distinct prompt is read once, however
-    many rows and contexts use it; the K·B running texts advance in one forward pass a step, each
-    with its own key/value cache and positions, and a row that has ended leaves the batch. A
-    context of weight 0 is not computed.
+    many rows and contexts use it, and so is what all prompts of a causal model begin with; the
+    K·B running texts advance in one forward pass a step, each with its own key/value cache and
+    positions, and a row that has ended leaves the batch. A context of weight 0 is not computed.
 
     A row does not depend on the rows beside it: a batch gives the same texts as its rows one by
     one, also when sampling (up to rounding: a different batch size adds floating-point numbers in
@@ -391,25 +392,43 @@ def _write_batch(model, tokenizer, texts, tokens, weights, room, plausibility, s
 
 
 def _read_prompts(model, prompts, pad):
-    """Read U prompts: next-token logits [U, V], mask, encoder states (or None) and cache."""
-    width, encdec = max(map(len, prompts)), model.config.is_encoder_decoder
+    """Read U prompts: next-token logits [U, V], mask, encoder states (or None) and cache.
+
+    What all prompts of a causal model begin with, an instruction for instance, is read once.
+    """
+    encdec, hidden, cache = model.config.is_encoder_decoder, None, None
+    shared = 0 if encdec else _shared_beginning(model, prompts)
+    width = max(map(len, prompts)) - shared
     ids = torch.full((len(prompts), width), pad)
     mask = torch.zeros_like(ids)
     for u, prompt in enumerate(prompts):
+        own = prompt[shared:]
         # A causal model goes on at the right end, so its prompts are padded on the left.
-        span = slice(0, len(prompt)) if encdec else slice(width - len(prompt), width)
-        ids[u, span], mask[u, span] = torch.tensor(prompt), 1
-    ids, mask, hidden = ids.to(model.device), mask.to(model.device), None
+        span = slice(0, len(own)) if encdec else slice(width - len(own), width)
+        ids[u, span], mask[u, span] = torch.tensor(own), 1
+    ids, mask = ids.to(model.device), mask.to(model.device)
     if encdec:
         hidden = model.get_encoder()(input_ids=ids, attention_mask=mask)[0]
         ids = ids.new_full((len(prompts), 1), _decoder_start(model))
-    logits, cache = _forward(model, ids, mask, hidden, None)
-    if logits.isnan().any():
-        raise ValueError(
-            "the model's logits are not numbers (NaN): its weights may be damaged, or too large "
-            f"for {model.dtype}; load it with dtype=torch.float32 or torch.bfloat16"
-        )
+    if shared:
+        beginning = torch.tensor([prompts[0][:shared]], device=model.device)
+        _, cache = _forward(model, beginning, torch.ones_like(beginning), None, None)
+        cache.batch_repeat_interleave(len(prompts))
+        mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
+    logits, cache = _forward(model, ids, mask, hidden, cache)
     return logits, mask, hidden, cache
+
+
+def _shared_beginning(model, prompts) -> int:
+    """Tokens with which all prompts begin, or 0 where a pass for them alone would not pay."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = DynamicCache(config=model.config).layers
+    # A sliding window counts the padding that would stand between the beginning and the rest.
+    if any(type(layer) is not DynamicLayer for layer in layers):
+        return 0
+    shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
+    return shared if shared * (len(prompts) - 1) >= 128 else 0
 
 
 def _forward(model, tokens, mask, hidden, cache):
@@ -426,7 +445,13 @@ def _forward(model, tokens, mask, hidden, cache):
             input_ids=tokens, attention_mask=mask, position_ids=positions,
             past_key_values=cache, use_cache=True, **_last_only(model),
         )  # fmt: skip
-    return output.logits[:, -1].float(), output.past_key_values
+    logits = output.logits[:, -1].float()
+    if logits.isnan().any():
+        raise ValueError(
+            "the model's logits are not numbers (NaN): its weights may be damaged, or too large "
+            f"for {model.dtype}; load it with dtype=torch.float32 or torch.bfloat16"
+        )
+    return logits, output.past_key_values
 
 
 def _last_only(model) -> dict:

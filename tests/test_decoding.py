@@ -431,6 +431,35 @@ def test_one_pass_a_step_and_finished_rows_leave(lab, kind):
     assert min(lengths) < 11, "a row must end early for this test to say anything"
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "qwen3"])
+def test_what_all_prompts_begin_with_is_read_once(lab, kind):
+    """The beginning once, then the rests with the padding before them; the texts stay the same."""
+    model, tokenizer = lab(kind)
+    instruction = " ".join(Random(1).choices(WORDS, k=15))
+    contexts = [
+        [f"{instruction} {prompt}" for prompt in make_prompts(9, seed=s, longest=8)]
+        for s in (27, 28)
+    ]
+    read, texts = [], []
+
+    def note(_, args, kwargs):
+        read.append(tuple(kwargs["input_ids"].shape))
+
+    handle = model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        texts = generate_mixture(model, tokenizer, contexts, (1.0, -0.3), max_new_tokens=10)
+        short = len(read)
+        next_token_logprobs(model, tokenizer, contexts[0][:2], [6])  # too few for a pass to pay
+    finally:
+        handle.remove()
+    rows = list(zip(*contexts, strict=True))
+    assert texts == [naive_text(model, tokenizer, row, (1.0, -0.3), 10) for row in rows]
+    prompts = {prompt for row in rows for prompt in row}
+    longest = max(len(prompt.split()) for prompt in prompts)
+    assert read[:2] == [(1, 15), (len(prompts), longest - 15)]
+    assert len(read) == short + 1 and read[short][0] == 2
+
+
 def test_a_context_of_weight_zero_is_not_computed(lab):
     model, tokenizer = lab("llama")
     contexts = [make_prompts(5, seed=17), make_prompts(5, seed=18)]
@@ -725,6 +754,20 @@ def test_logits_that_are_not_numbers_are_refused():
     model.lm_head.weight.data[3] = math.nan
     with pytest.raises(ValueError, match="NaN.*float32"):
         generate_mixture(model, tokenizer, [["the dog"]], [1.0], max_new_tokens=3)
+
+
+def test_logits_that_stop_being_numbers_are_refused_too():
+    model, tokenizer = make_model("gpt2"), make_tokenizer("gpt2")
+    passes = []
+
+    def spoil(_, __, output):
+        passes.append(len(output))
+        return output * math.nan if len(passes) == 3 else output
+
+    model.lm_head.register_forward_hook(spoil)
+    with pytest.raises(ValueError, match="NaN.*float32"):
+        generate_mixture(model, tokenizer, [make_prompts(4, seed=1)], [1.0], max_new_tokens=9)
+    assert len(passes) == 3
 
 
 @pytest.mark.parametrize("kind", ["t5", "llama"])
