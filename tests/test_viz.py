@@ -467,6 +467,16 @@ def test_cells_without_a_word_stay_empty(tokens):
     assert "sleeping" not in texts(fig) and "None" not in texts(fig) and "nan" not in texts(fig)
 
 
+def test_long_titles_of_facets_keep_to_their_picture(triplets):
+    long = triplets.assign(label="a title of many words for " + triplets["label"] + " triplets")
+    fig = viz.Figure(long, SCORES | {"facet": "label", "columns": 2}, "alt").draw()
+    fig.draw_without_rendering()
+    renderer = fig.canvas.get_renderer()
+    first, second = (ax._left_title.get_window_extent(renderer) for ax in fig.axes)
+    assert first.x1 < second.x0 and second.x1 <= fig.bbox.x1
+    assert draw._wrap("as the paper: 62.1 %", 14).split("\n")[-1].endswith("62.1\u00a0%")
+
+
 def test_a_legend_reads_along_its_rows(tokens):
     assert draw._by_rows(list("abcde"), 3) == ["a", "d", "b", "e", "c"]
     assert draw._by_rows(list("abcd"), 4) == list("abcd")

@@ -313,6 +313,7 @@ def _scatter(ax, table, spec, look):
 
 
 def _wrap(text, width):
+    text = text.replace(" %", "\u00a0%")  # a number keeps its unit
     return "\n".join(textwrap.wrap(text, max(4, width), break_long_words=False)) or " "
 
 
@@ -415,7 +416,9 @@ def _bars(ax, table, spec, look):
             / max(len(names), 1)
         )
         wrapped = [_wrap(n, room) for n in names]
-        turned = max((len(line) for n in wrapped for line in n.split("\n")), default=0) > room + 1
+        turned = max((len(line) for n in wrapped for line in n.split("\n")), default=0) > room + (
+            room > 6
+        )
         ax.set_xticks(range(len(names)), names if turned else wrapped)
         if turned:
             ax.tick_params(axis="x", labelrotation=35)
@@ -1121,7 +1124,9 @@ def draw(tables, spec, *, mode="light", width="wide"):
                 part = {"vmin": numbers.min(), "vmax": numbers.max()} | part
             _axes(ax, table, part, look)
             if title:
-                ax.set_title(title)
+                # Six and a half points a bold letter; the layout may add a little room.
+                room = ax.get_position().width * inches * 72 / 6.5
+                ax.set_title(_wrap(title, int(room)))
             if part["kind"] == "flow":
                 continue
             names = _default_labels(part)
