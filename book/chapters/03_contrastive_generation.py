@@ -31,8 +31,9 @@
 # - turn $\omega$ into a guidance scale and back;
 # - find the best $\omega$ of a generator, and say why too much of it breaks sentences.
 #
-# **Time and memory.** About a minute and a half on one idle processor core, and 1 GB of memory.
-# Nothing is downloaded and nothing is trained. Chapter {ref}`ch-02` introduced the models.
+# **Time and memory.** About a minute on one idle processor core, and 1 GB of memory.
+# Nothing is downloaded and nothing is trained. {ref}`ch-02` introduced the models; on the other
+# tiers the chapter is the same, because it needs an oracle to judge.
 
 # %%
 import synthlib
@@ -145,17 +146,17 @@ viz.Figure(
 # %% tags=["hide-input"]
 viz.Figure(
     [
-        {"source": "premise x", "target": "I: contradict x", "what": ""},
-        {"source": "premise x", "target": "Î: paraphrase x", "what": ""},
-        {"source": "I: contradict x", "target": "l − ω·l̂", "what": "l"},
-        {"source": "Î: paraphrase x", "target": "l − ω·l̂", "what": "l̂"},
-        {"source": "l − ω·l̂", "target": "next word", "what": "best"},
+        {"source": "premise", "target": "contradict it", "what": ""},
+        {"source": "premise", "target": "paraphrase it", "what": ""},
+        {"source": "contradict it", "target": "right − ω · noisy", "what": "right logits"},
+        {"source": "paraphrase it", "target": "right − ω · noisy", "what": "noisy logits"},
+        {"source": "right − ω · noisy", "target": "next word", "what": "best"},
     ],
     {"kind": "flow", "source": "source", "target": "target", "label": "what",
      "height": 2.6},
     alt="The premise goes to two instructions, to contradict it and to paraphrase it. "
-    "Their logits l and l-hat meet in l minus omega times l-hat, whose best word is "
-    "the next word.",
+    "The right logits of the one and the noisy logits of the other meet in right minus "
+    "omega times noisy, whose best word is the next word.",
     label="fig-03-idea",
     caption="One step of contrastive generation. The word that is chosen is appended to "
     "both contexts, and the step repeats.",
@@ -227,8 +228,8 @@ def softmax(scores):
 
 # %% tags=["hide-input"]
 contexts = {
-    "contradict: l": logits,
-    "paraphrase: l̂": noisy,
+    "contradict": logits,
+    "paraphrase": noisy,
     "ω = 0.3": logits - 0.3 * noisy,
     "ω = 0.6": logits - 0.6 * noisy,
     "ω = 0.9": logits - 0.9 * noisy,
@@ -620,6 +621,7 @@ viz.Figure(
         "stacked": True, "facet": "kind", "columns": 1, "colors": LOOKS,
         "xlabel": "ω", "ylabel": "percent of the outputs", "ylim": (0, 100),
         "order": {"series": list(report.OUTCOMES),
+                  "facet": ["contradiction", "entailment"],
                   "x": list(dict.fromkeys(mean["omega"]))},
     },
     alt=_stack_alt,
@@ -628,7 +630,7 @@ viz.Figure(
 )
 
 # %% [markdown]
-# What takes the place of what? Read the lower panel of {numref}`fig-03-outcomes`, the
+# What takes the place of what? Read the upper panel of {numref}`fig-03-outcomes`, the
 # contradictions, from left to right.
 #
 # The opposites go first: they are what we subtract.
@@ -826,7 +828,8 @@ ledger.show("03-habits-peak", "03-habits-paper", "03-habits-gain", "03-breaking"
 # {numref}`fig-03-habits` says yes, and more than we asked.
 #
 # *The place moves.* With 3 % of opposite targets the curve rises at once, is level from 0.3 to
-# 0.5, and has lost a third of its height at 0.7, where the control is still close to its best.
+# 0.5, and has lost more than a third of its height at 0.7, where the control is still close to
+# its best.
 # That is about half of the way to the paper's plateau.
 # A large, well-trained model misreads more rarely than our T5, so the direction fits; that this
 # is *the* reason for the paper's 0.2 to 0.4 it does not show.
@@ -886,10 +889,10 @@ each = noise.groupby(["noise", "kind", "instruction"], as_index=False).mean(nume
 each["degradation"] = each["plain"] - each["alone"]
 each["improvement"] = each["contrasted"] - each["plain"]
 views = {
-    "points of accuracy": by_seed,
-    "percent of sentences, as in the paper": by_seed.assign(
+    "points": by_seed,
+    "sentences (%)": by_seed.assign(
         degradation=by_seed["worse"], improvement=by_seed["better"]),
-    "points, instruction by instruction": each,
+    "by instruction": each,
 }
 dots = pd.concat(views, names=["what"]).reset_index("what").reset_index(drop=True)
 
@@ -910,7 +913,7 @@ viz.Figure(
     dots[["what", "noise", "degradation", "improvement"]],
     {
         "kind": "scatter", "x": "degradation", "y": "improvement", "series": "noise",
-        "facet": "what", "xlabel": "degradation, followed alone",
+        "facet": "what", "height": 3.2, "xlabel": "degradation, alone",
         "ylabel": "improvement, contrasted", "hlines": [{"at": 0}],
         "order": {"series": list(prompts.NOISE), "facet": list(views)},
         "colors": {"reorder": "sky", "mask": "gold", "truncate": "green",
@@ -919,8 +922,9 @@ viz.Figure(
     alt=_noise_alt,
     label="fig-03-noise",
     caption="The paper's Fig. 5 in the pocket world, for T5 at $\\omega=0.3$. One dot a seed (300 "
-    "premises), counted in points of accuracy and in sentences; and one dot for each "
-    "noise and instruction, the mean of the seeds. From the ledger.",
+    "premises), counted in points of accuracy and, as in the paper, in sentences; on the "
+    "right, in points, one dot for each noise and instruction, the mean of the seeds. From "
+    "the ledger.",
 )
 
 # %% [markdown]
@@ -934,9 +938,14 @@ viz.Figure(
 #
 # So the *rank* of the four is not ours to confirm: it changes from seed to seed, because three of
 # them differ by less than their spread.
-# One reason is plain. Contrast pushes the model away from what it would do *wrong*. A truncated
-# instruction goes wrong now in this direction and now in that; the opposite one always in the
-# same, which is the one in which this model errs.
+#
+# The right panel has the idea in small, in the green triangles of truncation.
+# Where half an instruction no longer says that anything should change (*transform the input
+# sentence*), the model paraphrases: alone that is bad, and subtracted it helps. Where half an
+# instruction works *better* than the whole, as for the fourth entailment prompt, to subtract it
+# harms.
+# What counts is not how garbled an instruction is, but whether it goes wrong in the direction in
+# which this model errs. The opposite one does so for every prompt.
 
 # %% [markdown]
 # (ch-03-prompts)=
