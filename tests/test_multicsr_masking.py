@@ -175,7 +175,7 @@ def test_every_measurement_gives_its_claims_and_its_rows(monkeypatch, encoder):
     try:
         for measure in (
             module.measure_guides, module.measure_sigma, module.measure_identical,
-            module.measure_released, module.measure_batch,
+            module.measure_released, module.measure_batch, module.measure_regimes,
         ):  # fmt: skip
             ids = {c for c, entry in ledger._REGISTRY.items() if entry[0] is measure}
             values = measure(0)
@@ -186,6 +186,7 @@ def test_every_measurement_gives_its_claims_and_its_rows(monkeypatch, encoder):
             cache.cache_clear()
     assert set(kept) == {
         "05-guides", "05-guide-curves", "05-sigma", "05-duplicates", "05-similarities",
+        "05-regimes",
     }  # fmt: skip
     assert masks and all(mask.shape == (8, 16) for mask in masks)
     table = kept["05-guides"]

@@ -457,6 +457,36 @@ def measure_guides(seed):
     }
 
 
+# A row's false negatives grow with the batch, and their share of the gradient as training goes on.
+REGIMES = {
+    "256 rows, three epochs": dict(batch_size=256, max_steps=3 * (TRIPLETS // 256)),
+    "64 rows, 300 steps": dict(batch_size=64, max_steps=300),
+}
+
+
+@ledger.measure("05-fig4-batch-30", "05-fig4-batch-150", "05-fig4-long-150", uses=_USES)
+def measure_regimes(seed):
+    """The supervised guide's mask in the paper's batch size, and in longer training."""
+    rows = []
+    for regime, scenes in zip((*REGIMES, [*REGIMES][0]), (20, 20, 100), strict=True):
+        triplets = captions(scenes, seed=seed)
+        keep = multicsr.false_negative_mask(load(NAMED["supervised SimCSE"]).encode, triplets)
+        plain, masked = (
+            mark(fit(triplets, seed, keep=mask, **REGIMES[regime])) for mask in (None, keep)
+        )
+        rows.append((regime, TRIPLETS // scenes, plain, masked, masked - plain))
+    names = ["regime", "captions", "no mask", "masked", "gain"]
+    table = pd.DataFrame(rows, columns=names)
+    ledger.keep_rows("05-regimes", seed, table)
+    gain = table.set_index(["regime", "captions"])["gain"]
+    large, long = REGIMES
+    return {
+        "05-fig4-batch-30": gain[large, 30],
+        "05-fig4-batch-150": gain[large, 150],
+        "05-fig4-long-150": gain[long, 150],
+    }
+
+
 @ledger.measure("05-fig7-sigma", "05-fig7-mask-helps", "05-fig7-too-low", uses=_USES)
 def measure_sigma(seed):
     """Fig. 7: the threshold, on 20 scenes with 150 captions each, by the supervised guide."""
