@@ -108,8 +108,18 @@ viz.Figure(
 # %%
 with tempfile.TemporaryDirectory() as folder:
     small = multicsr.run(folder, n=300, max_steps=10, bf16=True, quiet=True)
-told = ["premises", "written", "copied_positives", "copied_negatives", "unread",
-        "below_alpha", "above_beta", "within_gamma", "kept", "steps"]
+told = [
+    "premises",
+    "written",
+    "copied_positives",
+    "copied_negatives",
+    "unread",
+    "below_alpha",
+    "above_beta",
+    "within_gamma",
+    "kept",
+    "steps",
+]
 pd.DataFrame([small.counts])[told]
 
 # %% [markdown]
@@ -136,7 +146,8 @@ pd.DataFrame([small.counts])[told]
 # %%
 settings = tiers.get("pocket").multicsr
 begun = time.perf_counter()
-refined = results.corpus(0, settings.omega)  # multicsr.ask, .write and .judge, 4,000 premises
+# multicsr.ask, .write and .judge, for 4,000 premises
+refined = results.corpus(0, settings.omega)
 raw = results.corpus(0, 0.0)
 print(f"two corpora in {time.perf_counter() - begun:.0f} seconds")
 refined.head(4)
@@ -159,14 +170,16 @@ cells = {
     "stage 1": refined,
     "stages 1 and 2": refined[keep(refined["a"], refined["b"])],
 }
-pd.DataFrame({
-    name: {
-        "triplets": len(rows),
-        "right (%)": 100 * results.right(rows).mean(),
-        "right triplets": results.right(rows).sum(),
+pd.DataFrame(
+    {
+        name: {
+            "triplets": len(rows),
+            "right (%)": 100 * results.right(rows).mean(),
+            "right triplets": results.right(rows).sum(),
+        }
+        for name, rows in cells.items()
     }
-    for name, rows in cells.items()
-}).T.round(1)
+).T.round(1)
 
 # %% [markdown]
 # Read the last two columns together.
@@ -191,8 +204,10 @@ pd.DataFrame({
 # As in the paper, $P_\eta$ is an unsupervised SimCSE of the same shape.
 
 # %%
-print(f"batches of {settings.batch_size}, {settings.max_steps} steps, "
-      f"learning rate {settings.learning_rate:g}, τ = {settings.tau}, σ = {settings.sigma}")
+print(
+    f"batches of {settings.batch_size}, {settings.max_steps} steps, "
+    f"learning rate {settings.learning_rate:g}, τ = {settings.tau}, σ = {settings.sigma}"
+)
 begun = time.perf_counter()
 encoders = {
     "SimCSE": results.committed("simcse-unsup"),
@@ -201,7 +216,9 @@ encoders = {
     "MultiCSR": results.trained(0, (1, 1, 1)),
 }
 minutes = (time.perf_counter() - begun) / 60
-live = pd.DataFrame({name: results.spearman(encode) for name, encode in encoders.items()}).T
+live = pd.DataFrame(
+    {name: results.spearman(encode) for name, encode in encoders.items()}
+).T
 live.round(1)
 
 # %% [markdown]
@@ -235,6 +252,7 @@ live.round(1)
 # side (Student's $t$ with two degrees of freedom).
 # It filters out the worst.
 
+
 # %%
 def gain(rows, first, other, column):
     """Mean paired difference over the seeds, with its standard error."""
@@ -257,38 +275,60 @@ def pm(mean, error, digits=1):
 table3 = ledger.rows("06-table3")
 order = [results.name_of(stages) for stages in reversed(results.STAGES)]
 paper = ledger.paper_table("multicsr", 3).query("column == 'delta'")
-printed = paper.set_index(paper["row"].str.replace("MultiCSR-RoBERTa", "MultiCSR"))["value"]
+printed = paper.set_index(paper["row"].str.replace("MultiCSR-RoBERTa", "MultiCSR"))[
+    "value"
+]
 SETS = {"natural": "here, natural set", "hard": "here, hard set"}
-costs = pd.concat([
-    pd.DataFrame({
-        "row": order[1:], "cost": [-printed[row] for row in order[1:]],
-        "where": "the paper, STS-B dev",
-    }),
-    *(
-        results.differences(table3, "MultiCSR", row, f"test {name}").rename("cost")
-        .reset_index(drop=True).to_frame().assign(row=row, where=where)
-        for row in order[1:] for name, where in SETS.items()
-    ),
-])
+costs = pd.concat(
+    [
+        pd.DataFrame(
+            {
+                "row": order[1:],
+                "cost": [-printed[row] for row in order[1:]],
+                "where": "the paper, STS-B dev",
+            }
+        ),
+        *(
+            results.differences(table3, "MultiCSR", row, f"test {name}")
+            .rename("cost")
+            .reset_index(drop=True)
+            .to_frame()
+            .assign(row=row, where=where)
+            for row in order[1:]
+            for name, where in SETS.items()
+        ),
+    ]
+)
+
 
 # %% tags=["hide-input"]
 def _means(df, by, value):
     return ", ".join(
-        f"{name} {mean:.1f}" for name, mean in df.groupby(by, sort=False)[value].mean().items()
+        f"{name} {mean:.1f}"
+        for name, mean in df.groupby(by, sort=False)[value].mean().items()
     )
 
 
 viz.Figure(
     costs,
     {
-        "kind": "bars", "x": "row", "y": "cost", "series": "where", "horizontal": True,
-        "error": "range", "xlabel": "points of Spearman below all three stages", "ylabel": "",
+        "kind": "bars",
+        "x": "row",
+        "y": "cost",
+        "series": "where",
+        "horizontal": True,
+        "error": "range",
+        "xlabel": "points of Spearman below all three stages",
+        "ylabel": "",
         "order": {"x": order[1:], "series": ["the paper, STS-B dev", *SETS.values()]},
         "colors": {"the paper, STS-B dev": "grey"},
     },
-    alt=lambda df: "Points of Spearman that are lost. " + " ".join(
-        f"{where[0].upper()}{where[1:]}: {_means(part, 'row', 'cost')}."
-        for where, part in df.groupby("where", sort=False)
+    alt=lambda df: (
+        "Points of Spearman that are lost. "
+        + " ".join(
+            f"{where[0].upper()}{where[1:]}: {_means(part, 'row', 'cost')}."
+            for where, part in df.groupby("where", sort=False)
+        )
     ),
     label="fig-06-ablation",
     caption="Table 3: what it costs to leave stages out. The paper's figures, and ours on 2,000 "
@@ -296,16 +336,18 @@ viz.Figure(
 )
 
 # %%
-pd.DataFrame({
-    row: {
-        "the paper": f"{printed[row]:+.2f}".replace("-", "−"),
-        **{
-            where: pm(*gain(table3, row, "MultiCSR", f"test {name}"))
-            for name, where in SETS.items()
-        },
+pd.DataFrame(
+    {
+        row: {
+            "the paper": f"{printed[row]:+.2f}".replace("-", "−"),
+            **{
+                where: pm(*gain(table3, row, "MultiCSR", f"test {name}"))
+                for name, where in SETS.items()
+            },
+        }
+        for row in order[1:]
     }
-    for row in order[1:]
-}).T.rename_axis("minus MultiCSR")
+).T.rename_axis("minus MultiCSR")
 
 # %% [markdown]
 # Most of what the paper found is here too ({numref}`fig-06-ablation`): the raw corpus lies far
@@ -323,7 +365,9 @@ pd.DataFrame({
 # %%
 for stage, row in enumerate(("w/o stage 1", "w/o stage 2", "w/o stage 3"), 1):
     mean, error = gain(table3, "MultiCSR", row, "test natural")
-    verdict = "claimed" if mean > 2 * error else "not claimed: within two standard errors"
+    verdict = (
+        "claimed" if mean > 2 * error else "not claimed: within two standard errors"
+    )
     print(f"stage {stage}: {pm(mean, error, 2)} on the natural set, {verdict}")
 
 # %% [markdown]
@@ -339,7 +383,9 @@ for stage, row in enumerate(("w/o stage 1", "w/o stage 2", "w/o stage 3"), 1):
 rows = cells["stages 1 and 2"].reset_index(drop=True)
 mask = multicsr.false_negative_mask(results.committed("simcse-unsup"), rows)
 rng = np.random.default_rng(0)
-batches = [rng.choice(len(rows), settings.batch_size, replace=False) for _ in range(20)]
+batches = [
+    rng.choice(len(rows), settings.batch_size, replace=False) for _ in range(20)
+]
 shares = [1 - mask(torch.as_tensor(batch)).float().mean().item() for batch in batches]
 print(f"masked: {100 * np.mean(shares):.2f} % of the candidates of a batch")
 
@@ -361,13 +407,17 @@ print(f"masked: {100 * np.mean(shares):.2f} % of the candidates of a batch")
 quantity = ledger.rows("06-quantity")
 without = table3[table3["row"] == "w/o stage 2"]
 seen = settings.max_steps * settings.batch_size
-trade = pd.concat([
-    without.assign(
-        row="all of stage 1", natural=without["test natural"], hard=without["test hard"],
-        epochs=seen / without["triplets"],
-    )[list(quantity)],
-    quantity,
-])
+trade = pd.concat(
+    [
+        without.assign(
+            row="all of stage 1",
+            natural=without["test natural"],
+            hard=without["test hard"],
+            epochs=seen / without["triplets"],
+        )[list(quantity)],
+        quantity,
+    ]
+)
 trade.groupby("row", sort=False)[
     ["triplets", "right", "epochs", "natural", "hard"]
 ].mean().round(2)
@@ -408,26 +458,41 @@ table2["method"] = table2["row"] + table2["generator"].map(
     lambda name: f" ({short[name]})" if name in short else ""
 )
 methods = list(dict.fromkeys(table2["method"]))
-spread = table2.groupby(["shape", "method"])[["natural", "hard"]].agg(["mean", "min", "max"])
+spread = table2.groupby(["shape", "method"])[["natural", "hard"]].agg(
+    ["mean", "min", "max"]
+)
 spread.unstack("shape").xs("mean", axis=1, level=1).loc[methods].round(1).fillna("")
 
 # %% tags=["hide-input"]
 NAMES = {"bert": "BERT-shaped", "roberta": "RoBERTa-shaped"}
 shown = table2.assign(encoder=table2["shape"].map(NAMES)).melt(
-    ["method", "encoder", "seed"], ["natural", "hard"], var_name="set", value_name="Spearman"
+    ["method", "encoder", "seed"],
+    ["natural", "hard"],
+    var_name="set",
+    value_name="Spearman",
 )
 viz.Figure(
     shown,
     {
-        "kind": "bars", "x": "method", "y": "Spearman", "series": "encoder", "facet": "set",
-        "horizontal": True, "error": "range", "xlabel": "Spearman (%)", "ylabel": "",
+        "kind": "bars",
+        "x": "method",
+        "y": "Spearman",
+        "series": "encoder",
+        "facet": "set",
+        "horizontal": True,
+        "error": "range",
+        "xlabel": "Spearman (%)",
+        "ylabel": "",
         "order": {"x": methods},
     },
     alt=lambda df: " ".join(
-        f"{name} set, {encoder} encoder: " + ", ".join(
+        f"{name} set, {encoder} encoder: "
+        + ", ".join(
             f"{method} {part[part['method'] == method].Spearman.mean():.1f}"
-            for method in methods if (part["method"] == method).any()
-        ) + "."
+            for method in methods
+            if (part["method"] == method).any()
+        )
+        + "."
         for (name, encoder), part in df.groupby(["set", "encoder"], sort=False)
     ),
     label="fig-06-methods",
@@ -437,9 +502,9 @@ viz.Figure(
 
 # %%
 paper2 = ledger.paper_table("multicsr", 2).query("column == 'Avg.'")
-paper2.pivot_table(index="row", columns="group", values="value", sort=False).rename_axis(
-    "the paper, mean of seven STS tasks"
-).fillna("")
+paper2.pivot_table(
+    index="row", columns="group", values="value", sort=False
+).rename_axis("the paper, mean of seven STS tasks").fillna("")
 
 # %% [markdown]
 # From unlabelled text to raw triplets, from raw to refined, from refined to gold: each step is a
@@ -458,8 +523,10 @@ for first, other in (
     ("MultiCSR, no logits (Llama)", "raw (Llama)"),
     ("MultiCSR (T5)", "raw (Llama)"),
 ):
-    print(f"{first} − {other}: {pm(*gain(bert, first, other, 'natural'))} natural, "
-          f"{pm(*gain(bert, first, other, 'hard'))} hard")
+    print(
+        f"{first} − {other}:",
+        ", ".join(f"{pm(*gain(bert, first, other, name))} {name}" for name in SETS),
+    )
 
 # %% [markdown]
 # Three things are worth a second look.
@@ -495,7 +562,9 @@ for first, other in (
 table5 = ledger.rows("06-table5")
 lifted = (
     table5.assign(backbone=table5["shape"].map(NAMES) + ", " + table5["backbone"])
-    .pivot_table(index=["backbone", "seed"], columns="row", values="natural", sort=False)
+    .pivot_table(
+        index=["backbone", "seed"], columns="row", values="natural", sort=False
+    )
     .assign(gain=lambda df: df["with"] - df["without"])
 )
 summary = lifted.groupby("backbone", sort=False)[["without", "with", "gain"]].mean()
@@ -551,7 +620,10 @@ summary.rename(columns={"without": "unlabelled", "with": "+ MultiCSR"}).round(1)
 
 # %%
 found = {name: results.ndcg(encoders[name]) for name in ("SimCSE", "raw", "MultiCSR")}
-print("live, one seed:", ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+print(
+    "live, one seed:",
+    ", ".join(f"{name} {value:.3f}" for name, value in found.items()),
+)
 table7 = ledger.rows("06-table7")
 table7.pivot_table(index="row", columns="shape", values="ndcg", sort=False).rename(
     columns=NAMES
@@ -604,10 +676,14 @@ accuracy.rename(columns=NAMES).round(1)
 # %%
 tavi = results.triplets(0, (1, 0, 0), language="tavi", premises=200)
 kept = results.triplets(0, (1, 1, 0), language="tavi", premises=200)
-print(f"of {len(tavi)} Tavi triplets {100 * results.right(tavi).mean():.0f} % are right; "
-      f"stage 2 keeps {len(kept)}")
+print(
+    f"of {len(tavi)} Tavi triplets {100 * results.right(tavi).mean():.0f} % are right; "
+    f"stage 2 keeps {len(kept)}"
+)
 table4 = ledger.rows("06-table4")
-table4.groupby("row", sort=False)[["triplets", "right", "accuracy", "twins"]].mean().rename(
+table4.groupby("row", sort=False)[
+    ["triplets", "right", "accuracy", "twins"]
+].mean().rename(
     columns={"accuracy": "translations found (%)", "twins": "twins in Tavi found (%)"}
 ).round(2)
 
@@ -644,7 +720,9 @@ print("MultiCSR − SimCSE, twins:", pm(*gain(table4, "MultiCSR", "SimCSE", "twi
 gold = corpora.triplets(2000, 700)
 premise = refined["anchor"].iloc[1]
 guide = results.committed("simcse-unsup")
-[examples] = multicsr.retrieve_examples(guide, [premise], gold, count=3, similarity=0.6)
+[examples] = multicsr.retrieve_examples(
+    guide, [premise], gold, count=3, similarity=0.6
+)
 print(premise)
 pd.DataFrame(examples, columns=["found: premise", "entailment", "contradiction"])
 
@@ -653,7 +731,9 @@ table9 = ledger.rows("06-table9")
 shots = table9.groupby(["generator", "row"], sort=False)[
     ["right", "kept", "dev natural", "test natural"]
 ].mean()
-shots.rename(index=short).sort_index(level=0, sort_remaining=False).round(3).fillna("")
+shots.rename(index=short).sort_index(level=0, sort_remaining=False).round(3).fillna(
+    ""
+)
 
 # %% [markdown]
 # The paper finds that demonstrations change next to nothing and leaves them out.
@@ -673,20 +753,29 @@ shots.rename(index=short).sort_index(level=0, sort_remaining=False).round(3).fil
 
 # %%
 table10 = ledger.rows("06-table10")
-table10["encoder"] = table10["shape"].map(NAMES) + ", " + table10["labels"].map("{:,}".format)
+table10["encoder"] = (
+    table10["shape"].map(NAMES) + ", " + table10["labels"].map("{:,}".format)
+)
 table10.pivot_table(
     index="row", columns="encoder", values=["natural", "hard"], sort=False
 ).rename_axis("trained on").round(1).fillna("")
 
 # %%
-for encoder, part in table10.groupby("encoder", sort=False):
-    print(f"{encoder} labels: T ∪ N − N alone {pm(*gain(part, 'MultiCSR', 'gold alone', 'natural'))}"
-          f" natural, {pm(*gain(part, 'MultiCSR', 'gold alone', 'hard'))} hard")
+print("T ∪ N − N alone")
+for encoder, its in table10.groupby("encoder", sort=False):
+    print(
+        f"{encoder} labels:",
+        ", ".join(
+            f"{pm(*gain(its, 'MultiCSR', 'gold alone', name))} {name}"
+            for name in SETS
+        ),
+    )
 
 # %% [markdown]
 # ## What helped
 #
 # All the paired gains of this chapter in one picture.
+
 
 # %%
 def part(rows, **where):
@@ -696,30 +785,27 @@ def part(rows, **where):
     return rows
 
 
-by_shape = {
-    shape: part(table2, shape=shape).assign(row=lambda df: df["method"])
-    for shape in results.SHAPES
-}
-labelled = {
-    (shape, labels): part(table10, shape=shape, labels=labels)
-    for shape, labels in (("bert", 4000), ("roberta", 4000), ("bert", 500))
-}
-shown_examples = part(table9, generator=results.LLAMA)
-compared = [
+roberta = part(table2, shape="roberta").assign(row=lambda df: df["method"])
+llama = part(table9, generator=results.LLAMA)
+many, few = (part(table10, shape="bert", labels=n) for n in (4000, 500))
+many_roberta = part(table10, shape="roberta", labels=4000)
+compared = [  # name, rows, first, other, column
     ("stage 1", table3, "MultiCSR", "w/o stage 1", "test natural"),
     ("stage 2", table3, "MultiCSR", "w/o stage 2", "test natural"),
     ("stage 3", table3, "MultiCSR", "w/o stage 3", "test natural"),
     ("all stages", table3, "MultiCSR", "w/o stage 1&2&3", "test natural"),
-    ("… RoBERTa-shaped encoder", by_shape["roberta"], "MultiCSR (T5)", "raw (T5)", "natural"),
-    ("… Llama-shaped writer", by_shape["bert"], "MultiCSR (Llama)", "raw (Llama)", "natural"),
-    ("selection, at equal number", quantity, "selected", "as few at random", "natural"),
-    ("demonstrations, L = 3", shown_examples, "L = 3, λ = 0.6", "none", "test natural"),
-    ("T beside 4,000 labels", labelled["bert", 4000], "MultiCSR", "gold alone", "natural"),
-    ("… RoBERTa-shaped, 4,000 labels", labelled["roberta", 4000], "MultiCSR", "gold alone", "natural"),
-    ("T beside 500 labels", labelled["bert", 500], "MultiCSR", "gold alone", "natural"),
+    ("… RoBERTa-shaped encoder", roberta, "MultiCSR (T5)", "raw (T5)", "natural"),
+    ("… Llama-shaped writer", bert, "MultiCSR (Llama)", "raw (Llama)", "natural"),
+    ("selection, equal number", quantity, "selected", "as few at random", "natural"),
+    ("demonstrations, L = 3", llama, "L = 3, λ = 0.6", "none", "test natural"),
+    ("T beside 4,000 labels", many, "MultiCSR", "gold alone", "natural"),
+    ("… RoBERTa-shaped, 4,000", many_roberta, "MultiCSR", "gold alone", "natural"),
+    ("T beside 500 labels", few, "MultiCSR", "gold alone", "natural"),
 ]
 helped = pd.concat(
-    results.differences(rows, first, other, column).rename("gain").reset_index()
+    results.differences(rows, first, other, column)
+    .rename("gain")
+    .reset_index()
     .assign(what=what)
     for what, rows, first, other, column in compared
 )
@@ -728,14 +814,25 @@ helped = pd.concat(
 viz.Figure(
     helped,
     {
-        "kind": "bars", "x": "what", "y": "gain", "horizontal": True, "error": "range",
-        "annotate": True, "format": "+.1f", "ylabel": "",
+        "kind": "bars",
+        "x": "what",
+        "y": "gain",
+        "horizontal": True,
+        "error": "range",
+        "annotate": True,
+        "format": "+.1f",
+        "ylabel": "",
         "xlabel": "gain in Spearman (points), natural set",
         "order": {"x": [row[0] for row in compared]},
     },
-    alt=lambda df: "Gains in points of Spearman: " + ", ".join(
-        f"{what} {values.gain.mean():+.1f}" for what, values in df.groupby("what", sort=False)
-    ) + ".",
+    alt=lambda df: (
+        "Gains in points of Spearman: "
+        + ", ".join(
+            f"{what} {values.gain.mean():+.1f}"
+            for what, values in df.groupby("what", sort=False)
+        )
+        + "."
+    ),
     label="fig-06-helped",
     caption="Paired differences on the natural set: means over three seeds and their range. "
     "BERT-shaped encoder and T5-shaped writer where nothing else is said. The bars have no common "
@@ -750,7 +847,9 @@ viz.Figure(
 # %%
 mark = live["natural"]
 ledger.record("06-table3-full", mark["MultiCSR"] - mark["raw"], minutes=minutes)
-ledger.record("06-table3-stage1", mark["MultiCSR"] - mark["w/o stage 1"], minutes=minutes)
+ledger.record(
+    "06-table3-stage1", mark["MultiCSR"] - mark["w/o stage 1"], minutes=minutes
+)
 ledger.show(chapter=6)
 
 # %% [markdown]
@@ -781,6 +880,7 @@ ledger.show(chapter=6)
 # mean gain of the first and its standard error, equation {eq}`eq-06-paired`, as two numbers.
 # ```
 
+
 # %% tags=["solution"]
 def paired_gain(ours, theirs):
     """n marks each, n >= 2 -> (mean difference, its standard error)."""
@@ -801,6 +901,7 @@ checks.ch06.paired_gain(paired_gain)
 # first the labelled triplets in their order, then the generated ones whose premise has a
 # labelled triplet, and no triplet twice. Return a list of (premise, positive, negative).
 # ```
+
 
 # %% tags=["solution"]
 def union(curated, gold):
@@ -824,9 +925,11 @@ checks.ch06.union(union)
 # first.
 # ```
 
+
 # %% tags=["solution"]
 def ndcg(grades, k=10):
     """Grades by rank -> number in [0, 1]."""
+
     ### BEGIN SOLUTION: discounted gain of the first k, over that of the sorted grades
     def gain_of(ordered):
         first = np.asarray(ordered, dtype=float)[:k]
@@ -848,6 +951,7 @@ checks.ch06.ndcg(ndcg)
 # some lines are broken, some lack a text, some texts are blank or no text at all. Return the
 # good triplets and the number of lines that you rejected. (`json` is imported above.)
 # ```
+
 
 # %% tags=["solution"]
 def read_triplets(lines):
