@@ -477,6 +477,20 @@ def test_long_titles_of_facets_keep_to_their_picture(triplets):
     assert draw._wrap("as the paper: 62.1 %", 14).split("\n")[-1].endswith("62.1\u00a0%")
 
 
+def test_long_labels_of_axes_stay_in_the_picture(triplets):
+    long = "share of the false negatives that a guide has found and masked, in percent"
+    figure = viz.Figure(triplets, SCORES | {"xlabel": long, "ylabel": long}, "alt")
+    for width in draw.WIDTHS:
+        fig = figure.draw(width=width)
+        fig.draw_without_rendering()
+        for axis in (fig.axes[0].xaxis, fig.axes[0].yaxis):
+            box = axis.label.get_window_extent(fig.canvas.get_renderer())
+            assert box.x0 >= 0 and box.x1 <= fig.bbox.x1 and box.y0 >= 0 and box.y1 <= fig.bbox.y1
+    formula = "cosine of $x$ and $x^k$, for all of the rows of a batch of many rows, of the guide"
+    fig = viz.Figure(triplets, SCORES | {"xlabel": formula}, "alt").draw(width="narrow")
+    assert fig.axes[0].get_xlabel() == formula
+
+
 def test_a_legend_reads_along_its_rows(tokens):
     assert draw._by_rows(list("abcde"), 3) == ["a", "d", "b", "e", "c"]
     assert draw._by_rows(list("abcd"), 4) == list("abcd")

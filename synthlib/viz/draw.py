@@ -631,6 +631,8 @@ def _flow(ax, table, spec, look):
             place[name] = (across, -level) if look.narrow else (level, -across)
     named = bool(spec.get("label"))
     half = (0.42, 0.24 if named else 0.3) if look.narrow else (0.29 if named else 0.36, 0.30)
+    # Letters that fit between two boxes that stand side by side.
+    between = 10 if look.narrow else min(10, int(100 * (1 - 2 * half[0]) // deep))
     room = 30 // wide if look.narrow else max(8, 100 * half[0] * 1.7 // deep)
     for name, (x, y) in place.items():
         box = FancyBboxPatch(
@@ -673,7 +675,7 @@ def _flow(ax, table, spec, look):
             # The middle of the longest stretch of the way.
             first, last = path[len(path) // 2 - 1], path[len(path) // 2]
             ax.annotate(
-                _wrap(safe(row[spec["label"]]), 10 if not back else 30),
+                _wrap(safe(row[spec["label"]]), 30 if back else between),
                 ((first[0] + last[0]) / 2, (first[1] + last[1]) / 2),
                 (5, 0) if look.narrow else (-2, 3),
                 textcoords="offset points",
@@ -764,6 +766,11 @@ def _say(ax, text, look):
         va="center",
         color=look.colours["muted"],
     )
+
+
+def _label(text, inches):
+    """Label of an axis in lines as long as the axis; a formula cannot be broken."""
+    return text if "$" in text else _wrap(text, int(inches * 72 / 5.4))
 
 
 def _default_labels(spec):
@@ -1132,8 +1139,9 @@ def draw(tables, spec, *, mode="light", width="wide"):
             names = _default_labels(part)
             bottom = position + columns >= len(parts) or not values
             left = position % columns == 0 or not values
-            ax.set_xlabel(part.get("xlabel", names[0]) if bottom else "")
-            ax.set_ylabel(part.get("ylabel", names[1]) if left else "")
+            across, up = ax.get_position().width * inches, 0.8 * height
+            ax.set_xlabel(_label(part.get("xlabel", names[0]), across) if bottom else "")
+            ax.set_ylabel(_label(part.get("ylabel", names[1]), up) if left else "")
             if shared and bottom:
                 ax.tick_params(labelbottom=True)
         if spec.get("title") and (values or spec.get("panels")):
