@@ -564,6 +564,14 @@ def test_triplets_without_scores_are_judged(options, here, tmp_path):
         multicsr.run(tmp_path / "x", **options, no_logits=file, premises="pocket")
 
 
+def test_the_example_file(root, tmp_path):
+    file = root / "data" / "examples" / "triplets.jsonl"
+    counts = multicsr.run(tmp_path / "run", until="kept", no_logits=file, quiet=True).counts
+    assert counts["rejected"] == 0 and counts["written"] == 200
+    batch = multicsr_run.make_plan().settings.batch_size
+    assert batch <= counts["kept"] < 200
+
+
 # ---------------------------------------------------------------- what is refused, and how
 @pytest.mark.parametrize(
     "change, words",
@@ -664,6 +672,15 @@ def test_a_judge_that_writes_no_numbers(options, tmp_path, monkeypatch):
     monkeypatch.setattr(judging, "score_similarity", lambda *a, **k: [None] * len(a[2]))
     with pytest.raises(ValueError, match=r"could not be read \(24\); the judge writes no numbers"):
         multicsr.run(tmp_path / "run", **options)
+
+
+def test_models_of_another_world_are_noted(tmp_path):
+    file = tmp_path / "p.txt"
+    file.write_text("the committee adjourned its hearing until january\n" * 8)
+    with pytest.warns(UserWarning, match="does not know .* worth nothing") as noted:
+        multicsr.run(tmp_path / "run", premises=file, until="written", quiet=True)
+    said = [str(warning.message) for warning in noted if "does not know" in str(warning.message)]
+    assert [line.split()[0] for line in said] == ["pocket/mlm-bert", "pocket/generator-t5"]
 
 
 def test_fewer_than_a_batch(options, tmp_path, straight):

@@ -27,6 +27,7 @@ import math
 import os
 import shutil
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -467,6 +468,7 @@ class _Work:
     def generator(self):
         plan = self.plan
         held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
+        _note_unknown_words(plan.settings.generator, held[1], self.premises)
         if 2 in plan.stages:  # what keeps the judge from judging is found before stage 1
             judging.score_similarity(*held, [("a", "a")], method=plan.settings.scoring)
         return held
@@ -500,11 +502,13 @@ class _Work:
         name, own = plan.settings.encoder, plan.settings.pooling
         pooling = "prompt" if plan.backbone == "prompt" else plan.pooling
         try:
-            return models.load_encoder(name, pooling=pooling, device=plan.device)
+            encoder = models.load_encoder(name, pooling=pooling, device=plan.device)
         except ValueError:
             if pooling is not None:
                 raise
-            return models.load_encoder(name, pooling=own, device=plan.device)
+            encoder = models.load_encoder(name, pooling=own, device=plan.device)
+        _note_unknown_words(name, encoder.tokenizer, self.premises)
+        return encoder
 
     # -------------------------------------------------------------- stage 1
     def written(self, result):
@@ -726,6 +730,19 @@ def _same(a, b) -> np.ndarray:
         [" ".join(x.casefold().split()) == " ".join(y.casefold().split())
          for x, y in zip(a, b, strict=True)], dtype=bool,
     )  # fmt: skip
+
+
+def _note_unknown_words(name, tokenizer, texts) -> None:
+    """Warn of a model whose vocabulary is another world's, such as a pocket model on real text."""
+    rows = tokenizer(list(texts[:200]), add_special_tokens=False, verbose=False)["input_ids"]
+    ids = [i for row in rows for i in row]
+    unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)
+    if unknown > 0.2:
+        warnings.warn(
+            f"{name} does not know {unknown:.0%} of the words in the premises, so what it makes of "
+            "them is worth nothing: take a model that does (--generator, --encoder, or --tier)",
+            stacklevel=2,
+        )
 
 
 def _sts_sets(plan) -> dict:
