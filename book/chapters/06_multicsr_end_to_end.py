@@ -263,9 +263,10 @@ def shown(name, build):
     """`build` of the rows that three seeds gave, or a line that says that there are none."""
     try:
         rows = ledger.rows(name)
+        complete = rows["seed"].nunique() >= 3
     except ValueError:
-        return f"{name} has not been measured over three seeds yet"
-    return build(rows)
+        complete = False
+    return build(rows) if complete else f"{name}: not yet measured over three seeds"
 
 
 def pm(mean, error, digits=1):
