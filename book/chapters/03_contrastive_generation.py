@@ -635,7 +635,8 @@ viz.Figure(
 #
 # The opposites go first: they are what we subtract.
 # The copies are stubborn: a paraphraser changes words, so it does not ask for a copy either, and
-# taking its wishes away does little to one. They hardly move until $\omega$ passes 0.3, and melt
+# taking its wishes away does little to one. And some opposites turn into copies on their way, as
+# the table above shows. They hardly move until $\omega$ passes 0.3, and melt
 # between 0.4 and 0.8.
 # Then broken sentences take over, and at 0.9 there is little else.
 
@@ -748,8 +749,7 @@ viz.Figure(
 
 # %% [markdown]
 # In {numref}`fig-03-plausible` the collapse is gone, and the best accuracy rises a little, at a
-# larger $\omega$. Neither the paper nor the code that it builds on has the constraint; it costs
-# one line.
+# larger $\omega$. The paper does not mention the constraint; it costs one line.
 #
 # But a setting that one may forget it is not. Towards $\omega=1$ the *opposites* come back.
 # How can a sentence be *more* of a contradiction, and then none?
@@ -763,8 +763,8 @@ pd.DataFrame({
 })[turned].head(4).style.hide(axis="index")
 
 # %% [markdown]
-# It contradicts twice. *Women are not cleaning* where *men are cleaning* changes who acts, and
-# denies it as well; and that is simply true of the picture.
+# It contradicts twice. *A girl is not scrambling*, where a boy is, changes who acts and denies it
+# as well; and that is simply true of the picture.
 # The words are chosen one after the other, and at each place the one that the paraphraser
 # likes least looks best. Nobody counts the denials.
 
