@@ -508,7 +508,8 @@ viz.Figure(
     ),
     label="fig-06-methods",
     caption="Table 2 of the paper in the pocket world. Encoders that travel with the book "
-    "(masked LM, SimCSE) are the same for all seeds and have no spread.",
+    "(masked LM, SimCSE) are the same for all seeds and have no spread. What the Llama-shaped "
+    "generator wrote has trained the BERT-shaped encoder only.",
 )
 
 # %%
