@@ -31,7 +31,7 @@
 # - tell what a cleaner corpus wins from what a smaller one loses;
 # - say where the method helps, and name the places where it did not help here.
 #
-# **Time and memory.** On the pocket tier about three minutes on one processor core, for two
+# **Time and memory.** On the pocket tier three to four minutes on one processor core, for two
 # corpora and three trainings, and less than 2 GB of memory.
 # Nothing is downloaded.
 # The tables over three seeds took longer, and come from `make ledger`.
@@ -772,12 +772,12 @@ for name, shots in results.DEMONSTRATIONS.items():
     shares[name] = {
         short[generator]: 100 * results.right(
             results.corpus(
-                0, settings.omega, 100, generator=generator, demonstrations=shots
+                0, settings.omega, 60, generator=generator, demonstrations=shots
             )
         ).mean()
         for generator in short
     }  # fmt: skip
-pd.DataFrame(shares).T.round(0).rename_axis("right (%) of 100 triplets, live")
+pd.DataFrame(shares).T.round(0).rename_axis("right (%) of 60 triplets, live")
 
 
 # %%
