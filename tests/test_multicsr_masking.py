@@ -176,7 +176,7 @@ def test_every_measurement_gives_its_claims_and_its_rows(monkeypatch, encoder):
     try:
         for measure in (
             module.measure_guides, module.measure_sigma, module.measure_identical,
-            module.measure_released, module.measure_batch, module.measure_large_batch,
+            module.measure_released, module.measure_batch, module.measure_small_batch,
         ):  # fmt: skip
             ids = {c for c, entry in ledger._REGISTRY.items() if entry[0] is measure}
             values = measure(0)
