@@ -444,7 +444,7 @@ shown("06-quantity", selection)
 # blindly.
 # The distance from it to *selected* is what purity is worth, the distance from it to *all* what
 # number is worth.
-# The two pull in opposite directions, and Table 3 shows their difference.
+# Table 3 shows only what is left when the one is set against the other.
 #
 # Whoever can write more premises gets both.
 # Unlabelled sentences are cheap, and that is the point of the method.
