@@ -82,6 +82,8 @@ points = pd.concat(
     ]
 )
 points["oracle"] = np.where(points["right"], "right", "wrong")
+
+# %% tags=["hide-input"]
 kept_region = {
     "where": [[1, 0, 3], [0, -1, -3], [1, -1, 1]], "label": "kept", "at": [3.35, 0.35],
 }
