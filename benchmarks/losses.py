@@ -87,7 +87,7 @@ def bench_loss(options):
     encoder = models.load_encoder("pocket/mlm-bert", device="cpu")
     for n in options.rows:
         kernel = CachedGISTEmbedLoss(
-            encoder, encoder, temperature=TAU, mini_batch_size=32, margin_strategy="absolute",
+            encoder, encoder, temperature=TAU, mini_batch_size=n, margin_strategy="absolute",
             margin=OWN - SIGMA, contrast_anchors=False, contrast_positives=False,
         )  # fmt: skip
         ways = {"ours": ours, "CachedGISTEmbedLoss": partial(gist, kernel), "loop": loop}
