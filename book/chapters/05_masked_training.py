@@ -262,7 +262,8 @@ frozen, first, second = (
 )
 print(f"frozen guide: {frozen.sum():,} pairs masked")
 print(f"with dropout: {first.sum():,}, then {second.sum():,}")
-print(f"of those masked once, masked both times: {(first & second).sum() / (first | second).sum():.0%}")
+both = (first & second).sum() / (first | second).sum()
+print(f"of those masked once, masked both times: {both:.0%}")
 
 # %% [markdown]
 # What is masked in one step is a negative in the next.
