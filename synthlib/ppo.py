@@ -306,6 +306,7 @@ def train(
     value_weight: float = 0.1,
     patience: int = 5,
     seed: int = 0,
+    bf16: bool | None = None,
     output_dir: str | Path | None = None,
     save_steps: int = 20,
     progress: bool = True,
@@ -350,6 +351,8 @@ def train(
         Steps whose mean reward decides which adapter is the best one.
     seed : int
         Of the order of tasks, the answers and the mini-batches.
+    bf16 : bool, optional
+        Passes in bfloat16. Default: on where a GPU has it, off on a CPU.
     output_dir : folder, optional
         For a checkpoint every `save_steps`; the same call goes on from the last one.
     save_steps : int
@@ -378,6 +381,13 @@ def train(
     ranks, rank = accelerator.num_processes, accelerator.process_index
     _check(
         tasks, reward_funcs, reward_weights, steps, batch_size, mini_batch_size, epochs, ranks
+    )
+    # Not accelerator.autocast(): the precision of whoever trained before in this process would be
+    # ours too, for accelerate keeps it in a state that all its objects share.
+    on_gpu = policy.device.type == "cuda"
+    bf16 = on_gpu and torch.cuda.is_bf16_supported() if bf16 is None else bf16
+    precision = functools.partial(
+        torch.autocast, policy.device.type, dtype=torch.bfloat16, enabled=bf16
     )
     controller = kl if isinstance(kl, AdaptiveKL) else None
     trained = [p for p in policy.parameters() if p.requires_grad]
@@ -411,7 +421,7 @@ def train(
             raise Stopped(f"a reward is not a number at step {step}; {state.last_good()}")
 
         beta = controller.coefficient if controller else kl
-        with torch.no_grad(), accelerator.autocast():
+        with torch.no_grad(), precision():
             log_p, entropy, value = _in_parts(policy, answers, temperature, micro)
             with policy.adapter_off():
                 reference, _, _ = _in_parts(policy, answers, temperature, micro)
@@ -436,7 +446,7 @@ def train(
                 while True:
                     try:
                         found = _update(
-                            policy, answers, old, rows, micro, temperature, accelerator,
+                            policy, answers, old, rows, micro, temperature, accelerator, precision,
                             clip=clip, value_weight=value_weight,
                         )  # fmt: skip
                         break
@@ -489,7 +499,9 @@ def train(
     return log
 
 
-def _update(policy, answers, old, rows, micro, temperature, accelerator, **options):
+def _update(
+    policy, answers, old, rows, micro, temperature, accelerator, precision, **options
+):
     """Gradients of one mini-batch, added up over its micro-batches and averaged over processes."""
     tokens = int(answers.mask[rows].sum())
     total = {"policy": 0.0, "value": 0.0, "clip_fraction": 0.0}
@@ -497,7 +509,7 @@ def _update(policy, answers, old, rows, micro, temperature, accelerator, **optio
         part = rows[start : start + micro]
         batch = answers.rows(part)
         share = int(batch.mask.sum()) / tokens  # of the mini-batch's tokens, as its mean wants
-        with accelerator.autocast():
+        with precision():
             log_p, _, value = policy(batch, temperature)
         loss, found = ppo_loss(
             log_p, value, {key: x[part] for key, x in old.items()}, batch.mask, **options

@@ -269,11 +269,27 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
 
 def test_micro_batches_add_up_to_the_mini_batch(tmp_path):
     logs = [
-        bandit(tmp_path / str(m), steps=1, batch_size=16, mini_batch_size=16, micro_batch_size=m)[1]
+        bandit(tmp_path / str(m), steps=4, batch_size=16, mini_batch_size=16, micro_batch_size=m)[1]
         for m in (16, 5)
     ]
     for a, b in zip(*logs, strict=True):
         assert a["policy_loss"] == pytest.approx(b["policy_loss"], abs=1e-4)
+
+
+def test_the_precision_of_an_earlier_training_is_not_taken_over(tmp_path):
+    """Accelerate shares its state within a process, and an encoder may be trained in bfloat16."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    options = dict(steps=1, batch_size=16, mini_batch_size=16)
+    alone = bandit(tmp_path / "a", **options)[1][0]
+    AcceleratorState._reset_state()
+    Accelerator(mixed_precision="bf16", cpu=True)
+    try:
+        after = bandit(tmp_path / "b", **options)[1][0]
+    finally:
+        AcceleratorState._reset_state()
+    assert after == pytest.approx(alone, abs=1e-6)
 
 
 def test_what_goes_wrong_is_said(tmp_path):
