@@ -318,7 +318,7 @@ _COLAB = Tier(
     ranking=dataclasses.replace(
         _PAPER_RANKING,
         generator="HuggingFaceTB/SmolLM2-360M-Instruct",
-        teacher="princeton-nlp/sup-simcse-bert-base-uncased",
+        teacher="princeton-nlp/unsup-simcse-bert-base-uncased",
         corpus=NLI_TRIPLETS_ALL,
         clusters=100,
         per_cluster=4,
@@ -391,7 +391,7 @@ _POCKET = Tier(
         generator="pocket/generator-llama",
         prompts="pocket",
         encoder="pocket/simcse-unsup-bert",
-        teacher="pocket/simcse-sup-bert",
+        teacher="pocket/simcse-unsup-bert",  # trained without labels, as the paper's DiffCSE is
         corpus=None,
         clusters=100,
         per_cluster=4,
