@@ -298,8 +298,8 @@ viz.Figure(
     alt=_judges_alt,
     label="fig-04-judges",
     caption="Table 1 at pocket size: encoders and judges on both STS sets, scores as written. "
-    f"Draws of the sets and of the demonstrations: {judges['seed'].nunique()}; with several, bars "
-    "span their range. Read from the ledger.",
+    "Three draws of the sets and of the demonstrations; bars span their range. Read from the "
+    "ledger.",
 )
 
 # %%
