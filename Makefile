@@ -21,7 +21,8 @@ help:  ## list these commands
 	  while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 	@echo "  PIP_ARGS='…'     options for pip, e.g. the index of PyTorch's CPU builds (see README.md)"
 
-$(STAMP): requirements.in constraints.txt pyproject.toml
+# synthlib/__init__.py has the version, which the notebooks compare with the installed one.
+$(STAMP): requirements.in constraints.txt pyproject.toml synthlib/__init__.py
 	@if [ -z "$(PYTHON)" ]; then echo "No Python >= 3.11 found: install one, or run make PYTHON=/path/to/python3" >&2; exit 1; fi
 	@if [ ! -x $(PY) ]; then echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); fi
 	$(PY) -m pip install -q $(PIP_ARGS) -r requirements.in -c constraints.txt
