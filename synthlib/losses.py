@@ -2,7 +2,8 @@
 
 Contrastive learning with in-batch negatives and hard negatives (SimCSE; MultiCSR Eqs. 5 and 7;
 ART Eq. 5), the mask that takes false negatives out of it (MultiCSR Eq. 6), and a teacher's ranking
-of the batch (RankCSE).
+of the batch (RankCSE). Similarities that agree with the order of a list, and the loss that learns a
+ranking from them (ranking sentences, Eqs. 6 to 8).
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 VARIANTS = ("paper", "released")
+REFINEMENTS = ("paper", "printed", "released")
 
 
 def info_nce(anchor, positive, negative=None, *, tau=0.05, keep=None, variant="paper"):
@@ -168,6 +170,146 @@ def rank_distillation(
         return -(wanted * given.masked_fill(own, 0.0)).sum(dim=-1).mean()
 
 
+def refine_similarity(phi, omega, *, variant="paper"):
+    """Move a teacher's similarities towards the order in which the sentences of a list stand.
+
+    Sentence i of a list should be nearest to sentence i + 1, then to i + 2, and so on. Row i of the
+    refined matrix, from its diagonal on, is
+
+        φ̂[i, j] = φ[i, j] + sign(D) · log(ω |D| + 1),   D = sorted[j - i] - φ[i, j],
+
+    where `sorted` holds φ[i, i:] in descending order: D leads from the value that stands in place j
+    to the value that belongs there. The upper triangle is mirrored into the lower one.
+
+    Parameters
+    ----------
+    phi : float array or tensor [..., n, n]
+        Similarities of the n sentences in the order of the list; the upper triangle is read.
+    omega : float ≥ 0, or float array or tensor that broadcasts to phi
+        ω, the weight of the order; 0 leaves the similarities as they are. One number for all in the
+        paper (0.5; 0.7 for SynCSE).
+    variant : {"paper", "printed", "released"}
+        "paper": as above, the reading in which Eq. 6, Eq. 7 and the order of the list agree.
+        "printed": Algorithm 1 to the letter, D = φ[i, j] - φ[i, i + p], with p the place of
+        φ[i, j] in `sorted` but φ unsorted: for two exchanged neighbours the sign is wrong.
+        "released": the authors' code, |D| as above but its sign negative where p < j: p is counted
+        from i and j from the start of the list, so later rows are only ever lowered.
+
+    Returns
+    -------
+    tensor [..., n, n], float32 or float64, symmetric
+
+    Raises
+    ------
+    ValueError
+        For a shape that is not [..., n, n] with n ≥ 1, NaN or infinite similarities, ω that is
+        negative or not finite, an unknown variant.
+
+    Source: ranking sentences § 3.2, Eqs. 6 and 7; Appendix D, Algorithm 1. Equal values keep the
+    order of the list.
+    """
+    if variant not in REFINEMENTS:
+        raise ValueError(f"variant must be one of {REFINEMENTS}, got {variant!r}")
+    phi = _finite(phi, "phi", 2)
+    n = phi.shape[-1]
+    if phi.shape[-2] != n:
+        raise ValueError(f"phi must be square, [..., n, n], got shape {tuple(phi.shape)}")
+    if not isinstance(omega, (int, float)):
+        omega = _finite(omega, "omega", 0).to(phi)
+    lowest = float(omega if isinstance(omega, (int, float)) else omega.min())
+    if not 0 <= lowest < float("inf"):
+        raise ValueError(f"omega must be 0 or more, got {lowest:g}")
+    place = torch.arange(n, device=phi.device)
+    along = place - place[:, None]  # j - i; below 0 stands what the other triangle gives
+    suffix = along >= 0
+    value, order = phi.masked_fill(~suffix, -torch.inf).sort(dim=-1, descending=True, stable=True)
+    if variant == "printed":
+        held = order.argsort(dim=-1)  # p, the place of φ[i, j] in its sorted suffix
+        distance = phi - phi.gather(-1, (place[:, None] + held).clamp(max=n - 1))
+    else:
+        distance = value.gather(-1, along.clamp(min=0).expand_as(phi)) - phi
+    if variant == "released":
+        wrong = order.argsort(dim=-1) < place  # p is counted from i, j from 0
+        distance = torch.where(wrong, -distance.abs(), distance.abs())
+    refined = phi + torch.log1p(omega * distance.abs()).copysign(distance)
+    return torch.where(suffix, refined, refined.mT)
+
+
+def list_mle(scores, targets, *, mask=None, reduction="sum"):
+    """ListMLE: the negative log-probability of the targets' order under the scores.
+
+    The probability of a ranking is that of drawing its items one after another without putting
+    back, each with a chance proportional to exp(score) (Plackett and Luce). With the items of a row
+    in descending order of their targets,
+
+        loss = Σ_k ( log Σ_{l ≥ k} exp(s_l) - s_k )
+
+    Only the order of the targets matters, not their size; equal targets keep their order.
+
+    Parameters
+    ----------
+    scores : float array or tensor [..., n]
+        What is trained, e.g. cosines / τ.
+    targets : float array or tensor [..., n]
+        Larger is to be ranked higher; no gradient flows through them.
+    mask : bool array or tensor [..., n], optional
+        True = an item, False = padding, which takes no part, whatever it holds.
+    reduction : {"sum", "mean", "none"}
+        Over the rows: the paper sums (Eq. 8), the released code takes the mean.
+
+    Returns
+    -------
+    scalar tensor, or [...] with "none"; float32 or float64
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, an empty row, NaN or infinite values, an unknown reduction.
+
+    Source: ranking sentences § 3.2, Eq. 8; Xia et al. (2008), Listwise approach to learning to
+    rank.
+    """
+    if reduction not in ("sum", "mean", "none"):
+        raise ValueError(f'reduction must be "sum", "mean" or "none", got {reduction!r}')
+    if mask is not None:
+        mask = mask if isinstance(mask, torch.Tensor) else torch.as_tensor(np.asarray(mask))
+        if mask.dtype != torch.bool:
+            raise ValueError(f"mask must be bool, True for an item, got {mask.dtype}")
+    scores = _finite(scores, "scores", 1, mask)
+    targets = _finite(targets, "targets", 1, mask).to(scores.device)
+    for name, other in (("targets", targets), ("mask", mask)):
+        if other is not None and other.shape != scores.shape:
+            raise ValueError(
+                f"{name} must have the shape of scores {tuple(scores.shape)}, "
+                f"got {tuple(other.shape)}"
+            )
+    order = targets if mask is None else targets.masked_fill(~mask.to(targets.device), -torch.inf)
+    order = order.detach().sort(dim=-1, descending=True, stable=True).indices  # padding last
+    ranked = scores.gather(-1, order)
+    padding = None if mask is None else ~mask.to(scores.device).gather(-1, order)
+    loss = _plackett_luce(ranked, padding).sum(dim=-1)
+    return loss if reduction == "none" else getattr(loss, reduction)()
+
+
+def _plackett_luce(scores, padding):
+    """log Σ_{l ≥ k} exp(s_l) - s_k for every place k of a row, 0 where there is padding."""
+    if padding is not None:
+        scores = scores.masked_fill(padding, 0.0)  # whatever it held, no gradient passes
+    scores = scores - scores.detach().amax(dim=-1, keepdim=True)
+    # Sums from the end, where the small terms are. Beyond e^60 the smallest might be lost; what is
+    # exact then, torch.logcumsumexp, takes several times as long.
+    if scores.min() > -60:
+        terms = scores.exp() if padding is None else scores.exp().masked_fill(padding, 0.0)
+        below = terms.flip(-1).cumsum(dim=-1).flip(-1)
+        below = below.log() if padding is None else below.masked_fill(padding, 1.0).log()
+    else:
+        low = 2 * scores.detach().min() - 1000
+        kept = scores if padding is None else scores.masked_fill(padding, low)
+        below = kept.flip(-1).logcumsumexp(dim=-1).flip(-1)
+    loss = below - scores
+    return loss if padding is None else loss.masked_fill(padding, 0.0)
+
+
 def _same_text(texts, n, with_negatives):
     """bool [N, 2N]: the candidate is word for word the row's anchor or its own positive."""
     wanted = 3 if with_negatives else 2
@@ -218,6 +360,28 @@ def _matrix(name, value):
     if not torch.isfinite(tensor).all():
         bad = int((~torch.isfinite(tensor)).any(dim=1).sum())
         raise ValueError(f"{name} has NaN or infinite values in {bad} of {len(tensor)} rows")
+    return tensor
+
+
+def _finite(value, name, dims, mask=None):
+    """A finite float tensor of at least `dims` dimensions, at least float32; masked values may be
+    anything."""
+    tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    if tensor.ndim < dims or 0 in tensor.shape:
+        shape = "[..., n, n]" if dims == 2 else "[..., n]"
+        raise ValueError(f"{name} must be {shape} with n ≥ 1, got shape {tuple(tensor.shape)}")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.float()
+    least, most = tensor.detach().aminmax()  # NaN if there is one
+    if not (-torch.inf < least and most < torch.inf):
+        finite = torch.isfinite(tensor)
+        if mask is not None and mask.shape == tensor.shape:
+            finite = finite | ~mask.to(tensor.device)
+        if not finite.all():
+            bad = int((~finite).sum())
+            raise ValueError(
+                f"{name} has NaN or infinite values in {bad} of {finite.numel()} places"
+            )
     return tensor
 
 
