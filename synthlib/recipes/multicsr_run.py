@@ -21,14 +21,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import hashlib
 import json
 import math
 import os
 import shutil
 import time
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +34,7 @@ import pandas as pd
 
 from synthlib import curation, data, evaluation, judging, models, prompts, tiers
 from synthlib.evaluation.embedding import unit_rows
-from synthlib.recipes import multicsr, shards
+from synthlib.recipes import multicsr, runs, shards
 
 STAGES = (1, 2, 3)
 STEPS = ("written", "judged", "kept", "trained", "evaluated")
@@ -277,35 +274,8 @@ def _identity(plan: Plan, texts) -> dict:
     else:
         settings["corpus"] = plan.settings.corpus.name
     for name in ("generator", "encoder", "guide"):
-        settings[name] += _fingerprint(settings[name])
-    digest = hashlib.blake2b(digest_size=8)
-    for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return json.loads(json.dumps(kept | settings | {"rows": digest.hexdigest()}))
-
-
-def _folder_of(name) -> Path | None:
-    """Folder of a model that is on this machine under its own name."""
-    name = str(name)
-    if name.startswith("pocket/"):
-        return models.POCKET / name.removeprefix("pocket/")
-    folder = Path(name).expanduser()
-    return folder if folder.is_dir() else None
-
-
-def _fingerprint(name) -> str:
-    """Tells two versions of a local model apart: sizes, beginnings and ends of its weights."""
-    folder = _folder_of(name)
-    if folder is None:
-        return ""
-    digest = hashlib.blake2b(digest_size=4)
-    for file in sorted(folder.rglob("*.safetensors")):
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            digest.update(str(size).encode() + stream.read(2**20))
-            stream.seek(max(0, size - 2**20))
-            digest.update(stream.read())
-    return f" ({digest.hexdigest()})"
+        settings[name] += runs.fingerprint(settings[name])
+    return json.loads(json.dumps(kept | settings | {"rows": runs.digest_of(texts)}))
 
 
 # ------------------------------------------------------------------ the run
@@ -418,27 +388,16 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     if until not in STEPS:
         raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
     work = _Work(make_plan(**options), quiet)
-    with shards.open_run(out, work.identity, everyone=work.everyone) as folder, _full_disk(folder):
-        result = Result(Path(folder))
-        for step in STEPS[: STEPS.index(until) + 1]:
-            started = time.perf_counter()
-            if getattr(work, step)(result):
-                result.minutes[step] = (time.perf_counter() - started) / 60
-        if work.everyone.rank == 0:
-            content = json.dumps(result.counts, indent=1)
-            data.write_bytes(folder / "report.json", content.encode())
-            if not quiet:
-                print(_report(work.plan, result), flush=True)
-    return result
+    return runs.carry_out(work, Result(Path(out)), STEPS[: STEPS.index(until) + 1], _report)
 
 
 class _Work:
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     def __init__(self, plan: Plan, quiet: bool):
-        self.plan, self.progress = plan, not quiet
+        self.plan, self.quiet = plan, quiet
         self.everyone = shards.world()
-        self.progress = self.progress and self.everyone.rank == 0
+        self.progress = not quiet and self.everyone.rank == 0
         if plan.no_logits:
             given, self.rejects = data.load_triplets_jsonl(plan.source)
             self.rejects = self.rejects.assign(where=plan.source)
@@ -460,15 +419,15 @@ class _Work:
             texts = self.premises
         self.identity = _identity(plan, texts)
         # A damaged file costs seconds, not hours.
-        self.frames = _sts_sets(plan)
-        self.development = _development(plan) if plan.select == "dev" else None
+        self.frames = runs.sts_sets(plan.data)
+        self.development = runs.development(plan.data) if plan.select == "dev" else None
 
     # -------------------------------------------------------------- models
     @functools.cached_property
     def generator(self):
         plan = self.plan
         held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
-        _note_unknown_words(plan.settings.generator, held[1], self.premises)
+        runs.note_unknown_words(plan.settings.generator, held[1], self.premises)
         if 2 in plan.stages:  # what keeps the judge from judging is found before stage 1
             judging.score_similarity(*held, [("a", "a")], method=plan.settings.scoring)
         return held
@@ -507,7 +466,7 @@ class _Work:
             if pooling is not None:
                 raise
             encoder = models.load_encoder(name, pooling=own, device=plan.device)
-        _note_unknown_words(name, encoder.tokenizer, self.premises)
+        runs.note_unknown_words(name, encoder.tokenizer, self.premises)
         return encoder
 
     # -------------------------------------------------------------- stage 1
@@ -536,7 +495,9 @@ class _Work:
         if self.everyone.rank == 0:
             data.save_rejects(folder / "rejects.jsonl", self.rejects)
         table = self.table[self.table["reason"] == ""]
-        copies = {name: _same(table["anchor"], table[name]) for name in ("positive", "negative")}
+        copies = {
+            name: runs.same(table["anchor"], table[name]) for name in ("positive", "negative")
+        }
         counts["rejected"] = len(self.rejects)
         counts["written"] = len(table)
         counts |= {f"copied_{name}s": int(copies[name].sum()) for name in copies}
@@ -597,7 +558,7 @@ class _Work:
                 f"{name} wrote nothing but blanks for {len(table)} premises: take another "
                 "generator, or a larger --max-new-tokens"
             )
-        if _same([*table["anchor"], *table["anchor"]], texts).all():
+        if runs.same([*table["anchor"], *table["anchor"]], texts).all():
             raise ValueError(
                 f"{name} only repeats: all {len(texts)} texts for {len(table)} premises equal "
                 "their premise. Take a generator that follows instructions, or a larger --omega"
@@ -683,14 +644,8 @@ class _Work:
                 seed=plan.seed, bf16=plan.bf16, output_dir=folder / "training",
                 dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **options,
             )  # fmt: skip
-            if self.everyone.rank == 0:
-                unfinished = folder / "training" / "encoder"
-                shutil.rmtree(unfinished, ignore_errors=True)
-                whole = self.fresh_encoder()  # its tokenizer has no memory of the training
-                whole.load_state_dict(encoder.state_dict())
-                with models.quiet():
-                    whole.save_pretrained(str(unfinished), create_model_card=False)
-                os.replace(unfinished, folder / "encoder")
+            if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
+                runs.save_encoder(encoder, self.fresh_encoder(), folder)
         self.everyone.wait()
         if self.everyone.rank == 0:
             shutil.rmtree(folder / "training", ignore_errors=True)
@@ -722,64 +677,6 @@ def _teacher(guide, rows):
         return tuple(vectors[ids[:, batch.cpu()]].to(batch.device))
 
     return distill
-
-
-def _same(a, b) -> np.ndarray:
-    """Whether texts are equal but for case and blanks."""
-    return np.array(
-        [" ".join(x.casefold().split()) == " ".join(y.casefold().split())
-         for x, y in zip(a, b, strict=True)], dtype=bool,
-    )  # fmt: skip
-
-
-def _note_unknown_words(name, tokenizer, texts) -> None:
-    """Warn of a model whose vocabulary is another world's, such as a pocket model on real text."""
-    rows = tokenizer(list(texts[:200]), add_special_tokens=False, verbose=False)["input_ids"]
-    ids = [i for row in rows for i in row]
-    unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)
-    if unknown > 0.2:
-        warnings.warn(
-            f"{name} does not know {unknown:.0%} of the words in the premises, so what it makes of "
-            "them is worth nothing: take a model that does (--generator, --encoder, or --tier)",
-            stacklevel=2,
-        )
-
-
-def _sts_sets(plan) -> dict:
-    if plan.data is not None:
-        return evaluation.load_sts(plan.data)
-    from synthlib.world import corpora
-
-    return {kind: corpora.sts(kind) for kind in corpora.STS_KINDS}
-
-
-def _development(plan):
-    """dev(encode) -> Spearman on the development pairs."""
-    if plan.data is not None:
-        frames = evaluation.load_sts(plan.data, ["STS-B"], split="dev")
-    else:
-        from synthlib.world import corpora
-
-        frames = {"natural": corpora.sts("natural", "dev")}
-    return lambda encode: evaluation.score_sts(encode, frames)["spearman"].iloc[0]
-
-
-@contextmanager
-def _full_disk(folder):
-    """One clear line where a library met a full disk in its own words."""
-    try:
-        yield
-    except Exception as error:
-        said = str(error)
-        full = any(words in said for words in ("No space left", "os error 28"))
-        if not full and "PytorchStreamWriter" in said:
-            full = shutil.disk_usage(folder).free < 2**26
-        if not full:
-            raise
-        raise OSError(
-            f"the disk is full: weights in {folder} could not be written. What was written "
-            "before is whole; make room and run the same command again"
-        ) from error
 
 
 # ------------------------------------------------------------------ what is said
@@ -886,7 +783,7 @@ def describe(out, *, until="evaluated", **options) -> str:
         wanted["guide"] = s.guide
     lines = [f"tier {plan.tier}, stages {', '.join(map(str, plan.stages)) or 'none'} → {out}"]
     for role, name in sorted(wanted.items()):
-        lines.append(f"{role:10} {name}{_size(name)}")
+        lines.append(f"{role:10} {name}{runs.size_of(name)}")
     lines.append(f"rows       {rows:,} from {work.identity['source']}")
     if len(work.rejects):
         lines[-1] += f", and {len(work.rejects):,} that cannot be used"
@@ -903,7 +800,7 @@ def describe(out, *, until="evaluated", **options) -> str:
     most = "" if s.max_steps else "at most "
     lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {plan.select} weights kept")
     lines.append(f"to test    {', '.join(work.frames)}")
-    away = [name for name in wanted.values() if _folder_of(name) is None]
+    away = [name for name in wanted.values() if runs.folder_of(name) is None]
     if away:
         lines.append(
             f"no estimate: {', '.join(away)} comes from the Hub; download it, or try --n {_TRIAL}"
@@ -911,13 +808,6 @@ def describe(out, *, until="evaluated", **options) -> str:
     else:
         lines += _estimate(work, rows, steps, asked)
     return "\n".join(lines)
-
-
-def _size(name) -> str:
-    folder = _folder_of(name)
-    if folder is None:
-        return " (from the Hub)"
-    return f" ({sum(file.stat().st_size for file in folder.rglob('*.safetensors')) / 1e6:,.1f} MB)"
 
 
 def _estimate(work, rows, steps, asked) -> list[str]:

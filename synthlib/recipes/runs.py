@@ -1,0 +1,182 @@
+"""What the methods' runs from end to end share: steps in a folder, models by name, clear errors.
+
+`shards` keeps the rows that a run makes; this module takes the run's steps one after another,
+tells two versions of a model apart, finds the sets that examine an encoder, and writes the
+trained encoder whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from synthlib import data, evaluation, models
+from synthlib.recipes import shards
+
+
+def carry_out(work, result, steps, report):
+    """Take a run's steps one after another in its folder; what was done before is read back.
+
+    Parameters
+    ----------
+    work : object
+        With `identity` (dict, decides whether two runs are the same), `everyone` (shards.World),
+        `plan`, `quiet`, and a method for each step: step(result) -> whether it computed anything.
+    result : object
+        With `folder` (Path), `counts` and `minutes` (dicts), which the steps fill.
+    steps : sequence of str
+    report : callable
+        report(plan, result) -> the text that is printed at the end, unless the run is quiet.
+
+    Returns
+    -------
+    result
+    """
+    folder = result.folder
+    with shards.open_run(folder, work.identity, everyone=work.everyone), full_disk(folder):
+        for step in steps:
+            started = time.perf_counter()
+            if getattr(work, step)(result):
+                result.minutes[step] = (time.perf_counter() - started) / 60
+        if work.everyone.rank == 0:
+            content = json.dumps(result.counts, indent=1)
+            data.write_bytes(folder / "report.json", content.encode())
+            if not work.quiet:
+                print(report(work.plan, result), flush=True)
+    return result
+
+
+@contextmanager
+def full_disk(folder):
+    """One clear line where a library met a full disk in its own words."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error)
+        full = any(words in said for words in ("No space left", "os error 28"))
+        if not full and "PytorchStreamWriter" in said:
+            full = shutil.disk_usage(folder).free < 2**26
+        if not full:
+            raise
+        raise OSError(
+            f"the disk is full: weights in {folder} could not be written. What was written "
+            "before is whole; make room and run the same command again"
+        ) from error
+
+
+def save_encoder(encoder, fresh, folder):
+    """Write a trained encoder to ``folder/encoder``, all of it or nothing.
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+        Whose weights are written.
+    fresh : SentenceTransformer
+        The same as it was loaded: its tokenizer has no memory of the training.
+    folder : Path
+        Of the run.
+    """
+    unfinished = folder / "training" / "encoder"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    fresh.load_state_dict(encoder.state_dict())
+    with models.quiet():
+        fresh.save_pretrained(str(unfinished), create_model_card=False)
+    os.replace(unfinished, folder / "encoder")
+
+
+# ------------------------------------------------------------------ models by name
+def folder_of(name) -> Path | None:
+    """Folder of a model that is on this machine under its own name."""
+    name = str(name)
+    if name.startswith("pocket/"):
+        return models.POCKET / name.removeprefix("pocket/")
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def fingerprint(name) -> str:
+    """Tells two versions of a local model apart: sizes, beginnings and ends of its weights."""
+    folder = folder_of(name)
+    if folder is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=4)
+    for file in sorted(folder.rglob("*.safetensors")):
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            digest.update(str(size).encode() + stream.read(2**20))
+            stream.seek(max(0, size - 2**20))
+            digest.update(stream.read())
+    return f" ({digest.hexdigest()})"
+
+
+def digest_of(texts) -> str:
+    """Tells two sequences of texts apart."""
+    digest = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def size_of(name) -> str:
+    """How large a model's files are, in brackets, or that it comes from the Hub."""
+    folder = folder_of(name)
+    if folder is None:
+        return " (from the Hub)"
+    return f" ({sum(file.stat().st_size for file in folder.rglob('*.safetensors')) / 1e6:,.1f} MB)"
+
+
+def note_unknown_words(name, tokenizer, texts) -> None:
+    """Warn of a model whose vocabulary is another world's, such as a pocket model on real text."""
+    rows = tokenizer(list(texts[:200]), add_special_tokens=False, verbose=False)["input_ids"]
+    ids = [i for row in rows for i in row]
+    unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)
+    if unknown > 0.2:
+        warnings.warn(
+            f"{name} does not know {unknown:.0%} of the words in the premises, so what it makes of "
+            "them is worth nothing: take a model that does (--generator, --encoder, or --tier)",
+            stacklevel=2,
+        )
+
+
+def same(a, b) -> np.ndarray:
+    """Whether texts are equal but for case and blanks."""
+    return np.array(
+        [" ".join(x.casefold().split()) == " ".join(y.casefold().split())
+         for x, y in zip(a, b, strict=True)], dtype=bool,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------ the sets that examine
+def sts_sets(folder=None) -> dict:
+    """STS pairs by task: SentEval's in a data folder, or the pocket world's."""
+    if folder is not None:
+        return evaluation.load_sts(folder)
+    from synthlib.world import corpora
+
+    return {kind: corpora.sts(kind) for kind in corpora.STS_KINDS}
+
+
+def development(folder=None, tasks=("STS-B",)):
+    """dev(encode) -> mean Spearman on the development pairs of a data folder or the pocket world.
+
+    Parameters
+    ----------
+    folder : path, optional
+    tasks : sequence of str
+        Of the data folder; the pocket world has its natural pairs.
+    """
+    if folder is not None:
+        frames = evaluation.load_sts(folder, list(tasks), split="dev")
+    else:
+        from synthlib.world import corpora
+
+        frames = {"natural": corpora.sts("natural", "dev")}
+    return lambda encode: float(evaluation.score_sts(encode, frames)["spearman"].mean())
