@@ -396,15 +396,7 @@ def load_triplets_jsonl(path):
 
 def _triplet(raw: bytes) -> tuple:
     """anchor, positive, negative, a, b of one line; ValueError with the reason."""
-    try:
-        record = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ValueError("not in UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        reason = "blank" if not raw.strip() else f"no JSON ({_first_line(error)})"
-        raise ValueError(reason) from None
-    if not isinstance(record, dict):
-        raise ValueError(f"a JSON object is wanted, found {type(record).__name__}")
+    record = _json_object(raw)
     texts = []
     for name in TRIPLET:
         text = record.get(name)
@@ -424,6 +416,85 @@ def _triplet(raw: bytes) -> tuple:
             raise ValueError(f"the score {name} is {score}, outside [{LOW}, {HIGH}]")
         scores.append(float(score))
     return (*texts, *scores)
+
+
+def load_ranking_lists(path):
+    """Ranking lists from elsewhere: a Parquet file, or one JSON object a line.
+
+    ``{"anchor": "…", "sentences": ["…", "…"]}``, the sentences without the anchor, the nearest
+    first. A Parquet file has the columns anchor and sentences, as `ranking_lists` makes them.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    lists : list of lists of str
+        Each the anchor and the sentences after it; runs of blanks made one.
+    rejects : DataFrame
+        Columns line, reason, text: lines that could not be read, and lists of one sentence.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is absent, damaged or empty, or no line of it can be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"file not found: {path}")
+    if path.suffix == ".parquet":
+        found = load(path)
+        absent = [name for name in ("anchor", "sentences") if name not in found.column_names]
+        if absent:
+            raise ValueError(
+                f"{path} has no column {absent[0]}; ranking lists have the columns anchor and "
+                "sentences"
+            )
+        lines = [dict(row) for row in found.select_columns(["anchor", "sentences"])]
+    else:
+        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
+        lines = content.split(b"\n") if content.strip() else []
+    lists, rejects = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = _json_object(line) if isinstance(line, bytes) else line
+            lists.append(_sentences(record))
+        except ValueError as error:
+            text = line.decode("utf-8", "replace") if isinstance(line, bytes) else repr(line)
+            rejects.append((number, str(error), text.strip()))
+    if not lists:
+        first = f": line {rejects[0][0]}: {rejects[0][1]}" if rejects else ", it is empty"
+        raise ValueError(f"{path} holds no ranking list{first}")
+    return lists, _rejects(rejects)
+
+
+def _sentences(record: dict) -> list[str]:
+    anchor, rest = record.get("anchor"), record.get("sentences")
+    if not isinstance(anchor, str) or not anchor.strip():
+        raise ValueError(f"anchor is no text: {anchor!r}" if anchor else "anchor is missing")
+    if not isinstance(rest, list) or not all(isinstance(text, str) for text in rest):
+        raise ValueError(f"sentences is {'missing' if rest is None else 'no list of texts'}")
+    if not rest:
+        raise ValueError("a list of one sentence: nothing follows the anchor")
+    blank = [place for place, text in enumerate(rest, start=1) if not text.strip()]
+    if blank:
+        raise ValueError(f"sentence {blank[0]} is blank")
+    return [" ".join(text.split()) for text in (anchor, *rest)]
+
+
+def _json_object(raw: bytes) -> dict:
+    """The JSON object of one line; ValueError with the reason."""
+    try:
+        record = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError("not in UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        reason = "blank" if not raw.strip() else f"no JSON ({_first_line(error)})"
+        raise ValueError(reason) from None
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON object is wanted, found {type(record).__name__}")
+    return record
 
 
 def save_rejects(path, rejects: pd.DataFrame) -> None:

@@ -19,7 +19,11 @@ import numpy as np
 from synthlib import curation, data, decoding, prompts
 from synthlib.evaluation.embedding import embed, unit_rows
 
-METHODS = ("directional", "step", "at_once")
+# The prompt of each way to write lists; the paper's own is the directional one.
+PROMPTS = {
+    "directional": prompts.RANKING, "step": prompts.RANKING_STEP, "at_once": prompts.RANKING_LIST,
+}  # fmt: skip
+METHODS = tuple(PROMPTS)
 MODES = ("full", "rank", "semantic")
 
 
@@ -137,7 +141,7 @@ def write(
         return decoding.generate_lists_at_once(*generator, anchors, **options)
     if method == "step":
         form = getattr(generator[0].config, "synthlib_form", "paper")
-        options |= dict(lam=0.0, prompt=prompts.RANKING_STEP[form])
+        options |= dict(lam=0.0, prompt=PROMPTS[method][form])
     else:
         options["lam"] = lam
     return decoding.generate_ranking_lists(*generator, anchors, **options)
