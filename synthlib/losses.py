@@ -6,6 +6,9 @@ of the batch (RankCSE). Similarities that agree with the order of a list, and th
 ranking from them (ranking sentences, Eqs. 6 to 8).
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -210,29 +213,70 @@ def refine_similarity(phi, omega, *, variant="paper"):
     """
     if variant not in REFINEMENTS:
         raise ValueError(f"variant must be one of {REFINEMENTS}, got {variant!r}")
-    phi = _finite(phi, "phi", 2)
+    phi = _square(phi)
     n = phi.shape[-1]
-    if phi.shape[-2] != n:
-        raise ValueError(f"phi must be square, [..., n, n], got shape {tuple(phi.shape)}")
     if not isinstance(omega, (int, float)):
         omega = _finite(omega, "omega", 0).to(phi)
     lowest = float(omega if isinstance(omega, (int, float)) else omega.min())
     if not 0 <= lowest < float("inf"):
         raise ValueError(f"omega must be 0 or more, got {lowest:g}")
-    place = torch.arange(n, device=phi.device)
-    along = place - place[:, None]  # j - i; below 0 stands what the other triangle gives
-    suffix = along >= 0
-    value, order = phi.masked_fill(~suffix, -torch.inf).sort(dim=-1, descending=True, stable=True)
+    before, rank = _upper(n, phi.device)
+    value, order = phi.masked_fill(before, -torch.inf).sort(dim=-1, descending=True, stable=True)
     if variant == "printed":
-        held = order.argsort(dim=-1)  # p, the place of φ[i, j] in its sorted suffix
-        distance = phi - phi.gather(-1, (place[:, None] + held).clamp(max=n - 1))
+        place = order.argsort(dim=-1)  # p, where φ[i, j] stands in its sorted suffix
+        row = torch.arange(n, device=phi.device)[:, None]
+        distance = phi - phi.gather(-1, (row + place).clamp(max=n - 1))
     else:
-        distance = value.gather(-1, along.clamp(min=0).expand_as(phi)) - phi
-    if variant == "released":
-        wrong = order.argsort(dim=-1) < place  # p is counted from i, j from 0
-        distance = torch.where(wrong, -distance.abs(), distance.abs())
+        distance = value.gather(-1, rank.expand_as(phi)) - phi
+    if variant == "released":  # p is counted from i, j from 0
+        lower = order.argsort(dim=-1) < torch.arange(n, device=phi.device)
+        distance = torch.where(lower, -distance.abs(), distance.abs())
     refined = phi + torch.log1p(omega * distance.abs()).copysign(distance)
-    return torch.where(suffix, refined, refined.mT)
+    return torch.where(before, refined.mT, refined)
+
+
+def adaptive_omega(phi):
+    """An ω for each row that asks how far teacher and list agree there, instead of one for all.
+
+    ω of row i is Kendall's rank correlation between the similarities φ[i, i + 1:] and the order of
+    the list, and 0 where it is negative: where the teacher sees the same order, the list is
+    believed in the places that remain; where it sees none, the teacher's similarities stay. There
+    is no parameter. (An extension: the paper leaves ω's choice open, § 7.)
+
+    Parameters
+    ----------
+    phi : float array or tensor [..., n, n]
+        As in `refine_similarity`; the diagonal is not read.
+
+    Returns
+    -------
+    tensor [..., n, 1], in [0, 1], for `refine_similarity`'s `omega`. A row with fewer than two
+    later sentences has no order and gets 0; equal similarities count as no agreement.
+
+    Raises
+    ------
+    ValueError
+        As `refine_similarity`.
+    """
+    phi = _square(phi)
+    n = phi.shape[-1]
+    place = torch.arange(n, device=phi.device)
+    later = place[:, None] < place  # [j, k]: k is further from the row's sentence than j
+    both = later & (place[:, None, None] < place[:, None])  # [i, j, k]: i < j < k
+    agreed = ((phi[..., :, None] - phi[..., None, :]).sign() * both).sum(dim=(-2, -1))
+    pairs = both.sum(dim=(-2, -1)).clamp(min=1)
+    return (agreed / pairs).clamp(min=0.0)[..., None]
+
+
+@lru_cache(maxsize=64)
+def _upper(n, device):
+    """[n, n] twice: what stands before the diagonal, and the rank j - i of an entry in its suffix
+    (0 before the diagonal). Kept, because a list is small and its masks take a third of the time.
+    """
+    with torch.inference_mode(False):
+        place = torch.arange(n, device=device)
+        along = place - place[:, None]
+        return along < 0, along.clamp(min=0)
 
 
 def list_mle(scores, targets, *, mask=None, reduction="sum"):
@@ -363,6 +407,13 @@ def _matrix(name, value):
     return tensor
 
 
+def _square(phi):
+    phi = _finite(phi, "phi", 2)
+    if phi.shape[-2] != phi.shape[-1]:
+        raise ValueError(f"phi must be square, [..., n, n], got shape {tuple(phi.shape)}")
+    return phi
+
+
 def _finite(value, name, dims, mask=None):
     """A finite float tensor of at least `dims` dimensions, at least float32; masked values may be
     anything."""
@@ -372,8 +423,7 @@ def _finite(value, name, dims, mask=None):
         raise ValueError(f"{name} must be {shape} with n ≥ 1, got shape {tuple(tensor.shape)}")
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
-    least, most = tensor.detach().aminmax()  # NaN if there is one
-    if not (-torch.inf < least and most < torch.inf):
+    if not math.isfinite(tensor.detach().sum()):  # NaN, infinite, or a very large sum
         finite = torch.isfinite(tensor)
         if mask is not None and mask.shape == tensor.shape:
             finite = finite | ~mask.to(tensor.device)

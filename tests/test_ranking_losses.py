@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import kendalltau
 
-from synthlib.losses import REFINEMENTS, list_mle, refine_similarity
+from synthlib.losses import REFINEMENTS, adaptive_omega, list_mle, refine_similarity
 
 # ------------------------------------------------------------------ refined similarity
 
@@ -224,6 +225,38 @@ def test_types():
 def test_refine_similarity_refuses(phi, omega, variant, words):
     with pytest.raises(ValueError, match=words):
         refine_similarity(phi, omega, variant=variant)
+
+
+# ------------------------------------------------------------------ adaptive ω
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 12, 33])
+def test_adaptive_omega_is_kendalls_correlation(n):
+    phi = np.stack([cosines(n, seed, drift=0.4) for seed in range(4)])
+    got = adaptive_omega(phi)
+    assert got.shape == (4, n, 1)
+    for one, omega in zip(phi, got, strict=True):
+        for i in range(n):
+            want = 0.0
+            if n - 1 - i >= 2:
+                want = max(0.0, kendalltau(one[i, i + 1 :], -np.arange(i + 1, n)).statistic)
+            assert omega[i, 0].item() == pytest.approx(want, abs=1e-12)
+
+
+def test_adaptive_omega_of_known_lists():
+    n = 6
+    gap = np.abs(np.arange(n)[:, None] - np.arange(n))
+    assert adaptive_omega(1 - gap / n)[:, 0].tolist() == [1, 1, 1, 1, 0, 0]
+    assert adaptive_omega(gap / n).abs().max() == 0  # a teacher that sees the opposite order
+    assert adaptive_omega(np.ones((n, n))).abs().max() == 0  # or none
+    refined = refine_similarity(cosines(n), adaptive_omega(cosines(n)))
+    assert torch.isfinite(refined).all()
+
+
+@pytest.mark.parametrize("phi", [np.ones((3, 4)), np.full((2, 2), np.nan), np.ones(3)])
+def test_adaptive_omega_refuses(phi):
+    with pytest.raises(ValueError, match="phi"):
+        adaptive_omega(phi)
 
 
 # ------------------------------------------------------------------ ListMLE
