@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from synthlib import data, evaluation, models
 from synthlib.recipes import shards
@@ -180,3 +181,63 @@ def development(folder=None, tasks=("STS-B",)):
 
         frames = {"natural": corpora.sts("natural", "dev")}
     return lambda encode: float(evaluation.score_sts(encode, frames)["spearman"].mean())
+
+def pocket_reranking(queries=400):
+    """The pocket world's two reranking sets: which sentences answer, which say the same.
+
+    Returns
+    -------
+    dict
+        "questions" and "duplicates" to DataFrame with query, candidate, relevance, query_id.
+    """
+    from synthlib.world import corpora
+
+    return {
+        kind: corpora.reranking(kind, queries).rename(columns={"label": "relevance"})
+        for kind in ("questions", "duplicates")
+    }
+
+
+def pocket_transfer():
+    """The pocket world's seven transfer tasks, each with a train, dev and test part."""
+    from synthlib.world import corpora
+
+    return {
+        task: {
+            "train": corpora.transfer(task, 1500, 0), "dev": corpora.transfer(task, 500, 1),
+            "test": corpora.transfer(task, 1000, 2),
+        }
+        for task in corpora.TRANSFER
+    }  # fmt: skip
+
+
+def examine(encode, frames, *, progress=False) -> pd.DataFrame:
+    """STS, reranking and transfer of an encoder in one table.
+
+    Parameters
+    ----------
+    encode : callable
+        List of n strings to an (n, d) array.
+    frames : dict
+        Any of "STS", "reranking", "transfer" to the data that `evaluation.score_sts`,
+        `score_reranking` and `score_transfer` take.
+    progress : bool
+
+    Returns
+    -------
+    DataFrame
+        measure, task, mark: Spearman × 100, mean average precision or accuracy in percent.
+    """
+    kinds = {
+        "STS": (evaluation.score_sts, "spearman"),
+        "reranking": (evaluation.score_reranking, "map"),
+        "transfer": (evaluation.score_transfer, "accuracy"),
+    }
+    parts = []
+    for measure, sets in frames.items():
+        score, column = kinds[measure]
+        found = score(encode, sets, batch_size=1024, progress=progress)
+        parts.append(
+            pd.DataFrame({"measure": measure, "task": found["task"], "mark": found[column]})
+        )
+    return pd.concat(parts, ignore_index=True)

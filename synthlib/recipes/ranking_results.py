@@ -1,0 +1,93 @@
+"""What chapter 12 measures: reranking and transfer before and after the post-training.
+
+Every function takes a seed, which draws the data and the training of the base encoder, the
+anchors, the sampling of the lists and the order of the post-training. Before and after are one
+encoder, so their difference is paired. The sets that examine are the same for all seeds.
+"""
+
+from functools import cache
+
+import pandas as pd
+
+from synthlib import ledger
+from synthlib.recipes import ranking_corpus, runs
+
+BASES = ("raw LLM data", "MultiCSR")  # the paper's SynCSE and MultiCSR
+_USES = (
+    "synthlib/recipes/ranking.py", "synthlib/recipes/ranking_corpus.py",
+    "synthlib/recipes/ranking_results.py", "synthlib/recipes/runs.py",
+    "synthlib/recipes/multicsr.py", "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py",
+    "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py",
+    "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
+    "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
+    "data/pocket/generator-t5", "data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert",
+)  # fmt: skip
+
+
+@cache
+def pocket_sets():
+    """The pocket world's reranking sets and transfer tasks."""
+    return {"reranking": runs.pocket_reranking(), "transfer": runs.pocket_transfer()}
+
+
+def before_and_after(encoders, sets):
+    """Marks of each base encoder before and after the post-training.
+
+    Parameters
+    ----------
+    encoders : dict
+        Base's name to (encode before, encode after), functions of a list of strings.
+    sets : dict
+        As `runs.examine` takes them.
+
+    Returns
+    -------
+    DataFrame
+        base, measure, task, before, after, gain; percent.
+    """
+    parts = []
+    for base, (before, after) in encoders.items():
+        table = runs.examine(before, sets).rename(columns={"mark": "before"})
+        table["after"] = runs.examine(after, sets)["mark"]
+        parts.append(table.assign(base=base, gain=table["after"] - table["before"]))
+    columns = ["base", "measure", "task", "before", "after", "gain"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def encoders(seed, **how):
+    """Both base encoders before and after, for `before_and_after`.
+
+    Parameters
+    ----------
+    seed : int
+    **how
+        Of `ranking_corpus.target_lists`.
+    """
+    return {
+        base: (
+            ranking_corpus.base(seed, base).encode,
+            ranking_corpus.posttrained(seed, base, **how).encode,
+        )
+        for base in BASES
+    }
+
+
+@ledger.measure(
+    "12-table2-reranking", "12-table2-multicsr", "12-table7-transfer", "12-table7-multicsr",
+    "12-table7-mrpc",
+    uses=_USES,
+)  # fmt: skip
+def measure_before_and_after(seed):
+    """Tables 2 and 7 for one seed."""
+    table = before_and_after(encoders(seed), pocket_sets())
+    ledger.keep_rows("12-tables", seed, table)
+    gain = table.groupby(["base", "measure"])["gain"].mean()
+    raw, curated = BASES
+    pairs = table.set_index(["base", "task"])["gain"]
+    return {
+        "12-table2-reranking": gain[raw, "reranking"],
+        "12-table2-multicsr": gain[curated, "reranking"],
+        "12-table7-transfer": gain[raw, "transfer"],
+        "12-table7-multicsr": gain[curated, "transfer"],
+        "12-table7-mrpc": pairs[raw, "paraphrase"] - gain[raw, "transfer"],
+    }
