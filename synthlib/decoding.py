@@ -15,12 +15,14 @@ one of log-probabilities give the same distribution after the softmax: the kerne
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -133,16 +135,9 @@ def generate_mixture(
     weights = [float(w) for w in weights]
     rows = _check_contexts(contexts, weights)
     _check_weights(weights, plausibility)
-    check_positive(max_new_tokens=max_new_tokens, batch_size=batch_size)
-    if do_sample and not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(
-            f"temperature must be above 0, got {temperature} (do_sample=False takes the most "
-            "probable token)"
-        )
+    _check_options(max_new_tokens, batch_size, do_sample, temperature)
     seeds = _row_seeds(seed, rows) if do_sample else None
-
-    # The main context also decides what is plausible, so it stays even with weight 0.
-    used = [k for k, w in enumerate(weights) if w != 0 or (k == 0 and plausibility is not None)]
+    used = _used(weights, plausibility)
     weights = [weights[k] for k in used]
     texts = [list(column) for column in zip(*(contexts[k] for k in used), strict=True)]
     tokens = _tokenize(model, tokenizer, texts, used, max_new_tokens)
@@ -161,9 +156,7 @@ def generate_mixture(
                 plausibility, None if seeds is None else [seeds[i] for i in batch], temperature,
             )  # fmt: skip
             for i, row in zip(batch, ids, strict=True):
-                written[i] = tokenizer.decode(
-                    row, skip_special_tokens=True, clean_up_tokenization_spaces=False
-                ).strip()
+                written[i] = _text(tokenizer, row)
             bar.update(len(batch))
     return written
 
@@ -225,38 +218,51 @@ def generate_ranking_lists(
     tokenizer,
     anchors: Sequence[str],
     *,
+    max_new_tokens: int,
     steps: int = 32,
     lam: float = 0.5,
     prompt: str | Callable[[str], str] | None = None,
-    seed: int | None = None,
+    do_sample: bool = False,
+    temperature: float = 1.0,
+    plausibility: float | None = None,
+    batch_size: int = 32,
+    seed: int | Sequence | None = None,
     progress: bool = False,
-    **options,
 ) -> list[list[str]]:
     """Write for each anchor a list of sentences that move away from it step by step.
 
     Sentence i is written from the prompts that hold sentences i−1 and i−2 (ranking sentences,
-    § 3.1); the first has one predecessor only, so there λ = 0. A list ends early where the model
-    writes nothing.
+    § 3.1), as `directional_generate` does; the first has one predecessor only, so there λ = 0. A
+    list ends early where the model writes nothing.
+
+    The second prompt of a round is the first of the round before, so a round reads only the
+    sentences that are new and keeps what it has read (keys and values; of an encoder–decoder the
+    encoder's states) for the next one.
 
     Parameters
     ----------
     model, tokenizer
     anchors : n texts
         First sentence of each list.
+    max_new_tokens : int
+        Most tokens of a sentence.
     steps : int
         Sentences to write after the anchor (the paper: 32).
     lam : float
-        λ of `directional_generate`.
+        λ of `directional_generate`; 0 is step-by-step generation (Eq. 2).
     prompt : str or callable, optional
         Template in which ``{sentence}`` stands for the sentence, or a function from a sentence to a
         prompt. Default: the paper's prompt (Appendix A), in the form that the model was trained on.
-    seed : int, optional
-        Used when sampling: sentence i of list j draws from ``default_rng((seed, j, i))``, so a list
-        does not depend on the other anchors' lengths or on ``batch_size``.
+    do_sample, temperature, plausibility
+        Of `generate_mixture`.
+    batch_size : int
+        Lists written side by side.
+    seed : int or sequence of n seeds, optional
+        Used when sampling: sentence i of list j draws from ``default_rng((seed, j, i))``, or
+        ``default_rng((seed[j], i))`` where a sequence gives each list its own. So a list does not
+        depend on the other anchors' lengths or on ``batch_size``.
     progress : bool
-        Show a progress bar over the steps.
-    **options
-        Of `generate_mixture`, ``max_new_tokens`` among them.
+        Show a progress bar over the sentences.
 
     Returns
     -------
@@ -267,7 +273,7 @@ def generate_ranking_lists(
     ------
     ValueError
         If an anchor is empty, the template lacks ``{sentence}``, ``steps`` < 1 or ``lam`` is not a
-        number; and as `generate_mixture`.
+        number; and as `generate_mixture`, where a row is the number of a list.
     """
     anchors = list(anchors)
     for i, anchor in enumerate(anchors):
@@ -276,34 +282,51 @@ def generate_ranking_lists(
     check_positive(steps=steps)
     if not math.isfinite(lam):
         raise ValueError(f"lam must be a finite number, got {lam}")
+    weights = [1.0 + lam, -float(lam)]
+    _check_weights(weights, plausibility)
+    _check_options(max_new_tokens, batch_size, do_sample, temperature)
+    prompt = _ranking_prompt(model, prompt)
+    seeds = None
+    if do_sample:
+        seeds = [np.atleast_1d(s).tolist() for s in _row_seeds(seed, len(anchors))]
+    lists = [[anchor] for anchor in anchors]
+    order = sorted(range(len(anchors)), key=lambda j: len(anchors[j]), reverse=True)
+    total = steps * len(anchors)
+    with inference(model), tqdm(total=total, disable=not progress, unit="sentence") as bar:
+        for start in range(0, len(order), batch_size):
+            batch = going = order[start : start + batch_size]
+            tokens, known = {}, _Known() if _can_reuse(model) else None
+            for step in range(1, steps + 1):
+                heavy = weights if step > 1 else [1.0]
+                used = _used(heavy, plausibility)
+                last = [[prompt(lists[j][-1])] for j in going]
+                tokens |= _tokenize(model, tokenizer, last, [0], max_new_tokens, going)
+                written = _write_batch(
+                    model, tokenizer, [[prompt(lists[j][-1 - k]) for k in used] for j in going],
+                    tokens, [heavy[k] for k in used], max_new_tokens, plausibility,
+                    None if seeds is None else [(*seeds[j], step) for j in going], temperature,
+                    known,
+                )  # fmt: skip
+                texts = [_text(tokenizer, row) for row in written]
+                for j, text in zip(going, texts, strict=True):
+                    lists[j] += [text] if text else []
+                going = [j for j, text in zip(going, texts, strict=True) if text]
+                bar.update(len(batch))
+                if not going:
+                    bar.update(len(batch) * (steps - step))
+                    break
+    return lists
+
+
+def _ranking_prompt(model, prompt) -> Callable[[str], str]:
+    """A function from a sentence to its prompt; see `generate_ranking_lists`."""
     if prompt is None:
         prompt = _prompts.RANKING[getattr(model.config, "synthlib_form", "paper")]
-    if isinstance(prompt, str):
-        template = prompt
-        if "{sentence}" not in template:
-            raise ValueError(f"the prompt template must contain {{sentence}}, got {template!r}")
-
-        def prompt(sentence):
-            return template.replace("{sentence}", sentence)
-
-    if seed is None and options.get("do_sample"):
-        seed = _fresh_seed()
-    lists = [[anchor] for anchor in anchors]
-    going = list(range(len(anchors)))
-    for step in tqdm(range(1, steps + 1), disable=not progress, unit="step"):
-        last = [prompt(lists[j][-1]) for j in going]
-        before = [prompt(lists[j][-2]) for j in going] if step > 1 else last
-        written = directional_generate(
-            model, tokenizer, last, before, lam=lam if step > 1 else 0.0,
-            seed=None if seed is None else [(seed, j, step) for j in going], **options,
-        )  # fmt: skip
-        for j, text in zip(going, written, strict=True):
-            if text:
-                lists[j].append(text)
-        going = [j for j, text in zip(going, written, strict=True) if text]
-        if not going:
-            break
-    return lists
+    if callable(prompt):
+        return prompt
+    if "{sentence}" not in prompt:
+        raise ValueError(f"the prompt template must contain {{sentence}}, got {prompt!r}")
+    return lambda sentence: prompt.replace("{sentence}", sentence)
 
 
 def next_token_logprobs(
@@ -338,7 +361,8 @@ def next_token_logprobs(
     with inference(model), tqdm(total=len(order), disable=not progress, unit="prompt") as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            logits = _read_prompts(model, [ids[text] for text in batch], _pad_id(tokenizer))[0]
+            state = _read_prompts(model, [ids[text] for text in batch], _pad_id(tokenizer))
+            logits = _begin(model, *state)[0]
             logprobs = logits.log_softmax(-1)[:, list(tokens)].cpu().numpy()
             found.update(zip(batch, logprobs, strict=True))
             bar.update(len(batch))
@@ -348,19 +372,41 @@ def next_token_logprobs(
 # ------------------------------------------------------------------ one batch, one step
 
 
-def _write_batch(model, tokenizer, texts, tokens, weights, room, plausibility, seeds, temperature):
-    """Token ids written for B rows; ``texts[b][k]`` is row b's prompt of context k."""
-    distinct = {text: u for u, text in enumerate(dict.fromkeys(t for row in texts for t in row))}
-    logits, mask, hidden, cache = _read_prompts(
-        model, [tokens[text] for text in distinct], _pad_id(tokenizer)
-    )
+@dataclass
+class _Known:
+    """What the round before has read: the place of each prompt in a state of `_read_prompts`."""
+
+    place: dict[str, int] = field(default_factory=dict)
+    state: tuple = ()
+
+
+def _write_batch(
+    model, tokenizer, texts, tokens, weights, room, plausibility, seeds, temperature, known=None
+):
+    """Token ids written for B rows; ``texts[b][k]`` is row b's prompt of context k.
+
+    Prompts that ``known`` holds are not read again; it is left with the prompts of this batch.
+    """
+    place, state = known.place if known else {}, None
+    distinct = dict.fromkeys(text for row in texts for text in row)
+    new = [text for text in distinct if text not in place]
+    old = [text for text in distinct if text in place]
+    if new:
+        state = _read_prompts(model, [tokens[text] for text in new], _pad_id(tokenizer))
+    if old:
+        kept = _select(known.state, torch.tensor([place[text] for text in old]))
+        state = _join(state, kept) if new else kept
+    place = {text: u for u, text in enumerate(new + old)}
+    if known:
+        known.place, known.state = place, (*state[:3], _copied(state[3]))
+    logits, mask, hidden, cache = _begin(model, *state)
     ends, banned = _end_and_banned(model, tokenizer, logits.shape[-1])
     uniform = None
     if seeds is not None:
         uniform = np.stack([np.random.default_rng(s).random(room) for s in seeds])
 
     # From here on a sequence belongs to one context and one row: [K, B], contexts first.
-    index = torch.tensor([[distinct[row[k]] for row in texts] for k in range(len(weights))])
+    index = torch.tensor([[place[row[k]] for row in texts] for k in range(len(weights))])
     select = index.flatten().to(model.device)
     logits, mask, hidden = _take(select, logits, mask, hidden)
     cache.batch_select_indices(select)
@@ -392,11 +438,12 @@ def _write_batch(model, tokenizer, texts, tokens, weights, room, plausibility, s
 
 
 def _read_prompts(model, prompts, pad):
-    """Read U prompts: next-token logits [U, V], mask, encoder states (or None) and cache.
+    """Read U prompts: next-token logits [U, V], mask, encoder states and cache.
 
+    An encoder–decoder has encoder states, but neither logits nor a cache yet: see `_begin`.
     What all prompts of a causal model begin with, an instruction for instance, is read once.
     """
-    encdec, hidden, cache = model.config.is_encoder_decoder, None, None
+    encdec, cache = model.config.is_encoder_decoder, None
     shared = 0 if encdec else _shared_beginning(model, prompts)
     width = max(map(len, prompts)) - shared
     ids = torch.full((len(prompts), width), pad)
@@ -408,24 +455,85 @@ def _read_prompts(model, prompts, pad):
         ids[u, span], mask[u, span] = torch.tensor(own), 1
     ids, mask = ids.to(model.device), mask.to(model.device)
     if encdec:
-        hidden = model.get_encoder()(input_ids=ids, attention_mask=mask)[0]
-        ids = ids.new_full((len(prompts), 1), _decoder_start(model))
+        return None, mask, model.get_encoder()(input_ids=ids, attention_mask=mask)[0], None
     if shared:
         beginning = torch.tensor([prompts[0][:shared]], device=model.device)
         _, cache = _forward(model, beginning, torch.ones_like(beginning), None, None)
         cache.batch_repeat_interleave(len(prompts))
         mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
-    logits, cache = _forward(model, ids, mask, hidden, cache)
+    logits, cache = _forward(model, ids, mask, None, cache)
+    return logits, mask, None, cache
+
+
+def _begin(model, logits, mask, hidden, cache):
+    """The state of prompts with an encoder–decoder's first step taken, before any token."""
+    if hidden is not None:
+        start = mask.new_full((len(mask), 1), _decoder_start(model))
+        logits, cache = _forward(model, start, mask, hidden, None)
     return logits, mask, hidden, cache
+
+
+def _select(state, index):
+    """Some prompts of a state, less the columns that none of them fills; the state stays as is."""
+    logits, mask, hidden, cache = state
+    index = index.to(mask.device)
+    logits, mask, hidden = _take(index, logits, mask, hidden)
+    columns = mask.any(0).nonzero().squeeze(-1)
+    if hidden is not None:
+        return None, mask[:, columns], hidden[:, columns], None
+    cache = _copied(cache)
+    for layer in cache.layers:
+        layer.keys, layer.values = layer.keys[index], layer.values[index]
+        if len(columns) < mask.shape[1]:
+            layer.keys, layer.values = layer.keys[:, :, columns], layer.values[:, :, columns]
+    return logits, mask[:, columns], None, cache
+
+
+def _join(first, second):
+    """The prompts of two states in one; the second is used up.
+
+    The narrower one is padded on the left: positions count real tokens only, and what an encoder
+    has read has none.
+    """
+    width = max(first[1].shape[1], second[1].shape[1])
+
+    def join(a, b, dim=-2):
+        behind = [0, 0] * (-1 - dim)
+        return torch.cat(
+            [torch.nn.functional.pad(x, [*behind, width - x.shape[dim], 0]) for x in (a, b)]
+        )
+
+    logits, mask, hidden, cache = second
+    mask = join(first[1], mask, dim=-1)
+    if hidden is not None:
+        return None, mask, join(first[2], hidden), None
+    for mine, layer in zip(first[3].layers, cache.layers, strict=True):
+        layer.keys, layer.values = join(mine.keys, layer.keys), join(mine.values, layer.values)
+    return torch.cat([first[0], logits]), mask, None, cache
+
+
+def _copied(cache):
+    """The same keys and values (or None): either cache can grow or be reordered on its own."""
+    cache = copy.copy(cache)
+    if cache is not None:
+        cache.layers = [copy.copy(layer) for layer in cache.layers]
+    return cache
+
+
+def _can_reuse(model) -> bool:
+    """Whether prompts of different length that were read apart can be put together.
+
+    A sliding window counts the padding that would stand between a prompt's tokens.
+    """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = DynamicCache(config=model.config).layers
+    return model.config.is_encoder_decoder or all(type(layer) is DynamicLayer for layer in layers)
 
 
 def _shared_beginning(model, prompts) -> int:
     """Tokens with which all prompts begin, or 0 where a pass for them alone would not pay."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer
-
-    layers = DynamicCache(config=model.config).layers
-    # A sliding window counts the padding that would stand between the beginning and the rest.
-    if any(type(layer) is not DynamicLayer for layer in layers):
+    if not _can_reuse(model):
         return 0
     shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
     return shared if shared * (len(prompts) - 1) >= 128 else 0
@@ -474,6 +582,12 @@ def _draw(logits, uniform):
     return torch.searchsorted(total / total[:, -1:], at, right=True).squeeze(-1)
 
 
+def _text(tokenizer, ids) -> str:
+    return tokenizer.decode(
+        ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    ).strip()
+
+
 def _take(index, *tensors):
     return [None if tensor is None else tensor[index] for tensor in tensors]
 
@@ -493,8 +607,11 @@ def inference(model):
         model.train(training)
 
 
-def _tokenize(model, tokenizer, rows, used, room) -> dict[str, list[int]]:
-    """Token ids of each distinct text; ``rows[i][j]`` is row i's prompt of context ``used[j]``."""
+def _tokenize(model, tokenizer, rows, used, room, numbers=None) -> dict[str, list[int]]:
+    """Token ids of each distinct text; ``rows[i][j]`` is row i's prompt of context ``used[j]``.
+
+    An error names row i by ``numbers[i]``, where given.
+    """
     encdec, limit = model.config.is_encoder_decoder, window(model, tokenizer)
     need = 0 if encdec else room
     texts = list(dict.fromkeys(text for row in rows for text in row))
@@ -506,7 +623,7 @@ def _tokenize(model, tokenizer, rows, used, room) -> dict[str, list[int]]:
                 del tokens[-1]  # a prompt that ends in an end token asks for nothing more
         if begin is not None and tokens[:2] == [begin, begin]:
             del tokens[0]  # a chat template has already written one
-    for i, row in enumerate(rows):
+    for i, row in zip(range(len(rows)) if numbers is None else numbers, rows, strict=True):
         for k, text in zip(used, row, strict=True):
             size = len(ids[text])
             if size == 0:
@@ -602,6 +719,20 @@ def check_positive(**numbers) -> None:
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _check_options(max_new_tokens, batch_size, do_sample, temperature) -> None:
+    check_positive(max_new_tokens=max_new_tokens, batch_size=batch_size)
+    if do_sample and not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(
+            f"temperature must be above 0, got {temperature} (do_sample=False takes the most "
+            "probable token)"
+        )
+
+
+def _used(weights, plausibility) -> list[int]:
+    """Contexts to compute; the main one also decides what is plausible, so it may have weight 0."""
+    return [k for k, w in enumerate(weights) if w != 0 or (k == 0 and plausibility is not None)]
 
 
 def _check_weights(weights, plausibility) -> None:

@@ -652,18 +652,104 @@ def test_ranking_lists_equal_the_naive_loop(lab, kind):
     assert as_function == got
 
 
-def test_the_first_sentence_of_a_ranking_list_has_one_context(lab):
-    model, tokenizer = lab("llama")
-    anchors = ["the red dog", "a child", "old man in the park"]
+def lists_read_afresh(model, tokenizer, anchors, *, steps, lam, prompt, seed=None, **options):
+    """The rounds of § 3.1 with every prompt read again: what cache reuse must not change."""
+    lists = [[anchor] for anchor in anchors]
+    going = list(range(len(anchors)))
+    for step in range(1, steps + 1):
+        last = [prompt.format(sentence=lists[j][-1]) for j in going]
+        before = [prompt.format(sentence=lists[j][max(0, step - 2)]) for j in going]
+        texts = directional_generate(
+            model, tokenizer, last, before, lam=lam if step > 1 else 0.0,
+            seed=[(seed, j, step) for j in going], **options,
+        )  # fmt: skip
+        for j, text in zip(going, texts, strict=True):
+            lists[j] += [text] if text else []
+        going = [j for j, text in zip(going, texts, strict=True) if text]
+    return lists
+
+
+LIST_PROMPTS = {"short": "{sentence} :", "long": " ".join(WORDS[:20]) + " {sentence} :"}
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama", "gpt2"])
+@pytest.mark.parametrize("prompt", LIST_PROMPTS.values(), ids=LIST_PROMPTS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lam": 0.5},
+        {"lam": -1.0},
+        {"lam": 1.5, "plausibility": 0.05},
+        {"lam": 0.5, "do_sample": True, "temperature": 2.0, "seed": 8},
+    ],
+    ids=lambda options: "-".join(f"{k}{v}" for k, v in options.items()),
+)
+def test_what_was_read_before_gives_the_same_lists(lab, kind, prompt, options):
+    """Ragged lengths, lists that end at different rounds, batches of 4 and of 1."""
+    model, tokenizer = lab(kind)
+    anchors = [p.removesuffix(" :") for p in make_prompts(7, seed=34, longest=9)]
+    anchors[5] = anchors[2]  # two lists that share all their prompts, greedily
+    options = dict(steps=5, prompt=prompt, max_new_tokens=8, **options)
+
+    def end(_, args, kwargs, output):
+        """End texts before their first word where the first token's logits say so."""
+        first = (output.past_key_values.get_seq_length() == 1) if kind == "t5" else (
+            kwargs["input_ids"].shape[1] > 1)  # fmt: skip
+        if first:
+            best = output.logits[:, -1].argmax(-1)
+            output.logits[best % 6 == 1, -1, END] += 1000.0
+        return output
+
+    handle = model.register_forward_hook(end, with_kwargs=True)
+    try:
+        expected = lists_read_afresh(model, tokenizer, anchors, **options)
+        for size in (4, 1):
+            got = generate_ranking_lists(model, tokenizer, anchors, batch_size=size, **options)
+            assert got == expected
+    finally:
+        handle.remove()
+    assert len({len(sentences) for sentences in got}) >= 2, "some lists must end early"
+    assert len({len(s.split()) for sentences in got for s in sentences}) >= 4
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama", "gpt2"])
+def test_a_round_reads_its_new_prompts_only(lab, kind):
+    model, tokenizer = lab(kind)
+    anchors = ["the red dog", "a child", "old man in the park", "a child"]
+    read, lists = [], []
+
+    def note(_, args, kwargs):
+        rows, length = kwargs["input_ids"].shape
+        if kind == "t5" or length > 1:
+            read.append(rows)
 
     def run():
-        generate_ranking_lists(
-            model, tokenizer, anchors, steps=2, prompt="{sentence} :", max_new_tokens=2
+        options = dict(steps=5, prompt="{sentence} :", max_new_tokens=4)
+        lists.extend(generate_ranking_lists(model, tokenizer, anchors, **options))
+
+    target = model.get_encoder() if kind == "t5" else model
+    handle = target.register_forward_pre_hook(note, with_kwargs=True)
+    run()
+    handle.remove()
+    rounds = [[s[i] for s in lists if len(s) > i] for i in range(5)]
+    new = [
+        len(set(here) - {t for s in lists for t in s[i - 1 : i] if i and len(s) > i})
+        for i, here in enumerate(rounds)
+    ]
+    assert read == [n for n in new if n] and read[0] == 3
+
+
+def test_the_first_sentence_of_a_ranking_list_has_one_context(lab):
+    model, tokenizer = lab("llama")
+    anchors = [p.removesuffix(" :") for p in make_prompts(12, seed=35)]
+
+    def largest(steps):
+        options = dict(steps=steps, prompt="{sentence} :", max_new_tokens=6)
+        return max(
+            count_rows(model, lambda: generate_ranking_lists(model, tokenizer, anchors, **options))
         )
 
-    # Two passes a sentence: the prompts, then the second word of the rows that go on.
-    first, second, *later = count_rows(model, run)
-    assert first == 3 and 2 <= second <= 3 and max(later) > 3
+    assert largest(steps=1) == 12 < largest(steps=2)
 
 
 def test_ranking_lists_sampled_do_not_depend_on_the_batch(lab):
@@ -675,6 +761,10 @@ def test_ranking_lists_sampled_do_not_depend_on_the_batch(lab):
     assert whole == generate_ranking_lists(model, tokenizer, anchors, batch_size=1, **options)
     assert whole[:2] == generate_ranking_lists(model, tokenizer, anchors[:2], **options)
     assert whole != generate_ranking_lists(model, tokenizer, anchors, **{**options, "seed": 5})
+    for seeds in ([(4, 0), (4, 1), (4, 2)], [(4, 1), (4, 1), (4, 2)], [7, 8, 9]):
+        own = generate_ranking_lists(model, tokenizer, anchors, **{**options, "seed": seeds})
+        assert (own == whole) == (seeds[0] == (4, 0))
+        assert (own[2] == whole[2]) == (seeds[2] == (4, 2))
 
 
 def test_a_ranking_list_ends_where_the_model_writes_nothing(lab):
@@ -697,11 +787,12 @@ def test_the_default_ranking_prompt_is_that_of_the_models_form(lab, monkeypatch)
     model, tokenizer = lab("llama")
     seen = []
 
-    def record(model, tokenizer, last, before, **options):
-        seen.append(last[0])
-        return ["the cat"] * len(last)
+    def record(model, tokenizer, texts, *_):
+        seen.append(texts[0][0])
+        return [[6]] * len(texts)
 
-    monkeypatch.setattr(decoding, "directional_generate", record)
+    monkeypatch.setattr(decoding, "_write_batch", record)
+    monkeypatch.setattr(decoding, "_tokenize", lambda *_: {})
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)
     monkeypatch.setattr(model.config, "synthlib_form", "pocket", raising=False)
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)
