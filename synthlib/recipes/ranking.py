@@ -6,7 +6,7 @@ them with a frozen encoder, `targets` corrects these similarities by the order o
 `post_train` teaches an encoder the resulting order. `shuffle` takes the order away again, for the
 ablation.
 
-Source: Wang et al., Ranking sentences (2025), § 3; anchors: § 4.1; ablations: § 4.4.
+Source: He et al., Ranking sentences (2025), § 3; anchors: § 4.1; ablations: § 4.4.
 """
 
 from __future__ import annotations
@@ -243,8 +243,9 @@ def targets(phi, omega=0.5, *, variant="paper", mode="full"):
     ----------
     phi : sequence of float arrays [n, n]
         From `teacher_similarities`.
-    omega : float ≥ 0
-        Weight ω of the ranking information; "full" only.
+    omega : float ≥ 0, or "adaptive"
+        Weight ω of the ranking information; "full" only. "adaptive" takes one for each row from
+        `losses.adaptive_omega`.
     variant : str
         Of `losses.refine_similarity`.
     mode : "full", "rank" or "semantic"
@@ -264,8 +265,8 @@ def targets(phi, omega=0.5, *, variant="paper", mode="full"):
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-    if not 0 <= omega < math.inf:
-        raise ValueError(f"omega is a weight, at least 0, got {omega}")
+    if omega != "adaptive":
+        check_omega(omega)
     phi = [np.asarray(one, dtype=np.float32) for one in phi]
     for i, one in enumerate(phi):
         if one.ndim != 2 or one.shape[0] != one.shape[1]:
@@ -285,7 +286,8 @@ def targets(phi, omega=0.5, *, variant="paper", mode="full"):
     for n in {len(one) for one in phi}:  # lists of one length in one batch
         rows = [i for i, one in enumerate(phi) if len(one) == n]
         batch = torch.from_numpy(np.stack([phi[i] for i in rows]))
-        refined = np.asarray(losses.refine_similarity(batch, omega, variant=variant))
+        weight = losses.adaptive_omega(batch) if omega == "adaptive" else omega
+        refined = losses.refine_similarity(batch, weight, variant=variant).numpy()
         for i, one in zip(rows, refined, strict=True):
             found[i] = one
     return found
@@ -334,6 +336,12 @@ def run(out, **options):
     from synthlib.recipes import ranking_run  # which builds on the stages above
 
     return ranking_run.run(out, **options)
+
+
+def check_omega(omega) -> None:
+    """Raise ValueError for a weight ω that is negative, no finite number or no number."""
+    if isinstance(omega, str) or not 0 <= omega < math.inf:
+        raise ValueError(f'omega is a weight, at least 0, or "adaptive", got {omega}')
 
 
 def _checked_lists(lists):
