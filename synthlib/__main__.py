@@ -24,6 +24,7 @@ _ELSEWHERE = {
 # Methods from end to end, each with its own options: `run METHOD`.
 _METHODS = {
     "multicsr": ("synthlib.recipes.multicsr_run", "generate, judge, select, train, evaluate"),
+    "ranking": ("synthlib.recipes.ranking_run", "write ranking lists, post-train, evaluate"),
 }
 
 # Pairs with a human score in the official files, to tell when a figure is not comparable.
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_preflight)
     add = commands.add_parser(
         "run",
-        help="run a method from end to end: multicsr",
+        help=f"run a method from end to end: {', '.join(_METHODS)}",
         description="Run a method from end to end; interrupted, the same command goes on.",
         epilog="python -m synthlib run METHOD --help shows a method's options.",
     )

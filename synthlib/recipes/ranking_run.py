@@ -1,0 +1,833 @@
+"""Ranking sentences from end to end: anchors → lists → similarities → encoder → tables.
+
+`run` calls the stages of `ranking` one after another and keeps what each of them made in a
+folder, so that an interrupted run goes on where it stopped and ends with the same bytes:
+
+    run.json            what was asked for; another run in the same folder is refused
+    anchors/            the sentences that k-means drew
+    written/            the lists, in shards
+    lists.parquet       all lists, with the reason for which one was dropped
+    compared/           the teacher's similarities of the verified lists, in shards
+    kept.parquet        the lists that are trained on, with a note of how they were made
+    rejects.jsonl       what could not be used, with the reason
+    training/           checkpoints, while the encoder is being post-trained
+    encoder/            the post-trained encoder
+    results.csv         STS, reranking and transfer, before and after
+    report.json         counts
+
+Source: He et al., Ranking sentences (2025), §§ 3 and 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthlib import curation, data, evaluation, losses, models, tiers
+from synthlib.recipes import multicsr, ranking, runs, shards
+
+STEPS = ("written", "kept", "trained", "evaluated")
+POOL = 4_000  # captions of the pocket world among which anchors are drawn, at least
+
+_SAVE_EVERY = 100  # steps between the checkpoints of the training
+_ALIKE = "the teacher sees no difference between its sentences"
+
+
+# ------------------------------------------------------------------ what is asked for
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a run, checked and complete; `make_plan` builds it."""
+
+    tier: str
+    settings: tiers.Ranking  # the tier's, with what was given in their place
+    source: object  # of the anchors, or the file with lists
+    from_file: bool
+    column: str | None
+    anchors: int | None
+    method: str
+    mode: str
+    variant: str
+    scale: float
+    seed: int
+    pooling: str | None
+    data: str | None
+    rerank: str | None
+    select: str
+    bf16: bool | None
+    shard_size: int
+    dtype: str | None
+    # Only how, not what: a run may go on with others.
+    generation_batch: int = field(compare=False)
+    device: str | None = field(compare=False)
+
+
+def make_plan(
+    *,
+    tier=None,
+    base=None,
+    pooling=None,
+    premises=None,
+    column=None,
+    lists=None,
+    anchors=None,
+    clusters=None,
+    seed=0,
+    generator=None,
+    method="directional",
+    lam=None,
+    temperature=None,
+    steps=None,
+    max_new_tokens=None,
+    teacher=None,
+    omega=None,
+    mode="full",
+    variant="paper",
+    scale=20.0,
+    learning_rate=None,
+    lists_per_step=None,
+    epochs=None,
+    eval_steps=None,
+    bf16=None,
+    select=None,
+    data=None,
+    rerank=None,
+    generation_batch=64,
+    shard_size=64,
+    device=None,
+    dtype=None,
+) -> Plan:
+    """Check the options of `run` and fill in the tier's values.
+
+    Raises
+    ------
+    ValueError
+        For the first option that is out of its range, or that contradicts another.
+    """
+    chosen = tiers.get(tier)
+    if lists is not None and premises is not None:
+        raise ValueError("give premises to start lists from or a file with lists, not both")
+    if lists is not None and anchors is not None:
+        raise ValueError("anchors are drawn where lists are written: with a file there are none")
+    given = dict(
+        encoder=base, clusters=clusters, generator=generator, lam=lam, temperature=temperature,
+        steps=steps, max_new_tokens=max_new_tokens, teacher=teacher, omega=omega,
+        learning_rate=learning_rate, lists_per_step=lists_per_step, epochs=epochs,
+        eval_steps=eval_steps,
+    )  # fmt: skip
+    own = chosen.ranking
+    given = {
+        name: float(value)
+        if isinstance(getattr(own, name), float) and value != "adaptive" else _plain(value)
+        for name, value in given.items()
+        if value is not None
+    }  # fmt: skip
+    settings = dataclasses.replace(own, **given)
+    _check(settings, anchors, generation_batch, shard_size, scale)
+    choices = {
+        "method": (method, ranking.METHODS), "mode": (mode, ranking.MODES),
+        "variant": (variant, losses.REFINEMENTS), "select": (select, (None, "dev", "last")),
+    }  # fmt: skip
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(
+                f"{name} must be one of {', '.join(filter(None, allowed))}, got {value!r}"
+            )
+    if data is not None and not Path(data).is_dir():
+        raise FileNotFoundError(f"data folder not found: {data}")
+    if select is None:
+        held_out = data is None or (Path(data) / "STS" / "STSBenchmark" / "sts-dev.csv").is_file()
+        select = "dev" if held_out else "last"
+    return Plan(
+        tier=chosen.name,
+        settings=settings,
+        source=_source(premises, lists, settings),
+        from_file=lists is not None,
+        column=column,
+        anchors=anchors,
+        method=method,
+        mode=mode,
+        variant=variant,
+        scale=float(scale),
+        seed=seed,
+        pooling=pooling,
+        data=_plain(data),
+        rerank=_plain(rerank),
+        select=select,
+        bf16=bf16,
+        shard_size=shard_size,
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        generation_batch=generation_batch,
+        device=None if device is None else str(device),
+    )
+
+
+def _check(settings, anchors, generation_batch, shard_size, scale):
+    counts = dict(
+        anchors=anchors, generation_batch=generation_batch, shard_size=shard_size,
+        clusters=settings.clusters, steps=settings.steps, max_new_tokens=settings.max_new_tokens,
+        lists_per_step=settings.lists_per_step, eval_steps=settings.eval_steps,
+    )  # fmt: skip
+    for name, value in counts.items():
+        if value is not None and (value != int(value) or value < 1):
+            raise ValueError(f"{name} must be a whole number from 1 up, got {value}")
+    if not math.isfinite(settings.lam):
+        raise ValueError(f"lam must be a finite number, got {settings.lam}")
+    if settings.omega != "adaptive":
+        ranking.check_omega(settings.omega)
+    if not 0 <= settings.temperature < math.inf:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {settings.temperature}")
+    positive = dict(
+        learning_rate=settings.learning_rate, epochs=settings.epochs, scale=scale,
+    )  # fmt: skip
+    for name, value in positive.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+def _plain(value):
+    return value if value is None or isinstance(value, int | float | str) else str(value)
+
+
+def _source(premises, lists, settings):
+    """What the lists come from: "pocket", a file or hub name, a corpus, or a tuple of sentences."""
+    if lists is not None:
+        return str(lists)
+    if premises is None:
+        return "pocket" if settings.corpus is None else settings.corpus
+    if isinstance(premises, str | Path):
+        return str(premises)
+    return tuple(premises)
+
+
+def _identity(plan: Plan, texts) -> dict:
+    """What makes two runs the same run, as JSON holds it."""
+    kept = {f.name: getattr(plan, f.name) for f in dataclasses.fields(Plan) if f.compare}
+    settings = dataclasses.asdict(kept.pop("settings"))
+    settings["corpus"] = plan.settings.corpus.name if plan.settings.corpus else "pocket"
+    if isinstance(plan.source, tiers.Corpus):
+        kept["source"] = plan.source.name
+    elif isinstance(plan.source, tuple):
+        kept["source"] = "a list"
+    for name in ("generator", "encoder", "teacher"):
+        settings[name] += runs.fingerprint(settings[name])
+    return json.loads(json.dumps(kept | settings | {"rows": runs.digest_of(texts)}))
+
+
+# ------------------------------------------------------------------ the run
+@dataclass
+class Result:
+    """What a run has made.
+
+    Attributes
+    ----------
+    folder : Path
+    counts : dict
+        sentences (to draw anchors from), anchors, rejected, written, dropped (reason to number of
+        lists), kept, sentences_kept, steps, base_pooling.
+    table : DataFrame or None
+        measure ("STS", "reranking", "transfer"), task, before, after, gain; percent.
+    minutes : dict of str to float
+        Of the steps that this call computed.
+    """
+
+    folder: Path
+    counts: dict = field(default_factory=dict)
+    table: pd.DataFrame | None = None
+    minutes: dict = field(default_factory=dict)
+
+    def lists(self):
+        """All lists with the reason for which they were dropped ("" where kept), as a data set."""
+        return data.load(self.folder / "lists.parquet")
+
+    def kept(self):
+        """The lists that were trained on, as a data set."""
+        return data.load(self.folder / "kept.parquet")
+
+    def encoder(self, device=None):
+        """The post-trained encoder."""
+        return models.load_encoder(self.folder / "encoder", device=device)
+
+
+def run(out, *, until="evaluated", quiet=False, **options) -> Result:
+    """Anchors → lists → verification → similarities → post-trained encoder → tables.
+
+    Interrupted at any moment, the same call with the same folder goes on and ends with the same
+    files, byte for byte. Several processes (`torchrun`, `accelerate launch`) share the shards.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the run.
+    until : "written", "kept", "trained" or "evaluated"
+        The last step to take; a later call goes on from there.
+    quiet : bool
+        No progress bars and no report.
+    tier : "pocket", "colab" or "paper"
+        Where the values come from that are not given; default as `tiers.get`.
+    base, pooling
+        The encoder to post-train, and how it pools where its folder does not say.
+    premises, column, seed
+        Of `data.load_premises`: where anchors are drawn from. The seed serves k-means, sampling
+        and the training as well.
+    anchors, clusters : int
+        Of `ranking.anchors`; default the tier's clusters, and its number of anchors in each.
+    lists : path, optional
+        Lists written elsewhere (`data.load_ranking_lists`), in place of writing some. They may
+        differ in length, so completeness is not asked of them.
+    generator, method, lam, temperature, steps, max_new_tokens
+        Of `ranking.write`.
+    teacher, scale, omega, mode, variant
+        The frozen encoder φ; of `ranking.teacher_similarities` and `ranking.targets`.
+    learning_rate, lists_per_step, epochs, eval_steps, bf16
+        Of the post-training.
+    select : "dev" or "last"
+        Keep the weights that are best on the development pairs (mean of STS-B and SICK-R where
+        `data` is given, the pocket world's natural pairs otherwise), or the last ones. Default
+        "dev" wherever there are such pairs.
+    data : path, optional
+        Evaluate on SentEval's files there; default the pocket sets.
+    rerank : path, optional
+        Rerank a file or folder of `evaluation.load_reranking`; default the pocket sets, and
+        nothing where `data` is given.
+    generation_batch, shard_size
+        Lists that the generator works on at once; lists in a shard.
+    device, dtype
+        Of `models.load_generator`; the device serves the encoders too.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        For an option out of range; a folder with another run, or in use; fewer sentences than
+        clusters; no list kept; NaN in the teacher's embeddings.
+    OSError
+        For a file or model that cannot be had, and a full disk.
+
+    Source: Ranking sentences §§ 3 and 4, Appendices A and C.
+    """
+    if until not in STEPS:
+        raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
+    work = _Work(make_plan(**options), quiet)
+    return runs.carry_out(work, Result(Path(out)), STEPS[: STEPS.index(until) + 1], _report)
+
+
+class _Work:
+    """One call of `run`: the steps, and the models that they share, each loaded when needed."""
+
+    def __init__(self, plan: Plan, quiet: bool):
+        self.plan, self.quiet = plan, quiet
+        self.everyone = shards.world()
+        self.progress = not quiet and self.everyone.rank == 0
+        settings = plan.settings
+        if plan.from_file:
+            self.given, rejects = data.load_ranking_lists(plan.source)
+            self.sentences = [text for row in self.given for text in row]
+        else:
+            n = None
+            if plan.source == "pocket":
+                n = max(POOL, 4 * (plan.anchors or settings.clusters * settings.per_cluster))
+            found, rejects = data.load_premises(
+                plan.source, column=plan.column, n=n, seed=plan.seed
+            )
+            self.sentences = list(dict.fromkeys(found))
+            clusters = min(settings.clusters, plan.anchors or settings.clusters)
+            if clusters > len(self.sentences):
+                raise ValueError(
+                    f"{clusters} clusters are more than the {len(self.sentences)} distinct "
+                    "sentences to draw anchors from: give more sentences, or fewer clusters "
+                    "(--clusters) or anchors (--anchors)"
+                )
+        self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
+        self.identity = _identity(plan, self.sentences)
+        # A damaged file costs seconds, not hours.
+        self.frames = _test_sets(plan)
+        self.development = None
+        if plan.select == "dev":
+            self.development = runs.development(plan.data, _development_tasks(plan.data))
+
+    # -------------------------------------------------------------- models
+    @functools.cached_property
+    def generator(self):
+        plan = self.plan
+        held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
+        runs.note_unknown_words(plan.settings.generator, held[1], self.sentences)
+        return held
+
+    @functools.cached_property
+    def teacher(self):
+        """φ: list of strings → array."""
+        try:
+            encoder = models.load_encoder(self.plan.settings.teacher, device=self.plan.device)
+        except ValueError as error:
+            said = str(error).partition(": pass")[0]
+            raise ValueError(
+                f"the teacher {said}; take an encoder that was saved with its pooling"
+            ) from None
+        return _encode(encoder)
+
+    def base(self):
+        """The encoder to post-train, as it is before."""
+        name = self.plan.settings.encoder
+        encoder = models.load_encoder(name, pooling=self.plan.pooling, device=self.plan.device)
+        runs.note_unknown_words(name, encoder.tokenizer, self.sentences)
+        return encoder
+
+    # -------------------------------------------------------------- lists
+    def written(self, result):
+        plan, folder, counts = self.plan, result.folder, result.counts
+        counts["sentences"] = len(self.sentences)
+        if plan.from_file:
+            self.table = pd.DataFrame({"sentences": self.given, "reason": ""})
+            new = False
+        else:
+            drawn = shards.rows(
+                folder / "anchors", 1, self._anchors, size=1, everyone=self.everyone,
+                progress=False,
+            )  # fmt: skip
+            self.anchors = list(drawn["anchor"])
+            new = not shards.whole(folder / "written", len(self.anchors), plan.shard_size)
+            if new:  # a wrong name is found before hours of writing
+                self.base()
+                if plan.mode != "rank":
+                    self.teacher  # noqa: B018
+            self.table = shards.rows(
+                folder / "written", len(self.anchors), self._write, size=plan.shard_size,
+                everyone=self.everyone, progress=self.progress, unit="list",
+            )  # fmt: skip
+            self.table["sentences"] = [list(row) for row in self.table["sentences"]]
+        counts["anchors"] = len(self.table)
+        counts["written"] = int((self.table["reason"] == "").sum())
+        counts["sentences_written"] = sum(
+            len(row) for row in self.table["sentences"][self.table["reason"] == ""]
+        )
+        return new
+
+    def _anchors(self, start, stop):
+        encoder = self.base()
+        drawn = ranking.anchors(
+            self.plan.settings, self.plan.anchors, self.plan.seed, sentences=self.sentences,
+            encode=_encode(encoder),
+        )  # fmt: skip
+        return pd.DataFrame({"anchor": drawn})
+
+    def _write(self, start, stop):
+        plan, settings = self.plan, self.plan.settings
+        part = self.anchors[start:stop]
+        form = getattr(self.generator[0].config, "synthlib_form", "paper")
+        template = ranking.PROMPTS[plan.method][form]
+        asked = [template.replace("{sentence}", text) for text in part]
+        room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
+        fit = multicsr.fits(self.generator, asked, room)
+        written = ranking.write(
+            self.generator, [text for text, ok in zip(part, fit, strict=True) if ok],
+            plan.method, lam=settings.lam, temperature=settings.temperature,
+            steps=settings.steps, seed=_seed(plan.seed, start),
+            max_new_tokens=settings.max_new_tokens, batch_size=plan.generation_batch,
+        )  # fmt: skip
+        lists = iter(written)
+        return pd.DataFrame({
+            "row": range(start, stop),
+            "sentences": [next(lists) if ok else [x] for x, ok in zip(part, fit, strict=True)],
+            "reason": np.where(fit, "", "the prompt is longer than the generator's window"),
+        })  # fmt: skip
+
+    def kept(self, result):
+        plan, folder, counts = self.plan, result.folder, result.counts
+        self.__dict__.pop("generator", None)  # its memory is wanted for the training
+        steps = None if plan.from_file else plan.settings.steps
+        reasons = [
+            reason or curation.verify_ranking_list(row, steps=steps) or ""
+            for row, reason in zip(self.table["sentences"], self.table["reason"], strict=True)
+        ]
+        rows = [row for row, why in zip(self.table["sentences"], reasons, strict=True) if not why]
+        self.table["reason"] = reasons
+        self._refuse_nothing(rows, result)
+        new = False
+        if plan.mode == "rank":  # the order of the list is all that counts
+            self.phi = [np.zeros((len(row), len(row)), np.float32) for row in rows]
+        else:
+            new = not shards.whole(folder / "compared", len(rows), plan.shard_size)
+            found = shards.rows(
+                folder / "compared", len(rows), functools.partial(self._compare, rows),
+                size=plan.shard_size, everyone=self.everyone, progress=self.progress, unit="list",
+            )["phi"]  # fmt: skip
+            self.phi = [np.reshape(one, (len(row), len(row))) for one, row in
+                        zip(found, rows, strict=True)]  # fmt: skip
+            alike = [_alike(one, plan.scale) for one in self.phi]
+            places = iter(alike)
+            self.table["reason"] = [why or (_ALIKE if next(places) else "") for why in reasons]
+            rows, self.phi = (
+                [one for one, same in zip(both, alike, strict=True) if not same]
+                for both in (rows, self.phi)
+            )
+            self._refuse_nothing(rows, result)
+        self.rows = rows
+        dropped = Counter(why for why in self.table["reason"] if why)
+        counts["dropped"] = dict(sorted(dropped.items()))
+        counts["kept"], counts["sentences_kept"] = len(rows), sum(map(len, rows))
+        self._save(result)
+        return new
+
+    def _compare(self, rows, start, stop):
+        try:
+            phi = ranking.teacher_similarities(
+                self.teacher, rows[start:stop], scale=self.plan.scale
+            )
+        except ValueError as error:
+            raise ValueError(f"the teacher {self.plan.settings.teacher}: {error}") from None
+        return pd.DataFrame({"phi": [one.ravel() for one in phi]})
+
+    def _refuse_nothing(self, rows, result):
+        if rows:
+            return
+        self._save(result)
+        (why, most), *_ = Counter(self.table["reason"]).most_common()
+        raise ValueError(
+            f"none of {len(self.table)} lists was kept; most were dropped because: {why} ({most}). "
+            f"The lists are in {result.folder / 'lists.parquet'}"
+        )
+
+    def _save(self, result):
+        if self.everyone.rank:
+            return
+        folder, counts = result.folder, result.counts
+        origin = data.origin_of("ranking", settings=self.identity, counts=dict(counts))
+        rows, reasons = self.table["sentences"], list(self.table["reason"])
+        everything = pd.DataFrame({
+            "anchor": [row[0] for row in rows], "sentences": [row[1:] for row in rows],
+            "reason": reasons,
+        })  # fmt: skip
+        data.save(data.ranking_lists(list(rows), origin=origin).add_column("reason", reasons),
+                  folder / "lists.parquet")  # fmt: skip
+        dropped = everything[everything["reason"] != ""]
+        more = pd.DataFrame({
+            "line": dropped.index + 1, "reason": dropped["reason"], "text": dropped["anchor"],
+            "where": "lists",
+        })  # fmt: skip
+        rejects = pd.concat([self.rejects, more], ignore_index=True) if len(more) else self.rejects
+        counts["rejected"] = len(self.rejects)
+        data.save_rejects(folder / "rejects.jsonl", rejects)
+        kept = [row for row, why in zip(rows, reasons, strict=True) if not why]
+        if kept:
+            data.save(data.ranking_lists(kept, origin=origin), folder / "kept.parquet")
+
+    # -------------------------------------------------------------- post-training
+    def trained(self, result):
+        plan, settings, folder = self.plan, self.plan.settings, result.folder
+        per_step = settings.lists_per_step
+        if len(self.rows) < per_step:
+            raise ValueError(
+                f"{len(self.rows)} lists were kept, fewer than the {per_step} of one step: start "
+                "from more anchors, or lower --lists-per-step"
+            )
+        new = not (folder / "encoder").is_dir()
+        if new:
+            base = self.base()
+            wanted = ranking.targets(
+                self.phi, settings.omega, variant=plan.variant, mode=plan.mode
+            )
+            ranking.post_train(
+                base, self.rows, wanted, settings, seed=plan.seed, bf16=plan.bf16,
+                dev=self.development, output_dir=folder / "training", save_steps=_SAVE_EVERY,
+                progress=self.progress,
+            )  # fmt: skip
+            if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
+                runs.save_encoder(base, self.base(), folder)
+        self.everyone.wait()
+        if self.everyone.rank == 0:
+            shutil.rmtree(folder / "training", ignore_errors=True)
+        result.counts["steps"] = math.ceil(settings.epochs * (len(self.rows) // per_step))
+        return new
+
+    # -------------------------------------------------------------- evaluation
+    def evaluated(self, result):
+        file = result.folder / "results.csv"
+        new = not file.is_file()
+        if new and self.everyone.rank == 0:
+            after = models.load_encoder(result.folder / "encoder", device=self.plan.device)
+            marks = {
+                name: runs.examine(_encode(encoder), self.frames, progress=self.progress)
+                for name, encoder in (("before", self.base()), ("after", after))
+            }
+            table = marks["before"].rename(columns={"mark": "before"})
+            table["after"] = marks["after"]["mark"]
+            table["gain"] = table["after"] - table["before"]
+            data.write_bytes(file, table.to_csv(index=False).encode())
+        self.everyone.wait()
+        result.table = pd.read_csv(file)
+        return new
+
+
+def _alike(phi, scale) -> bool:
+    """Whether a teacher finds all pairs of a list equally similar, so that nothing is ranked."""
+    others = phi[~np.eye(len(phi), dtype=bool)]
+    return len(phi) > 2 and bool(np.ptp(others) <= 1e-5 * scale)
+
+
+def _encode(encoder):
+    return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
+
+
+def _seed(seed, start) -> int:
+    """Of sampling in the shard that begins with row `start`."""
+    return int(np.random.SeedSequence((seed, start)).generate_state(1)[0])
+
+
+# ------------------------------------------------------------------ the sets that examine
+def _test_sets(plan) -> dict:
+    frames = {"STS": runs.sts_sets(plan.data)}
+    if plan.rerank is not None:
+        frames["reranking"] = evaluation.load_reranking(plan.rerank)
+    elif plan.data is None:
+        frames["reranking"] = runs.pocket_reranking()
+    if plan.data is None:
+        frames["transfer"] = runs.pocket_transfer()
+    else:
+        found = evaluation.load_transfer(plan.data)
+        frames |= {"transfer": found} if found else {}
+    return frames
+
+
+def _development_tasks(folder):
+    """STS-B, and SICK-R where its trial pairs are there."""
+    if folder is None:
+        return ()
+    sick = (Path(folder) / "SICK" / "SICK_trial.txt").is_file()
+    return ("STS-B", "SICK-R") if sick else ("STS-B",)
+
+
+# ------------------------------------------------------------------ what is said
+def _report(plan, result) -> str:
+    counts, folder = result.counts, result.folder
+    if plan.from_file:
+        lines = [f"lists      {counts['anchors']:,} from {plan.source}"]
+    else:
+        lines = [f"anchors    {counts['anchors']:,} from {counts['sentences']:,} sentences"]
+        lines.append(
+            f"written    {counts['written']:,} lists, {counts['sentences_written']:,} sentences"
+        )
+    if counts.get("rejected"):
+        lines[0] += f", and {counts['rejected']:,} rejected: {folder / 'rejects.jsonl'}"
+    if "kept" in counts:
+        for why, n in sorted(counts["dropped"].items(), key=lambda item: -item[1]):
+            lines.append(f"dropped    {n:>7,}  {why}")
+        share = counts["kept"] / max(counts["anchors"], 1)
+        lines.append(f"kept       {counts['kept']:,} ({share:.0%}): {folder / 'kept.parquet'}")
+    if "steps" in counts:
+        lines.append(f"trained    {counts['steps']:,} steps: {folder / 'encoder'}")
+    if result.minutes:
+        spent = ", ".join(f"{step} {m:.1f}" for step, m in result.minutes.items())
+        lines.append(f"minutes    {spent}")
+    if result.table is not None:
+        titles = {
+            "STS": "STS: Spearman, percent", "reranking": "reranking: mean average precision",
+            "transfer": "transfer: accuracy, percent",
+        }  # fmt: skip
+        for measure, part in result.table.groupby("measure", sort=False):
+            part = part.drop(columns="measure")
+            if len(part) > 1:
+                mean = {"task": "average"} | part.drop(columns="task").mean().to_dict()
+                part = pd.concat([part, pd.DataFrame([mean])])
+            part["gain"] = [f"{value:+.2f}" for value in part["gain"]]
+            text = part.to_string(index=False, float_format="{:.2f}".format)
+            lines += ["", f"{titles[measure]} ({folder / 'results.csv'})", text]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------ before minutes are lost
+_TRIAL, _TRIAL_STEPS = 16, 3  # lists and sentences
+
+
+def describe(out, *, until="evaluated", **options) -> str:
+    """What `run` would do: models, counts, and an estimate from a trial on a few lists.
+
+    The trial needs all models on this machine; nothing is written and nothing downloaded for it.
+
+    Parameters
+    ----------
+    out, until, **options
+        Of `run`.
+
+    Returns
+    -------
+    str
+        Lines to print.
+    """
+    plan = make_plan(**options)
+    work = _Work(plan, quiet=True)
+    shards.check_settings(out, work.identity)
+    s = plan.settings
+    wanted = {"base": s.encoder}
+    if plan.mode != "rank":
+        wanted["teacher"] = s.teacher
+    if not plan.from_file:
+        wanted["generator"] = s.generator
+    lines = [f"tier {plan.tier} → {out}"]
+    lines += [f"{role:10} {name}{runs.size_of(name)}" for role, name in sorted(wanted.items())]
+    if plan.from_file:
+        n = len(work.given)
+        lines.append(f"lists      {n:,} from {plan.source}")
+    else:
+        n = plan.anchors or s.clusters * s.per_cluster
+        lines.append(f"anchors    at most {n:,} of {len(work.sentences):,} sentences, by k-means")
+        how = f"λ = {s.lam:g}, " if plan.method == "directional" else ""
+        lines.append(
+            f"to write   {n:,} lists of {s.steps} sentences, {plan.method}, {how}"
+            f"temperature {s.temperature:g}"
+        )
+    steps = math.ceil(s.epochs * (n // s.lists_per_step))
+    lines.append(f"target     {plan.mode}, ω = {s.omega}, similarities × {plan.scale:g}")
+    lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
+    lines.append(
+        "to test    " + "; ".join(f"{k}: {', '.join(v)}" for k, v in work.frames.items())
+    )
+    away = [name for name in wanted.values() if runs.folder_of(name) is None]
+    if away:
+        return "\n".join([*lines, f"no estimate: {', '.join(away)} comes from the Hub"])
+    return "\n".join([*lines, _estimate(work, n, steps)])
+
+
+def _estimate(work, n, steps) -> str:
+    plan, s = work.plan, work.plan.settings
+    said = []
+    if plan.from_file:
+        lists = [row for row in work.given if len(row) > 1][:_TRIAL]
+    else:
+        anchors = work.sentences[: min(_TRIAL, n)]
+        generator = work.generator
+        some = min(_TRIAL_STEPS, s.steps)
+        started = time.perf_counter()
+        lists = ranking.write(
+            generator, anchors, plan.method, lam=s.lam, steps=some,
+            max_new_tokens=s.max_new_tokens, batch_size=plan.generation_batch,
+        )  # fmt: skip
+        spent = (time.perf_counter() - started) * n / len(anchors) * s.steps / some
+        said.append(f"writing {spent / 60:,.1f}")
+        lists = [row for row in lists if len(row) > 1]
+    if lists:
+        wanted = ranking.targets(
+            [np.zeros((len(row), len(row)), np.float32) for row in lists], mode="rank"
+        )
+        longer = 1 if plan.from_file else s.steps / _TRIAL_STEPS
+        base, taken = work.base(), []
+        for few in (1, 5):  # the difference leaves out what is done once
+            rows = [lists[i % len(lists)] for i in range(few * s.lists_per_step)]
+            goals = [wanted[i % len(lists)] for i in range(few * s.lists_per_step)]
+            started = time.perf_counter()
+            ranking.post_train(base, rows, goals, s, epochs=1, bf16=plan.bf16, progress=False)
+            taken.append(time.perf_counter() - started)
+        spent = max(taken[1] - taken[0], 0) / 4 * steps * longer
+        said.append(f"training {spent / 60:,.1f}")
+    return (
+        f"estimate   {', '.join(said)} minutes, from a trial on {len(lists)} lists with this device"
+    )
+
+
+# ------------------------------------------------------------------ the command line
+def main(argv=None) -> int:
+    """``python -m synthlib run ranking``."""
+    options = vars(_parser().parse_args(argv))
+    out, dry = options.pop("out"), options.pop("dry_run")
+    if dry:
+        del options["quiet"]
+        print(describe(out, **options))
+        return 0
+    run(out, **options)
+    return 0
+
+
+def _omega(text):
+    return text if text == "adaptive" else float(text)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m synthlib run ranking",
+        description="Ranking sentences from anchors to a post-trained, evaluated encoder. "
+        "Interrupt it when\nyou like: the same command goes on, with the same result.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m synthlib run ranking --out runs/ranked\n"
+        "  python -m synthlib run ranking --tier colab --base runs/mine/encoder \\\n"
+        "      --premises mine.txt --clusters 50 --out runs/ranked\n"
+        "  python -m synthlib run ranking --base runs/mine/encoder --lists lists.jsonl \\\n"
+        "      --data downstream --out runs/api\n"
+        "  torchrun --nproc_per_node 4 -m synthlib run ranking --tier paper --out runs/paper",
+    )
+    add = parser.add_argument
+    add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
+    add("--dry-run", action="store_true",
+        help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
+    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
+        "or what SYNTHLIB_TIER says)")  # fmt: skip
+    add("--base", metavar="ENCODER", help="pocket name, folder or hub id of what is post-trained")
+    add("--pooling", metavar="NAME", help="of a base that does not carry its own: cls, mean, …")
+    add("--until", choices=STEPS, default=STEPS[-1], metavar="STEP",
+        help="stop after written, kept or trained; without it the run goes on")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="of everything drawn (default: 0)")
+    add("--quiet", action="store_true", help="no progress bars, no report")
+
+    add = parser.add_argument_group("anchors").add_argument
+    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
+        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
+    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
+    add("--anchors", type=int, metavar="N", help="so many, drawn by k-means")
+    add("--clusters", type=int, metavar="N", help="from so many clusters")
+
+    add = parser.add_argument_group("lists").add_argument
+    add("--lists", metavar="FILE", help="JSONL or Parquet file with anchor and sentences, in "
+        "place of writing lists")  # fmt: skip
+    add("--generator", metavar="NAME", help="pocket name, folder or hub id")
+    add("--method", choices=ranking.METHODS, default="directional",
+        help="directional, step by step, or the whole list at once")  # fmt: skip
+    add("--steps", type=int, metavar="N", help="sentences after the anchor")
+    add("--lam", type=float, metavar="λ", help="strength of the direction")
+    add("--temperature", type=float, metavar="T", help="above 0: sampled, with the seed")
+    add("--max-new-tokens", type=int, metavar="N", help="longest sentence")
+    add("--generation-batch", type=int, default=64, metavar="N",
+        help="lists that the generator works on at once (default: 64)")  # fmt: skip
+    add("--shard-size", type=int, default=64, metavar="N",
+        help="lists in a shard, what an interruption can lose (default: 64)")  # fmt: skip
+
+    add = parser.add_argument_group("target").add_argument
+    add("--teacher", metavar="NAME", help="the frozen encoder of the similarities φ")
+    add("--omega", type=_omega, metavar="ω", help="weight of the order of the list, or adaptive: "
+        "one for each row, from how far teacher and list agree")  # fmt: skip
+    add("--mode", choices=ranking.MODES, default="full",
+        help="rank: the order alone; semantic: the teacher alone")  # fmt: skip
+    add("--variant", choices=losses.REFINEMENTS, default="paper",
+        help="of Algorithm 1: paper (default), printed or released")  # fmt: skip
+    add("--scale", type=float, default=20.0, metavar="X",
+        help="factor on the teacher's cosines before ω acts (default: 20)")  # fmt: skip
+
+    add = parser.add_argument_group("post-training").add_argument
+    add("--learning-rate", type=float, metavar="X")
+    add("--lists-per-step", type=int, metavar="N")
+    add("--epochs", type=float, metavar="X")
+    add("--eval-steps", type=int, metavar="N", help="steps between looks at the development pairs")
+    add("--bf16", action="store_true", default=None,
+        help="train in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
+    add("--select", choices=("dev", "last"), help="keep the weights that are best on the "
+        "development pairs, or the last")  # fmt: skip
+
+    add = parser.add_argument_group("evaluation and machine").add_argument
+    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
+    add("--rerank", metavar="FILE", help="CSV file of question, label, candidate, or a folder of "
+        "such (default: the pocket sets)")  # fmt: skip
+    add("--device", help="cuda, mps or cpu (default: the best there is)")
+    add("--dtype", help="of the generator: float32, bfloat16 or float16")
+    return parser
