@@ -15,7 +15,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from sentence_transformers import (
     SentenceTransformer,
@@ -183,6 +185,79 @@ def train_supervised_simcse(
     )
 
 
+def post_train_ranking(
+    encoder,
+    lists,
+    targets,
+    *,
+    tau=0.05,
+    learning_rate=3e-6,
+    lists_per_step=1,
+    epochs=None,
+    own=True,
+    **options,
+):
+    """Post-training on ranking lists: the encoder learns how similar the sentences of a list are
+    to each other, as an order.
+
+    Every sentence of a list ranks the list by cosine / `tau`; `losses.list_mle` compares each of
+    these rankings with the one that its row of the target matrix gives. A list's loss is the mean
+    over its rows, a step's the mean over its lists. (Eq. 8 sums the rows; Adam does not see the
+    factor.)
+
+    Parameters
+    ----------
+    encoder : sentence_transformers.SentenceTransformer
+        Any, with any pooling; trained in place.
+    lists : sequence of lists of str
+        Ranking lists of two or more sentences; their lengths may differ.
+    targets : sequence of float arrays [n, n]
+        One for each list, n as many as its sentences: similarities, or anything that is larger
+        where two sentences should be nearer (`losses.refine_similarity`).
+    tau : float
+        Temperature, default 0.05.
+    learning_rate : float
+        Default 3e-6, as in the released code; small encoders bear more.
+    lists_per_step : int ≥ 1
+        Lists of a step, all processes together.
+    epochs : float, optional
+        Passes over the lists, default 1. Give this or `max_steps`, not both.
+    own : bool
+        Whether a sentence stands in its own ranking, as in Eq. 8. It is always first there, so
+        this part of the loss moves it away from all others of its list.
+    **options
+        As in `train_unsupervised_simcse`: max_steps, seed, max_length, dev, eval_steps,
+        output_dir, save_steps, bf16, mini_batch_size (sentences), progress.
+
+    Returns
+    -------
+    encoder, as `train_unsupervised_simcse`
+
+    Raises
+    ------
+    ValueError
+        As `train_unsupervised_simcse`, and for as many targets as there are no lists, a list of
+        one sentence, a target of another shape, with NaN, or with all similarities equal.
+
+    Source: ranking sentences § 3.2, Eq. 8; Appendix C; learning rate, one list a step and one
+    epoch: the released code.
+    """
+    _check_encoder(encoder)
+    lists = _checked_lists(lists)
+    targets = _checked_targets(targets, lists)
+    return _train(
+        encoder,
+        {"sentences": lists},
+        batch_size=lists_per_step,
+        learning_rate=learning_rate,
+        epochs=1 if epochs is None and options.get("max_steps") is None else epochs,
+        projection=None,
+        tau=tau,
+        ranking=(targets, own),
+        **options,
+    )
+
+
 # ---------------------------------------------------------------- the run
 
 
@@ -190,11 +265,12 @@ def _train(
     encoder,
     columns,
     *,
-    views,
     batch_size,
     learning_rate,
     epochs,
     projection,
+    views=None,
+    ranking=None,
     keep=None,
     variant="paper",
     distill=None,
@@ -211,13 +287,14 @@ def _train(
     bf16=None,
     progress=True,
 ):
-    """Train on `columns` (name → texts); `views` are the columns that a row's loss compares."""
+    """Train on `columns` (name → texts); `views` are the columns that a row's loss compares. With
+    `ranking` (targets, own) a row is a list instead."""
     from datasets import Dataset
 
-    rows = len(columns["anchor"])
+    rows = len(next(iter(columns.values())))
     _check_options(
-        rows, batch_size, learning_rate, epochs, max_steps, tau, max_length, projection,
-        eval_steps, save_steps, distill_weight, mini_batch_size,
+        rows, batch_size, 2 if ranking is None else 1, learning_rate, epochs, max_steps, tau,
+        max_length, projection, eval_steps, save_steps, distill_weight, mini_batch_size,
     )  # fmt: skip
     steps = max_steps or math.ceil(epochs * (rows // batch_size))
     eval_steps = min(eval_steps or min(250, max(1, steps // 10)), steps)
@@ -226,8 +303,11 @@ def _train(
         seed=seed, max_length=max_length, projection=projection, variant=variant,
         eval_steps=eval_steps, dev=dev is not None, keep=keep is not None,
         distill=distill is not None and distill_weight, mini_batch_size=mini_batch_size,
-        data=_fingerprint(columns.values()),
+        data=_fingerprint(columns.values() if ranking is None else columns["sentences"]),
     )  # fmt: skip
+    if ranking is not None:
+        targets = {str(i): target for i, target in enumerate(ranking[0])}
+        settings |= dict(own=ranking[1], targets=_fingerprint_weights(targets))
 
     encoder.float()
     first = _copy(encoder)
@@ -242,9 +322,13 @@ def _train(
         set_seed(seed)
         width = _width(encoder)
         head = nn.Sequential(nn.Linear(width, width), nn.Tanh()) if projection else nn.Identity()
-        loss = _InBatchLoss(
-            encoder, head, len(views), tau, keep, variant, distill, distill_weight, mini_batch_size
-        )
+        if ranking is None:
+            loss = _InBatchLoss(
+                encoder, head, len(views), tau, keep, variant, distill, distill_weight,
+                mini_batch_size,
+            )  # fmt: skip
+        else:
+            loss = _RankingLoss(encoder, head, *ranking, tau, mini_batch_size)
         trainer = _Trainer(
             model=encoder,
             args=arguments,
@@ -318,7 +402,8 @@ def _history(trainer):
 
 
 class _Collator:
-    """Tokenise the views of a batch as one stack [views · N, longest], and say which rows it is."""
+    """Tokenise the views of a batch as one stack [views · N, longest], and say which rows it is.
+    Without views the sentences of lists, one list behind the other."""
 
     valid_label_columns = ()
 
@@ -330,7 +415,10 @@ class _Collator:
         self.max_length = min(max_length, encoder.max_seq_length or max_length)
 
     def __call__(self, rows):
-        texts = [row[view] for view in self.views for row in rows]
+        if self.views is None:
+            texts = [text for row in rows for text in row["sentences"]]
+        else:
+            texts = [row[view] for view in self.views for row in rows]
         longest, self.encoder.max_seq_length = self.encoder.max_seq_length, self.max_length
         try:
             tokens = self.encoder.preprocess(texts)
@@ -358,11 +446,8 @@ class _InBatchLoss(nn.Module):
         self.mini_batch_size = mini_batch_size
 
     def forward(self, features, rows):
-        if self.mini_batch_size is None:
-            vectors = self.model(features[0])["sentence_embedding"]
-        else:
-            vectors = embed_in_chunks(self.model, features[0], self.mini_batch_size)
-        vectors = vectors.float().view(self.views, len(rows), -1)  # [views, N, d]
+        vectors = _embed(self.model, features[0], self.mini_batch_size)
+        vectors = vectors.view(self.views, len(rows), -1)  # [views, N, d]
         vectors, rows = _gather(vectors, rows)
         # The head sees the whole batch in every process, so its copies get the same gradient.
         vectors = self.head(vectors)
@@ -372,6 +457,34 @@ class _InBatchLoss(nn.Module):
             return loss
         ranking = losses.rank_distillation(*vectors[:2], *self.distill(rows), tau=self.tau)
         return loss + self.distill_weight * ranking
+
+
+class _RankingLoss(nn.Module):
+    """`losses.list_mle` over the lists of a step."""
+
+    def __init__(self, model, head, targets, own, tau, mini_batch_size):
+        super().__init__()
+        self.model, self.head = model, head
+        self.targets, self.own, self.tau = targets, own, tau
+        self.mini_batch_size = mini_batch_size
+
+    def forward(self, features, rows):
+        vectors = F.normalize(_embed(self.model, features[0], self.mini_batch_size), dim=-1)
+        wanted = [self.targets[row] for row in rows.tolist()]
+        each = []
+        for held, target in zip(vectors.split([len(t) for t in wanted]), wanted, strict=True):
+            with torch.autocast(held.device.type, enabled=False):
+                scores = held @ held.T / self.tau  # [n, n]
+            mask = None if self.own else ~torch.eye(len(target), dtype=torch.bool)
+            each.append(losses.list_mle(scores, target, mask=mask, reduction="mean"))
+        return torch.stack(each).mean()
+
+
+def _embed(model, features, mini_batch_size):
+    """Vectors [sentences, d] in float32."""
+    if mini_batch_size is None:
+        return model(features)["sentence_embedding"].float()
+    return embed_in_chunks(model, features, mini_batch_size).float()
 
 
 def embed_in_chunks(model, features, size):
@@ -683,8 +796,45 @@ def _checked_triplets(triplets):
     }
 
 
+def _checked_lists(lists):
+    """Lists of two or more non-blank strings each."""
+    if isinstance(lists, str):
+        raise ValueError("lists must be lists of sentences, got one string")
+    lists = [
+        _checked_texts(sentences, f"lists[{number}]") for number, sentences in enumerate(lists)
+    ]
+    if not lists:
+        raise ValueError("lists is empty")
+    for number, sentences in enumerate(lists):
+        if len(sentences) < 2:
+            raise ValueError(f"lists[{number}] has one sentence; a ranking needs two or more")
+    return lists
+
+
+def _checked_targets(targets, lists):
+    """Float tensors [n, n], one a list."""
+    targets = [torch.as_tensor(np.asarray(target), dtype=torch.float32) for target in targets]
+    if len(targets) != len(lists):
+        raise ValueError(f"{len(targets)} targets for {len(lists)} lists; wanted one for each")
+    for number, (target, sentences) in enumerate(zip(targets, lists, strict=True)):
+        n = len(sentences)
+        if target.shape != (n, n):
+            raise ValueError(
+                f"targets[{number}] has shape {tuple(target.shape)}; its list of {n} sentences "
+                f"needs ({n}, {n})"
+            )
+        if not torch.isfinite(target).all():
+            raise ValueError(f"targets[{number}] has NaN or infinite values")
+        others = target[~torch.eye(n, dtype=torch.bool)]
+        if n > 2 and (others == others[0]).all():
+            raise ValueError(
+                f"targets[{number}] are all equal, so they rank nothing; leave the list out"
+            )
+    return targets
+
+
 def _check_options(
-    rows, batch_size, learning_rate, epochs, max_steps, tau, max_length, projection,
+    rows, batch_size, least, learning_rate, epochs, max_steps, tau, max_length, projection,
     eval_steps, save_steps, distill_weight, mini_batch_size,
 ):  # fmt: skip
     if (epochs is None) == (max_steps is None):
@@ -702,8 +852,10 @@ def _check_options(
     for name, value in positive.items():
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value}")
-    if batch_size < 2:
-        raise ValueError(f"batch_size must be at least 2 to contrast rows, got {batch_size}")
+    if batch_size < least:
+        wanted = "batch_size must be at least 2 to contrast rows"
+        wanted = "lists_per_step must be at least 1" if least == 1 else wanted
+        raise ValueError(f"{wanted}, got {batch_size}")
     if rows < batch_size:
         raise ValueError(f"{rows} rows are fewer than one batch of {batch_size}")
     if max_length < 3:
