@@ -1,4 +1,4 @@
-"""Which generated triplets are good enough to train on (MultiCSR, stage 2)."""
+"""What is good enough to train on: triplets (MultiCSR, stage 2) and ranking lists."""
 
 from __future__ import annotations
 
@@ -124,6 +124,87 @@ def keep_grid(
     return (a >= alpha) & (b <= beta) & (a >= b + gamma)
 
 
+# ------------------------------------------------------------------ ranking lists
+def verify_ranking_list(
+    sentences: Sequence[str], *, steps: int | None = None, distinct: bool = False
+) -> str | None:
+    """Why a ranking list is dropped, or None if it is kept.
+
+    The paper asks that results be "as complete and non-redundant as possible" and names no rule
+    (Appendix A). "incomplete" is its first half: all 16,063 published lists have 33 sentences. The
+    released code drops a list for a "newline" in a sentence, and for a "degenerate tail": a model
+    that is stuck in one sentence, or goes back and forth between two, ends with sentences that
+    occur three times or more. It leaves other repetitions in; ``distinct`` drops these as well,
+    which is the second half of the paper's words to the letter.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+        The anchor and what was written after it.
+    steps : int, optional
+        Sentences that were asked for after the anchor. Without it any length is complete, but a
+        list of the anchor alone.
+    distinct : bool
+        Drop a list in which any sentence occurs twice.
+
+    Returns
+    -------
+    str or None
+        The first that applies of "incomplete" (too short, or a sentence without words), "newline",
+        "degenerate tail" (the last or the last but one occurs at least three times), "duplicates".
+
+    Raises
+    ------
+    ValueError
+        If ``sentences`` is a text, or ``steps`` < 1.
+    """
+    if isinstance(sentences, str):
+        raise ValueError(f"a ranking list is a list of sentences, got the text {sentences!r}")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    sentences = list(sentences)
+    if len(sentences) < (2 if steps is None else steps + 1):
+        return "incomplete"
+    if not all(sentence.strip() for sentence in sentences):
+        return "incomplete"
+    if any("\n" in sentence for sentence in sentences):
+        return "newline"
+    if any(sentences.count(sentence) >= 3 for sentence in sentences[-2:]):
+        return "degenerate tail"
+    if distinct and len(set(sentences)) < len(sentences):
+        return "duplicates"
+    return None
+
+
+def find_loop(sentences: Sequence[str]) -> tuple[int, int] | None:
+    """Where a list falls into a loop that it does not leave.
+
+    A greedy decoder that has come back to two sentences in a row repeats itself for ever: period 1
+    is a fixed point, the rewriting that is its own rewriting.
+
+    Parameters
+    ----------
+    sentences : sequence of n str
+
+    Returns
+    -------
+    (start, period) or None
+        From place ``start`` on (the anchor is 0), ``sentences[i] == sentences[i - period]`` holds
+        for every later ``i ≥ start + period``; the smallest such period of which the list ends
+        with two rounds. None if there is none.
+    """
+    sentences = list(sentences)
+    n = len(sentences)
+    for period in range(1, n // 2 + 1):
+        start = n - period
+        while start and sentences[start - 1] == sentences[start - 1 + period]:
+            start -= 1
+        if start <= n - 2 * period:
+            return start, period
+    return None
+
+
+# ------------------------------------------------------------------ checks
 def _scores(a, b) -> tuple[np.ndarray, np.ndarray]:
     arrays = []
     for name, values in (("a", a), ("b", b)):

@@ -318,6 +318,47 @@ def generate_ranking_lists(
     return lists
 
 
+def generate_lists_at_once(
+    model, tokenizer, anchors: Sequence[str], *, max_new_tokens: int, steps: int = 32, **options
+) -> list[list[str]]:
+    """Ask for each anchor's whole list in one prompt: a baseline of Fig. 1 (ranking sentences).
+
+    Parameters
+    ----------
+    model, tokenizer
+        A model that can write lists. Of the pocket generators the Llama-style one can, for up to
+        15 steps; the T5 never learnt to.
+    anchors : n texts
+    max_new_tokens : int
+        Most tokens of a sentence: a list has room for ``steps`` of them with a number or a
+        separator each, as far as the model's window allows.
+    steps : int
+        Sentences to ask for; more are cut off.
+    **options
+        Of `generate_mixture`.
+
+    Returns
+    -------
+    list of n lists of str
+        Each the anchor and up to ``steps`` sentences, as they come: repetitions are left in.
+
+    Source: ranking sentences, Appendix A (`prompts.RANKING_LIST`).
+    """
+    check_positive(steps=steps, max_new_tokens=max_new_tokens)
+    anchors, form = list(anchors), getattr(model.config, "synthlib_form", "paper")
+    template = _prompts.RANKING_LIST[form].replace("{steps}", str(steps))
+    asked = [template.replace("{sentence}", anchor) for anchor in anchors]
+    room, limit = steps * (max_new_tokens + 4), window(model, tokenizer)
+    if asked and limit and not model.config.is_encoder_decoder:
+        longest = max(len(ids) for ids in tokenizer(asked)["input_ids"])
+        room = max(1, min(room, limit - longest))
+    texts = generate_mixture(model, tokenizer, [asked], [1.0], max_new_tokens=room, **options)
+    return [
+        [anchor, *_prompts.read_list(text, form=form)[:steps]]
+        for anchor, text in zip(anchors, texts, strict=True)
+    ]
+
+
 def _ranking_prompt(model, prompt) -> Callable[[str], str]:
     """A function from a sentence to its prompt; see `generate_ranking_lists`."""
     if prompt is None:

@@ -10,6 +10,7 @@ Prompts are plain strings; functions put sentences and demonstrations into them.
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 FORMS = ("paper", "pocket")
@@ -217,6 +218,28 @@ def similarity(
     request, pair = template.split(" : ", 1)
     shots = [pair.format(a=x, b=y) + f" {s:.1f} ." for x, y, s in demonstrations]
     return " ".join([request, ":", *shots, pair.format(a=a, b=b)])
+
+
+def read_list(text: str, *, form: str = "paper") -> list[str]:
+    """Sentences of an answer to `RANKING_LIST`.
+
+    Parameters
+    ----------
+    text : str
+        In the paper form a numbered list, a sentence a line ("1. …" or "1) …"; other lines, such
+        as an introduction, are left out); in the pocket form sentences with " ; " between them.
+    form : "paper" or "pocket"
+
+    Returns
+    -------
+    list of str
+        In the order of the text, without numbers and blanks; empty ones are left out.
+    """
+    if _form(form) == "pocket":
+        found = text.split(LIST_SEPARATOR.strip())
+    else:
+        found = re.findall(r"^[ \t]*\d+[ \t]*[.)](.*)$", text, flags=re.MULTILINE)
+    return [sentence.strip() for sentence in found if sentence.strip()]
 
 
 NOISE = ("reorder", "mask", "truncate", "opposite")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthlib.curation import Thresholds, keep_grid
+from synthlib.curation import Thresholds, find_loop, keep_grid, verify_ranking_list
 
 HALVES = st.integers(0, 10).map(lambda n: n / 2)
 SCORES = HALVES | st.none() | st.just(math.nan)
@@ -116,3 +116,63 @@ def test_scores_that_do_not_fit_are_refused(a, b, fragment):
     with pytest.raises(ValueError) as error:
         Thresholds().keep(a, b)
     assert fragment in str(error.value)
+
+
+# ------------------------------------------------------------------ ranking lists
+@pytest.mark.parametrize(
+    "letters, options, reason",
+    [
+        ("abcde", {"steps": 4}, None),
+        ("abcde", {"steps": 5}, "incomplete"),
+        ("abcdef", {"steps": 4}, None),
+        ("a", {}, "incomplete"),
+        ("ab", {}, None),
+        ("ab cd", {}, "incomplete"),
+        ("abc\n", {}, "newline"),
+        ("abccc", {}, "degenerate tail"),
+        ("abcbcbc", {}, "degenerate tail"),
+        ("bcbdbe", {}, "degenerate tail"),  # the last but one, spread over the list
+        ("bbbcd", {}, None),  # stuck for a while, and out again
+        ("abcc", {}, None),
+        ("abcc", {"distinct": True}, "duplicates"),
+        ("abca", {"distinct": True}, "duplicates"),
+        ("abcd", {"distinct": True}, None),
+        ("abccc", {"distinct": True}, "degenerate tail"),
+    ],
+)
+def test_why_a_ranking_list_is_dropped(letters, options, reason):
+    sentences = [" " if x == " " else f"the dog{x}runs" for x in letters]
+    assert verify_ranking_list(sentences, **options) == reason
+
+
+def test_a_ranking_list_is_no_text():
+    with pytest.raises(ValueError, match="list of sentences"):
+        verify_ranking_list("a dog runs")
+    with pytest.raises(ValueError, match="steps"):
+        verify_ranking_list(["a", "b"], steps=0)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12))
+def test_find_loop_equals_the_definition(letters):
+    """All starts and periods tried, the smallest period first."""
+    found = None
+    n = len(letters)
+    for period in range(1, n + 1):
+        starts = [
+            start
+            for start in range(n - 2 * period + 1)
+            if all(letters[i] == letters[i - period] for i in range(start + period, n))
+        ]
+        if starts:
+            found = min(starts), period
+            break
+    assert find_loop(letters) == found
+
+
+def test_a_loop_of_a_list():
+    assert find_loop("abcd") is None
+    assert find_loop("aabcd") is None
+    assert find_loop("abcc") == (2, 1)
+    assert find_loop("aaaa") == (0, 1)
+    assert find_loop("xyababa") == (2, 2)
+    assert find_loop([]) is find_loop(["a"]) is None

@@ -30,6 +30,7 @@ from synthlib.decoding import (
     _draw,
     contrastive_generate,
     directional_generate,
+    generate_lists_at_once,
     generate_mixture,
     generate_ranking_lists,
     mix_logits,
@@ -798,6 +799,37 @@ def test_the_default_ranking_prompt_is_that_of_the_models_form(lab, monkeypatch)
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)
     forms = ("paper", "pocket")
     assert seen == [prompts.RANKING[f].replace("{sentence}", "a {dog}") for f in forms]
+
+
+@pytest.mark.parametrize("form, texts", [
+    ("paper", ["1. a dog\n2. a cat\n3. a man", "no list", "1. a dog"]),
+    ("pocket", ["a dog ; a cat ; a man", "", "a dog ;"]),
+])  # fmt: skip
+def test_lists_at_once_are_asked_for_and_read(lab, monkeypatch, form, texts):
+    from synthlib import decoding
+
+    model, tokenizer = lab("llama")
+    monkeypatch.setattr(model.config, "synthlib_form", form, raising=False)
+    seen = {}
+
+    def record(model, tokenizer, contexts, weights, **options):
+        seen.update(options, asked=contexts[0], weights=weights)
+        return texts
+
+    monkeypatch.setattr(decoding, "generate_mixture", record)
+    monkeypatch.setattr(decoding, "window", lambda *_: None)
+    got = generate_lists_at_once(
+        model, tokenizer, ["the {dog}", "b", "c"], steps=2, max_new_tokens=9, seed=3
+    )
+    assert got == [["the {dog}", "a dog", "a cat"], ["b"], ["c", "a dog"]]
+    assert "the {dog}" in seen["asked"][0] and " 2 sentences" in seen["asked"][0]
+    assert seen["weights"] == [1.0] and seen["seed"] == 3 and seen["max_new_tokens"] >= 2 * 10
+    monkeypatch.undo()
+    monkeypatch.setattr(model.config, "synthlib_form", "pocket", raising=False)
+    # The window of this model holds 80 tokens: a list gets what the prompt leaves.
+    lists = generate_lists_at_once(model, tokenizer, ["the dog"], steps=9, max_new_tokens=30)
+    assert lists[0][0] == "the dog"
+    assert generate_lists_at_once(model, tokenizer, [], steps=9, max_new_tokens=30) == []
 
 
 # ------------------------------------------------------------------ bad input

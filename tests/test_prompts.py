@@ -180,3 +180,14 @@ def test_noise_is_drawn_from_the_seed_and_unknown_kinds_are_refused():
         assert once == again
     with pytest.raises(ValueError, match="reorder, mask, truncate, opposite"):
         prompts.noisy_instruction("x", "shout", Random(0))
+
+
+def test_a_list_is_read_as_it_was_asked_for():
+    text = "Sentences:\n\n1. A cat rests.\n 2) A dog of 3. class rests. \n3.\n10. It rains."
+    assert prompts.read_list(text) == ["A cat rests.", "A dog of 3. class rests.", "It rains."]
+    assert prompts.read_list("no list") == []
+    assert prompts.read_list("a cat rests ; a dog rests ;", form="pocket") == [
+        "a cat rests", "a dog rests",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="form"):
+        prompts.read_list("a", form="other")
