@@ -21,6 +21,7 @@ Source: He et al., Ranking sentences (2025), §§ 3 and 4.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import json
@@ -597,8 +598,8 @@ def _test_sets(plan) -> dict:
     if plan.data is None:
         frames["transfer"] = runs.pocket_transfer()
     else:
-        found = evaluation.load_transfer(plan.data)
-        frames |= {"transfer": found} if found else {}
+        with contextlib.suppress(FileNotFoundError):  # a folder with STS alone
+            frames["transfer"] = evaluation.load_transfer(plan.data)
     return frames
 
 
