@@ -354,8 +354,10 @@ for shots in (0, 1, 3):
 
 # %%
 rule = curation.Thresholds(alpha=3, beta=3, gamma=1)
-for name, triplets in (("ω = 0", plain), ("ω = 0.3", steered)):
-    print(name, rule.report(triplets["a"], triplets["b"]))
+pd.DataFrame({
+    name: rule.report(triplets["a"], triplets["b"])
+    for name, triplets in (("ω = 0", plain), ("ω = 0.3", steered))
+})
 
 # %% [markdown]
 # The report counts a triplet under every rule that it breaks.
