@@ -147,10 +147,10 @@ def test_any_pooling(folders, fresh, monkeypatch):
     for pooling in ("mean", "cls", "cls_mlp", "prompt"):
         encoder = models.load_encoder(folders[0.1], pooling=pooling)
         first = encoder.encode(SENTENCES)
-        post_train_ranking(encoder, LISTS, TARGETS, epochs=2, **QUICK)
+        post_train_ranking(encoder, LISTS, TARGETS, epochs=4, **QUICK)
         assert np.abs(encoder.encode(SENTENCES) - first).max() > 1e-3
         curve = [entry["loss"] for entry in encoder.training_history if "loss" in entry]
-        assert np.mean(curve[-4:]) < np.mean(curve[:4])
+        assert np.mean(curve[-8:]) < np.mean(curve[:8])  # the last and the first epoch
 
 
 def test_bfloat16(fresh):

@@ -1,0 +1,388 @@
+"""What chapter 11 measures: refined similarity, ListMLE, and what post-training does to an encoder.
+
+Every function takes a seed, which draws the anchors, the sampling of the lists, the data and the
+training of the base encoders and the order of the post-training. Two encoders of one seed differ
+in nothing but what is compared, so their difference is paired. Lists, base encoders and
+post-trained encoders are made once in a process. The sets that examine are the same for all seeds.
+
+Sizes are small: 200 anchors, lists of 1 + 16 sentences, base encoders from 1,500 premises.
+"""
+
+import copy
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+
+from synthlib import evaluation, ledger, losses, models, tiers, training
+from synthlib.recipes import ranking, ranking_corpus
+from synthlib.world import corpora
+
+ANCHORS, STEPS, PREMISES = 200, 16, 1500
+HOW = {
+    "directional": dict(method="directional", lam=1.5, temperature=0.5),
+    "step by step": dict(method="step", temperature=0.5),
+    "whole list at once": dict(method="at_once", temperature=0.5),
+}
+TABLE1 = ("raw LLM data", "MultiCSR")  # SynCSE's setting, and MultiCSR
+OTHERS = ("SimCSE", "masked LM", "prompt pooling")  # Tables 4 and 6
+UNSUPERVISED, SUPERVISED = "pocket/simcse-unsup-bert", "pocket/simcse-sup-bert"
+OMEGAS = (0.3, 0.5, 0.7, 0.9)
+SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
+OMEGA, SCALE = 0.5, 20.0
+TRAINING = dict(learning_rate=1e-4, lists_per_step=2)
+_USES = (
+    "synthlib/recipes/ranking_posttraining.py", "synthlib/recipes/ranking.py",
+    "synthlib/recipes/ranking_corpus.py", "synthlib/recipes/multicsr.py",
+    "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py", "synthlib/judging.py",
+    "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py", "synthlib/models.py",
+    "synthlib/prompt_pooling.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
+    "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
+    "data/pocket/generator-t5", "data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert",
+    "data/pocket/simcse-sup-bert",
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------ lists
+@cache
+def lists(seed, data="directional"):
+    """Verified lists of a seed.
+
+    Parameters
+    ----------
+    seed : int
+    data : "directional", "step by step", "whole list at once" or "shuffled"
+        How they were written (`HOW`); "shuffled" are the directional ones in random order.
+
+    Returns
+    -------
+    list of lists of str
+    """
+    if data == "shuffled":
+        return ranking.shuffle(lists(seed), seed)
+    return list(ranking_corpus.lists(seed, n=ANCHORS, steps=STEPS, **HOW[data]))
+
+
+@cache
+def similarities(seed, data="directional", teacher=UNSUPERVISED, scale=SCALE):
+    """The teacher's similarities of these lists; `teacher` is a pocket encoder, or the base
+    encoder of that name."""
+    if teacher in (*TABLE1, "SimCSE"):
+        encode = base(seed, teacher).encode
+    else:
+        encode = ranking_corpus.encoder(teacher).encode
+    return ranking.teacher_similarities(encode, lists(seed, data), scale=scale)
+
+
+def misorder(phi):
+    """Share of pairs that stand the wrong way: j < k, but sentence k is more similar to i < j.
+
+    Parameters
+    ----------
+    phi : float array or tensor [..., n, n]
+
+    Returns
+    -------
+    float
+        0 for a list in order, about ½ where similarities know nothing of the order.
+    """
+    phi = torch.as_tensor(np.asarray(phi), dtype=torch.float32)
+    wrong = pairs = 0
+    for i in range(phi.shape[-1] - 2):
+        row = phi[..., i, i + 1 :]
+        later = torch.triu(torch.ones(row.shape[-1], row.shape[-1], dtype=torch.bool), 1)
+        worse = (row[..., :, None] < row[..., None, :]) & later
+        wrong += int(worse.sum())
+        pairs += int(later.sum()) * (worse.numel() // later.numel())
+    return wrong / pairs
+
+
+# ------------------------------------------------------------------ base encoders and training
+@cache
+def _base(seed, name):
+    if name in ("SimCSE", *TABLE1):
+        return ranking_corpus.base(seed, name, premises=PREMISES)
+    own = tiers.get("pocket").simcse_unsupervised
+    if name == "masked LM":
+        return models.load_encoder(own.encoder, pooling="mean", device="cpu")
+    encoder = models.load_encoder(own.encoder, pooling="prompt", device="cpu")
+    return training.train_unsupervised_simcse(
+        encoder, corpora.premises(4000, seed), batch_size=64, max_steps=200, projection=None,
+        learning_rate=own.learning_rate, seed=seed, bf16=True, progress=False,
+    )  # fmt: skip
+
+
+def base(seed, name):
+    """A copy of a base encoder: "SimCSE", "raw LLM data", "MultiCSR", "masked LM" (mean-pooled),
+    or "prompt pooling" (unsupervised SimCSE of a sentence's [MASK] in a template)."""
+    return copy.deepcopy(_base(seed, name))
+
+
+@cache
+def post_trained(
+    seed, name, data="directional", mode="full", omega=OMEGA, variant="paper",
+    teacher=UNSUPERVISED, scale=SCALE, share=1.0, dev=False, **options,
+):  # fmt: skip
+    """A base encoder after post-training.
+
+    Parameters
+    ----------
+    seed : int
+    name : str
+        Of `base`.
+    data, teacher, scale
+        Of `similarities`.
+    mode, omega, variant
+        Of `ranking.targets`.
+    share : float in (0, 1]
+        Share of the lists that is used.
+    dev : bool
+        Keep the weights that are best on the development sets.
+    **options
+        Of `training.post_train_ranking`, in place of `TRAINING`.
+
+    Returns
+    -------
+    SentenceTransformer
+    """
+    rows, phi = lists(seed, data), similarities(seed, data, teacher, scale)
+    chosen = np.random.default_rng(seed).permutation(len(rows))[: max(1, round(share * len(rows)))]
+    wanted = ranking.targets([phi[i] for i in chosen], omega, mode=mode, variant=variant)
+    return ranking.post_train(
+        base(seed, name), [rows[i] for i in chosen], wanted, ranking_corpus.settings(), seed=seed,
+        dev=(lambda encode: _natural(encode, "dev")) if dev else None,
+        **(dict(bf16=True, progress=False) | TRAINING | options),
+    )  # fmt: skip
+
+
+@cache
+def _sts(split):
+    return corpora.sts("natural", split, 2000)
+
+
+def _natural(encode, split="test"):
+    return float(evaluation.score_sts(encode, {"natural": _sts(split)})["all"].iloc[0])
+
+
+@cache
+def before(seed, name):
+    """Spearman × 100 of a base encoder on the natural STS set."""
+    return _natural(_base(seed, name).encode)
+
+
+@cache
+def after(seed, name, **how):
+    """Spearman × 100 after post-training; `how` as in `post_trained`."""
+    return _natural(post_trained(seed, name, **how).encode)
+
+
+# ------------------------------------------------------------------ Algorithm 1
+def readings(seed, scales=(1.0, SCALE), lengths=(STEPS + 1,)):
+    """The three readings of Algorithm 1 on the directional lists.
+
+    Returns
+    -------
+    DataFrame
+        variant, scale, lists, displaced (share of the entries above the diagonal that Eqs. 6 and 7
+        move), wrong (share of these whose change has another sign, or none), misorder before and
+        after.
+    """
+    table = []
+    for scale in scales:
+        phi = torch.as_tensor(np.stack(similarities(seed, scale=scale)))
+        above = torch.triu(torch.ones(phi.shape[-2:], dtype=torch.bool), 1)
+        right = losses.refine_similarity(phi, OMEGA) - phi
+        moved = (right != 0) & above
+        for variant in losses.REFINEMENTS:
+            refined = losses.refine_similarity(phi, OMEGA, variant=variant)
+            wrong = ((refined - phi).sign() != right.sign())[moved].float().mean()
+            table.append({
+                "variant": variant, "scale": scale, "lists": len(phi),
+                "displaced": float(moved.sum() / above.sum() / len(phi)), "wrong": float(wrong),
+                "misorder before": misorder(phi), "misorder after": misorder(refined),
+            })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def order_by_omega(seed, omegas=(0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0), scales=(1.0, SCALE)):
+    """How much of the list's order reaches the targets: misorder after refinement, by ω."""
+    return pd.DataFrame(
+        {
+            "omega": omega, "scale": scale,
+            "misorder": misorder(losses.refine_similarity(phi, omega)),
+        }
+        for scale in scales
+        for phi in [torch.as_tensor(np.stack(similarities(seed, scale=scale)))]
+        for omega in omegas
+    )  # fmt: skip
+
+
+@ledger.measure(
+    "11-algorithm1", "11-algorithm1-released", "11-algorithm1-order", uses=_USES
+)  # fmt: skip
+def measure_readings(seed):
+    """The readings of Algorithm 1 for one seed: shares in percent."""
+    table = readings(seed)
+    ledger.keep_rows("11-algorithm1", seed, table)
+    ledger.keep_rows("11-order", seed, order_by_omega(seed))
+    found = 100 * table[table["scale"] == SCALE].set_index("variant")[["wrong", "misorder after"]]
+    return {
+        "11-algorithm1": found["wrong"]["printed"],
+        "11-algorithm1-released": found["wrong"]["released"],
+        "11-algorithm1-order": found["misorder after"]["printed"]
+        - found["misorder after"]["paper"],
+    }
+
+
+# ------------------------------------------------------------------ Tables 1, 3, 4, 6; Fig. 3
+TABLE3 = {
+    "full": {},
+    "(a) whole list at once": dict(data="whole list at once"),
+    "(b) step by step": dict(data="step by step"),
+    "(c) shuffled lists": dict(data="shuffled"),
+    "(d) ranking information only": dict(mode="rank"),
+    "(e) semantic information only": dict(mode="semantic"),
+}
+
+
+def table1(seed, names=(*OTHERS, *TABLE1)):
+    """Tables 1, 4 and 6: every base before and after post-training.
+
+    Returns
+    -------
+    DataFrame
+        base, before, after, gain.
+    """
+    marks = [(name, before(seed, name), after(seed, name)) for name in names]
+    table = pd.DataFrame(marks, columns=["base", "before", "after"])
+    return table.assign(gain=table["after"] - table["before"])
+
+
+@ledger.measure(
+    "11-table1-weak", "11-table1-multicsr", "11-table4-unsupervised", "11-table6-bases", uses=_USES
+)
+def measure_bases(seed):
+    """Tables 1, 4 and 6 for one seed."""
+    table = table1(seed)
+    ledger.keep_rows("11-bases", seed, table)
+    gain = table.set_index("base")["gain"]
+    return {
+        "11-table1-weak": gain["raw LLM data"],
+        "11-table1-multicsr": gain["MultiCSR"],
+        "11-table4-unsupervised": gain["SimCSE"],
+        "11-table6-bases": 100 * float((gain[list(OTHERS)] > 0).mean()),
+    }
+
+
+def table3(seed, name="MultiCSR"):
+    """Table 3: the ablation for one base.
+
+    Returns
+    -------
+    DataFrame
+        base, row, lists (number), misorder (of the teacher's similarities), spearman, gain.
+    """
+    return pd.DataFrame(
+        {
+            "base": name, "row": row, "lists": len(lists(seed, how.get("data", "directional"))),
+            "misorder": np.mean([
+                misorder(phi) for phi in similarities(seed, how.get("data", "directional"))
+            ]),
+            "spearman": after(seed, name, **how),
+            "gain": after(seed, name, **how) - before(seed, name),
+        }
+        for row, how in TABLE3.items()
+    )  # fmt: skip
+
+
+@ledger.measure(
+    "11-table3-a", "11-table3-b", "11-table3-c", "11-table3-d", "11-table3-e", uses=_USES
+)
+def measure_ablation(seed):
+    """Table 3 for one seed: the claims on the paper's base, MultiCSR; SimCSE's rows beside."""
+    table = pd.concat([table3(seed, name) for name in ("MultiCSR", "SimCSE")], ignore_index=True)
+    ledger.keep_rows("11-table3", seed, table)
+    mark = table[table["base"] == "MultiCSR"].set_index("row")["spearman"]
+    return {
+        f"11-table3-{row[1]}": mark["full"] - mark[row] for row in TABLE3 if row.startswith("(")
+    }
+
+
+@ledger.measure("11-fig3a-omega", uses=_USES)
+def measure_omega(seed):
+    """Fig. 3a for one seed: the larger range of the two bases."""
+    table = pd.DataFrame(
+        {"base": name, "omega": omega, "spearman": after(seed, name, omega=omega),
+         "before": before(seed, name)}
+        for name in TABLE1
+        for omega in OMEGAS
+    )  # fmt: skip
+    ledger.keep_rows("11-omega", seed, table)
+    marks = table.groupby("base")["spearman"]
+    return float((marks.max() - marks.min()).max())
+
+
+@ledger.measure("11-fig3b-share", uses=_USES)
+def measure_share(seed):
+    """Fig. 3b for one seed: the smaller gain of the two bases with a twentieth of the lists."""
+    table = pd.DataFrame(
+        {
+            "base": name, "share": share, "lists": round(share * len(lists(seed))),
+            "spearman": after(seed, name, share=share), "before": before(seed, name),
+        }
+        for name in TABLE1
+        for share in SHARES
+    )  # fmt: skip
+    ledger.keep_rows("11-share", seed, table)
+    few = table[table["share"] == SHARES[0]]
+    return float((few["spearman"] - few["before"]).min())
+
+
+# ------------------------------------------------------------------ the open question
+# What might help a strong base: each row changes one thing.
+TRIED = {
+    "as it is": {},
+    "ω for each row": dict(omega="adaptive"),
+    "cosines, not cosines / τ": dict(scale=1.0),
+    "as printed": dict(variant="printed"),
+    "as released": dict(variant="released"),
+    "teacher: the base itself": dict(teacher="itself"),
+    "teacher: supervised": dict(teacher=SUPERVISED),
+    "without itself in its ranking": dict(own=False),
+    "a tenth of the learning rate": dict(learning_rate=TRAINING["learning_rate"] / 10),
+    "four times τ": dict(tau=0.2),
+    "best step on dev": dict(dev=True, eval_steps=10),
+}
+
+
+def tried(seed, names=("SimCSE", "MultiCSR")):
+    """What was tried on a weak and on a strong base.
+
+    Returns
+    -------
+    DataFrame
+        base, row, spearman, gain (over the base encoder).
+    """
+    table = []
+    for name in names:
+        for row, how in TRIED.items():
+            how = how | ({"teacher": name} if how.get("teacher") == "itself" else {})
+            mark = after(seed, name, **how)
+            table.append({
+                "base": name, "row": row, "spearman": mark, "gain": mark - before(seed, name),
+            })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+@ledger.measure("11-adaptive-omega", "11-strong-base", uses=_USES)
+def measure_tried(seed):
+    """Adaptive ω minus the fixed one (mean of the two bases), and what helps a strong base most."""
+    table = tried(seed)
+    ledger.keep_rows("11-tried", seed, table)
+    mark = table.pivot(index="base", columns="row", values="spearman")
+    gain = table[table["base"] == "MultiCSR"].set_index("row")["gain"]
+    return {
+        "11-adaptive-omega": float((mark["ω for each row"] - mark["as it is"]).mean()),
+        "11-strong-base": float(gain.max()),
+    }
