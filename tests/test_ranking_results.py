@@ -1,0 +1,126 @@
+"""The measures of chapter 12 and what the ranking chapters share, at the smallest sizes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthlib import ledger
+from synthlib.recipes import ranking, ranking_corpus, ranking_results, runs
+
+SMALL = (("n", 6), ("steps", 4), ("temperature", 0.7))
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few captions to draw anchors from."""
+    real = ranking.anchors
+
+    def anchors(settings, n, seed, **more):
+        from synthlib.world import corpora
+
+        return real(settings, n, seed, sentences=corpora.premises(60, seed), **more)
+
+    monkeypatch.setattr(ranking, "anchors", anchors)
+    for cached in (ranking_corpus.anchors, ranking_corpus.written, ranking_corpus.target_lists):
+        cached.cache_clear()
+    yield
+    for cached in (ranking_corpus.anchors, ranking_corpus.written, ranking_corpus.target_lists):
+        cached.cache_clear()
+
+
+def test_lists_are_written_once_and_verified(few):
+    written = ranking_corpus.written(0, **dict(SMALL))
+    assert written is ranking_corpus.written(0, **dict(SMALL))
+    assert [row[0] for row in written] == list(ranking_corpus.anchors(0, 6))
+    kept = ranking_corpus.lists(0, **dict(SMALL))
+    assert list(kept) == ranking.verify(written, 4)[0] and kept
+    other = ranking_corpus.written(1, **dict(SMALL))
+    assert [row[0] for row in other] != [row[0] for row in written]
+
+
+def test_targets_belong_to_their_lists(few):
+    rows, wanted = ranking_corpus.target_lists(0, mode="semantic", scale=1.0, how=SMALL)
+    assert [one.shape for one in wanted] == [(len(row), len(row)) for row in rows]
+    teacher = ranking_corpus.encoder("pocket/simcse-unsup-bert").encode
+    vectors = np.asarray(teacher(rows[0]))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(wanted[0], vectors @ vectors.T, atol=1e-5)
+    rank = ranking_corpus.target_lists(0, mode="rank", how=SMALL)[1]
+    assert rank[0][0].tolist() == [0, -1, -2, -3, -4]
+
+
+def test_a_base_is_handed_out_as_a_copy(few):
+    before = ranking_corpus.base(0, "SimCSE")
+    after = ranking_corpus.posttrained(0, "SimCSE", mode="rank", how=SMALL)
+    again = ranking_corpus.base(0, "SimCSE")
+    text = ["a man is singing"]
+    assert np.array_equal(before.encode(text), again.encode(text))
+    assert not np.allclose(before.encode(text), after.encode(text), atol=1e-6)
+    with pytest.raises(ValueError, match="base must be one of SimCSE, raw LLM data, MultiCSR"):
+        ranking_corpus.base(0, "DiffCSE")
+
+
+def bag(words):
+    """An encoder that sees these words only."""
+    return lambda texts: np.array([[text.split().count(w) + 0.01 for w in words] for text in texts])
+
+
+def test_examine_is_the_three_evaluations():
+    sets = {
+        "reranking": {"one": pd.DataFrame({
+            "query": ["red dog"] * 3, "candidate": ["red dog", "dog", "cat"],
+            "relevance": [1, 0, 1], "query_id": [0] * 3,
+        })},
+        "STS": {"few": pd.DataFrame({
+            "sentence1": ["red dog"] * 3, "sentence2": ["red dog", "dog", "cat"],
+            "score": [5.0, 3.0, 0.0],
+        })},
+    }  # fmt: skip
+    marks = runs.examine(bag(["red", "dog", "cat"]), sets)
+    assert marks["measure"].tolist() == ["reranking", "STS"]
+    assert marks["task"].tolist() == ["one", "few"]
+    # right ones stand at places 1 and 3: (1 + 2/3) / 2
+    assert marks["mark"].tolist() == pytest.approx([100 * 5 / 6, 100.0])
+
+
+def test_measures_are_the_gains_of_the_table(monkeypatch):
+    monkeypatch.setattr(ranking_corpus, "base", lambda seed, name: Encoder(name, 0))
+    monkeypatch.setattr(ranking_corpus, "posttrained", lambda seed, name, **how: Encoder(name, 1))
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, frame: kept.update({name: frame}))
+    marks = {
+        ("raw LLM data", 0): [50, 60, 70, 50], ("raw LLM data", 1): [52, 61, 71, 57],
+        ("MultiCSR", 0): [60, 70, 80, 60], ("MultiCSR", 1): [59, 70, 81, 60],
+    }  # fmt: skip
+
+    def examine(encode, sets):
+        return pd.DataFrame({
+            "measure": ["reranking", "reranking", "transfer", "transfer"],
+            "task": ["questions", "duplicates", "mood", "paraphrase"],
+            "mark": marks[encode(["x"])],
+        })  # fmt: skip
+
+    monkeypatch.setattr(runs, "examine", examine)
+    found = ranking_results.measure_before_and_after(0)
+    assert found == {
+        "12-table2-reranking": 1.5, "12-table2-multicsr": -0.5, "12-table7-transfer": 4.0,
+        "12-table7-multicsr": 0.5, "12-table7-mrpc": 3.0,
+    }  # fmt: skip
+    assert set(found) <= set(ledger.claims(12).index)
+    table = kept["12-tables"]
+    assert list(table["base"].unique()) == list(ranking_results.BASES) and len(table) == 8
+
+
+class Encoder:
+    """Stands for a base encoder before (0) or after (1)."""
+
+    def __init__(self, name, after):
+        self.encode = lambda texts: (name, after)
+
+
+def test_the_pocket_sets_have_what_the_evaluation_wants():
+    sets = ranking_results.pocket_sets()
+    assert list(sets["reranking"]) == ["questions", "duplicates"]
+    for frame in sets["reranking"].values():
+        assert frame.groupby("query_id")["relevance"].sum().between(1, 3).all()
+    assert "paraphrase" in sets["transfer"] and len(sets["transfer"]) == 7
