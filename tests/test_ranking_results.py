@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger
-from synthlib.recipes import ranking, ranking_corpus, ranking_results, runs
+from synthlib.recipes import ranking, ranking_corpus, ranking_posttraining, ranking_results, runs
 
 SMALL = (("n", 6), ("steps", 4), ("temperature", 0.7))
 
@@ -21,10 +21,10 @@ def few(monkeypatch):
         return real(settings, n, seed, sentences=corpora.premises(60, seed), **more)
 
     monkeypatch.setattr(ranking, "anchors", anchors)
-    for cached in (ranking_corpus.anchors, ranking_corpus.written, ranking_corpus.target_lists):
+    for cached in (ranking_corpus.anchors, ranking_corpus.written):
         cached.cache_clear()
     yield
-    for cached in (ranking_corpus.anchors, ranking_corpus.written, ranking_corpus.target_lists):
+    for cached in (ranking_corpus.anchors, ranking_corpus.written):
         cached.cache_clear()
 
 
@@ -38,24 +38,14 @@ def test_lists_are_written_once_and_verified(few):
     assert [row[0] for row in other] != [row[0] for row in written]
 
 
-def test_targets_belong_to_their_lists(few):
-    rows, wanted = ranking_corpus.target_lists(0, mode="semantic", scale=1.0, how=SMALL)
-    assert [one.shape for one in wanted] == [(len(row), len(row)) for row in rows]
-    teacher = ranking_corpus.encoder("pocket/simcse-unsup-bert").encode
-    vectors = np.asarray(teacher(rows[0]))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.testing.assert_allclose(wanted[0], vectors @ vectors.T, atol=1e-5)
-    rank = ranking_corpus.target_lists(0, mode="rank", how=SMALL)[1]
-    assert rank[0][0].tolist() == [0, -1, -2, -3, -4]
-
-
 def test_a_base_is_handed_out_as_a_copy(few):
-    before = ranking_corpus.base(0, "SimCSE")
-    after = ranking_corpus.posttrained(0, "SimCSE", mode="rank", how=SMALL)
-    again = ranking_corpus.base(0, "SimCSE")
-    text = ["a man is singing"]
-    assert np.array_equal(before.encode(text), again.encode(text))
-    assert not np.allclose(before.encode(text), after.encode(text), atol=1e-6)
+    text, trained = ["a man is singing"], ranking_corpus.base(0, "SimCSE")
+    before = trained.encode(text)
+    lists = ranking_corpus.lists(0, **dict(SMALL))
+    wanted = ranking.targets([np.eye(len(row)) for row in lists], mode="rank")
+    ranking.post_train(trained, lists, wanted, ranking_corpus.settings(), progress=False)
+    assert np.array_equal(before, ranking_corpus.base(0, "SimCSE").encode(text))
+    assert not np.allclose(before, trained.encode(text), atol=1e-6)
     with pytest.raises(ValueError, match="base must be one of SimCSE, raw LLM data, MultiCSR"):
         ranking_corpus.base(0, "DiffCSE")
 
@@ -84,11 +74,13 @@ def test_examine_is_the_three_evaluations():
 
 
 def test_measures_are_the_gains_of_the_table(monkeypatch):
-    monkeypatch.setattr(ranking_corpus, "base", lambda seed, name: Encoder(name, 0))
-    monkeypatch.setattr(ranking_corpus, "posttrained", lambda seed, name, **how: Encoder(name, 1))
+    of = ranking_posttraining
+    monkeypatch.setattr(of, "base", lambda seed, name: Encoder(name, 0))
+    monkeypatch.setattr(of, "post_trained", lambda seed, name, **how: Encoder(name, 1))
     kept = {}
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, frame: kept.update({name: frame}))
     marks = {
+        ("SimCSE", 0): [40] * 4, ("SimCSE", 1): [49] * 4,
         ("raw LLM data", 0): [50, 60, 70, 50], ("raw LLM data", 1): [52, 61, 71, 57],
         ("MultiCSR", 0): [60, 70, 80, 60], ("MultiCSR", 1): [59, 70, 81, 60],
     }  # fmt: skip
@@ -108,7 +100,7 @@ def test_measures_are_the_gains_of_the_table(monkeypatch):
     }  # fmt: skip
     assert set(found) <= set(ledger.claims(12).index)
     table = kept["12-tables"]
-    assert list(table["base"].unique()) == list(ranking_results.BASES) and len(table) == 8
+    assert list(table["base"].unique()) == list(ranking_results.BASES) and len(table) == 12
 
 
 class Encoder:

@@ -103,7 +103,7 @@ viz.Figure(
 
 # %%
 folder = tempfile.TemporaryDirectory()
-how = dict(anchors=120, bf16=True, quiet=True)
+how = dict(anchors=100, bf16=True, quiet=True)
 half = ranking.run(folder.name, until="kept", **how)
 print(", ".join(f"{name} {count}" for name, count in half.counts.items()))
 pd.DataFrame(half.kept()[:1]["sentences"][0][:8], columns=[half.kept()[0]["anchor"]])

@@ -1,7 +1,8 @@
-"""Ranking lists, base encoders and post-trained encoders at pocket size, made once in a process.
+"""Ranking lists and base encoders at pocket size, made once in a process.
 
-Chapters 10 to 12 post-train many encoders on few sets of lists. What they share is remembered
-here. Encoders are handed out as copies, lists as they are: copy them before you change them.
+Chapters 10 to 12 write few sets of lists and post-train many encoders on them. What they share is
+remembered here. Encoders are handed out as copies, lists as they are: copy them before you change
+them.
 """
 
 import copy
@@ -14,7 +15,7 @@ from synthlib.recipes.multicsr_corpus import corpus, load
 
 LLAMA = "pocket/generator-llama"
 BASES = ("SimCSE", "raw LLM data", "MultiCSR")
-ANCHORS = 400
+ANCHORS = 200
 
 
 def settings():
@@ -115,52 +116,3 @@ def base(seed, name, premises=4000):
     SentenceTransformer
     """
     return copy.deepcopy(_base(seed, name, premises))
-
-
-@lru_cache(maxsize=24)
-def target_lists(seed, teacher=None, omega=None, mode="full", variant="paper", scale=20.0, how=()):
-    """Verified lists with their targets.
-
-    Parameters
-    ----------
-    seed : int
-    teacher : str, optional
-        A pocket encoder; default the tier's.
-    omega : float, optional
-        Default the tier's.
-    mode, variant, scale
-        Of `ranking.targets` and `ranking.teacher_similarities`.
-    how : tuple of (name, value)
-        Of `written`.
-
-    Returns
-    -------
-    lists, targets
-    """
-    own = settings()
-    rows = lists(seed, **dict(how))
-    phi = ranking.teacher_similarities(encoder(teacher or own.teacher).encode, rows, scale=scale)
-    weight = own.omega if omega is None else omega
-    return rows, tuple(ranking.targets(phi, weight, variant=variant, mode=mode))
-
-
-@lru_cache(maxsize=24)
-def posttrained(seed, name, **how):
-    """A base encoder post-trained with the pocket settings.
-
-    Parameters
-    ----------
-    seed : int
-    name : str
-        Of `base`.
-    **how
-        Of `target_lists`.
-
-    Returns
-    -------
-    SentenceTransformer
-    """
-    rows, wanted = target_lists(seed, **how)
-    return ranking.post_train(
-        base(seed, name), rows, wanted, settings(), seed=seed, bf16=True, progress=False
-    )

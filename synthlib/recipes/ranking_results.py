@@ -1,8 +1,9 @@
 """What chapter 12 measures: reranking and transfer before and after the post-training.
 
-Every function takes a seed, which draws the data and the training of the base encoder, the
-anchors, the sampling of the lists and the order of the post-training. Before and after are one
-encoder, so their difference is paired. The sets that examine are the same for all seeds.
+Lists, base encoders and training are those of chapter 11 (`ranking_posttraining`). A seed draws
+the data and the training of the base encoder, the anchors, the sampling of the lists and the order
+of the post-training. Before and after are one encoder, so their difference is paired. The sets
+that examine are the same for all seeds.
 """
 
 from functools import cache
@@ -10,12 +11,14 @@ from functools import cache
 import pandas as pd
 
 from synthlib import ledger
-from synthlib.recipes import ranking_corpus, runs
+from synthlib.recipes import ranking_posttraining, runs
 
-BASES = ("raw LLM data", "MultiCSR")  # the paper's SynCSE and MultiCSR
+# Without labels and without a language model; then the paper's SynCSE and MultiCSR.
+BASES = ("SimCSE", "raw LLM data", "MultiCSR")
 _USES = (
     "synthlib/recipes/ranking.py", "synthlib/recipes/ranking_corpus.py",
-    "synthlib/recipes/ranking_results.py", "synthlib/recipes/runs.py",
+    "synthlib/recipes/ranking_posttraining.py", "synthlib/recipes/ranking_results.py",
+    "synthlib/recipes/runs.py",
     "synthlib/recipes/multicsr.py", "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py",
     "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py",
     "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
@@ -55,18 +58,18 @@ def before_and_after(encoders, sets):
 
 
 def encoders(seed, **how):
-    """Both base encoders before and after, for `before_and_after`.
+    """The base encoders before and after, for `before_and_after`.
 
     Parameters
     ----------
     seed : int
     **how
-        Of `ranking_corpus.target_lists`.
+        Of `ranking_posttraining.post_trained`.
     """
     return {
         base: (
-            ranking_corpus.base(seed, base).encode,
-            ranking_corpus.posttrained(seed, base, **how).encode,
+            ranking_posttraining.base(seed, base).encode,
+            ranking_posttraining.post_trained(seed, base, **how).encode,
         )
         for base in BASES
     }
@@ -82,7 +85,7 @@ def measure_before_and_after(seed):
     table = before_and_after(encoders(seed), pocket_sets())
     ledger.keep_rows("12-tables", seed, table)
     gain = table.groupby(["base", "measure"])["gain"].mean()
-    raw, curated = BASES
+    _, raw, curated = BASES
     pairs = table.set_index(["base", "task"])["gain"]
     return {
         "12-table2-reranking": gain[raw, "reranking"],
