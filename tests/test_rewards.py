@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthlib import models, rewards
@@ -23,6 +23,7 @@ def by_the_equation(s, kind, bound):
     return (1 - s) * sign(s - bound) if kind == "positive" else s * sign(bound - s)
 
 
+@settings(deadline=None)  # a busy machine is not slow code
 @given(st.lists(st.tuples(cosines, st.sampled_from(rewards.KINDS), cosines), min_size=1))
 def test_difficulty_is_equation_3_row_by_row(rows):
     s, kind, bound = map(list, zip(*rows, strict=True))
@@ -32,6 +33,7 @@ def test_difficulty_is_equation_3_row_by_row(rows):
         assert rewards.difficulty_reward(*row) == pytest.approx(value)
 
 
+@settings(deadline=None)
 @given(unit, unit, st.floats(-2, 2), st.floats(-2, 2), cosines)
 def test_correctness_and_their_sum(p, omega, w1, w2, s):
     r1 = rewards.correctness_reward(p, omega)
@@ -72,6 +74,7 @@ def test_tensors_and_single_values():
         (lambda: rewards.difficulty_reward(0.5, "neutral", 0.7), "neutral"),
         (lambda: rewards.difficulty_reward(0.5, "positive", 1.7), "bound"),
         (lambda: rewards.difficulty_reward([0.5, 0.6], ["positive"] * 3, 0.7), "one length"),
+        (lambda: rewards.difficulty_reward(0.5, "positive", 0.7, variant="other"), "variant"),
         (lambda: rewards.dual_reward([1, 2], [1, 2, 3]), "shape"),
         (lambda: rewards.dual_reward(1, 2, w1=float("nan")), "w1"),
     ],
@@ -134,3 +137,116 @@ def test_a_judge_that_gives_nan_is_named(judges):
         r2(["a cat"], ["a dog", "a man"], ["positive"])
     with pytest.raises(ValueError, match="entailment"):
         r2(["a cat"], ["a dog"], ["entailment"])
+
+
+# ---------------------------------------------------------------- bounds by the book's rule
+def test_bounds_are_quantiles_of_what_is_accepted():
+    rng = np.random.default_rng(0)
+    p, s = rng.uniform(size=400), rng.uniform(-1, 1, size=400)
+    kind = np.array(["positive", "negative"] * 200)
+    found = rewards.choose_bounds(p, s, kind, quantile=0.1)
+    accepted = p > 0.5
+    # By counting: a tenth of the accepted lies beyond each bound.
+    assert np.mean(p[accepted] < found.lower_bound) == pytest.approx(0.1, abs=0.01)
+    positives, negatives = s[accepted & (kind == "positive")], s[accepted & (kind == "negative")]
+    assert np.mean(positives < found.positive_bound) == pytest.approx(0.1, abs=0.01)
+    assert np.mean(negatives > found.negative_bound) == pytest.approx(0.1, abs=0.01)
+    # What is refused does not count, whatever its similarity.
+    moved = np.where(accepted, s, -1.0)
+    assert rewards.choose_bounds(p, moved, kind, quantile=0.1) == found
+
+
+def test_bounds_need_accepted_outputs():
+    p, s, kind = np.full(60, 0.9), np.zeros(60), ["positive"] * 50 + ["negative"] * 10
+    with pytest.raises(ValueError, match="10 of 10 negatives, and 20"):
+        rewards.choose_bounds(p, s, kind)
+    with pytest.raises(ValueError, match="quantile"):
+        rewards.choose_bounds(p, s, kind, quantile=0.5)
+    with pytest.raises(ValueError, match="shapes"):
+        rewards.choose_bounds(p, s[:5], kind)
+
+
+def test_the_lower_bound_moves_every_reward_alike():
+    p = np.linspace(0, 1, 7)
+    shift = rewards.correctness_reward(p, 0.9) - rewards.correctness_reward(p, 0.2)
+    np.testing.assert_allclose(shift, -0.7)
+
+
+# ---------------------------------------------------------------- the released reward
+ANCHOR = "a man in a red coat is running in the park"  # 11 words
+FAR = "one guy runs about outside wearing something red of his ."  # 11 words
+
+
+def released(said, kind="positive", logits=(4.0, 0.0, -2.0), s=0.8, anchor=ANCHOR):
+    return rewards.released_reward([anchor], [said], [kind], [logits], [s]).iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "logits", "expected"),
+    [
+        ("positive", (4.0, 0.0, -2.0), 30 * (1 / (1 + math.exp(-4) + math.exp(-6)) - 0.93)),
+        ("positive", (1.0, 2.0, 0.0), 1.5),  # predicted neutral: the raw logit
+        ("negative", (1.0, 2.0, 0.0), -1.0),  # a negative that is predicted neutral
+        ("negative", (3.0, 0.0, -2.0), -3.0),
+    ],
+)
+def test_released_correctness(kind, logits, expected):
+    assert released(FAR, kind, logits)["correctness"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "s", "expected"),
+    [
+        ("positive", 0.8, 0.75),
+        ("positive", 0.95, -1.5),
+        ("positive", 0.7, 2.25),
+        ("positive", 0.7 - 1e-9, -2.25),  # a jump of 4.5
+        ("negative", 0.65, 0.0),
+        ("negative", 1.0, 5.25),  # no upper bound: a copy earns most
+    ],
+)
+def test_released_difficulty(kind, s, expected):
+    assert released(FAR, kind, s=s)["difficulty"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_released_form():
+    plain = released(FAR)
+    assert plain["form"] == 0.5 and plain["always"] == -3.5 and plain["length"] == 0
+    total = plain["correctness"] + plain["difficulty"] + 0.5 - 3.5
+    assert plain["reward"] == pytest.approx(total)
+    for end in (".", '"', "!", "g"):  # the condition that is always true
+        assert released(FAR[:-1] + end)["always"] == -3.5
+    assert released(FAR + "\nand more")["form"] == -1.5
+    assert released(FAR + "\nund schön")["form"] == -5
+    assert released(FAR + " Note: short")["form"] == -1
+    assert rewards.released_text(FAR + " Note: short") == FAR[:-1].strip() + " ."
+    copy = released(ANCHOR)
+    assert copy["replaced"] == -5 and copy["reward"] == -8.5  # whatever the judges say
+    assert released("run")["reward"] == -7 and released("")["reward"] == -7
+    assert released(FAR.replace("guy", "gúy"))["reward"] == -8
+    short = released("one guy runs about")  # 7 words lost
+    assert short["length"] == pytest.approx(-4 - 7 / 3)
+    assert released("one guy runs about in red clothes")["length"] == pytest.approx(-4 / 3)
+
+
+def test_the_released_reward_as_a_function(judges):
+    discriminator, encoder = judges
+    (total,) = rewards.reward_functions(discriminator, encoder.encode, **BOUNDS, variant="released")
+    anchors = [ANCHOR] * 3
+    said = ["a guy in a red coat is running in the park", ANCHOR, " "]
+    kinds = ["positive", "positive", "negative"]
+    found = total(said, anchors, kinds, prompts=said)
+    assert found[1:] == [-8.5, -7.0]
+    model, tokenizer = discriminator
+    with torch.no_grad():
+        rows = tokenizer(ANCHOR, said[0], return_tensors="pt")
+        logits = model(**rows).logits[0, list(models.nli_columns(model.config.id2label))]
+    a, b = encoder.encode([ANCHOR, said[0]])
+    s = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    expected = released(said[0], logits=logits.tolist(), s=s)["reward"]
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+    assert total([said[0]], [ANCHOR], ["positive"])[0] == pytest.approx(found[0], abs=1e-3)
+    with pytest.raises(ValueError, match="variant"):
+        rewards.reward_functions(discriminator, encoder.encode, **BOUNDS, variant="new")
+    with pytest.raises(ValueError, match="one of each"):
+        rewards.released_reward([ANCHOR], ["x"], ["positive"], [[0, 0, 0]], [0.5, 0.5])
