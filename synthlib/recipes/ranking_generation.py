@@ -18,7 +18,6 @@ from scipy.stats import rankdata
 from synthlib import curation, ledger, models, tiers
 from synthlib.evaluation.embedding import embed, unit_rows
 from synthlib.recipes import ranking
-from synthlib.recipes.multicsr_corpus import load
 from synthlib.world import corpora, oracle
 
 LLAMA, T5 = "pocket/generator-llama", "pocket/generator-t5"
@@ -79,7 +78,7 @@ def lists(seed, method="directional", *, n=300, lam=0.5, decoding="greedy", gene
         return tuple([anchor, *rng.sample(pool, FIRST - 1)] for anchor in start)
     return tuple(
         ranking.write(
-            load(generator), start, method, lam=lam, temperature=HEATS[decoding],
+            models.load_generator(generator, device="cpu"), start, method, lam=lam, temperature=HEATS[decoding],
             steps=asked_for(method), seed=seed, max_new_tokens=settings.max_new_tokens,
             batch_size=128,
         )
@@ -358,7 +357,8 @@ def by_position(lists, encode=None):
 _USES = (
     "synthlib/recipes/ranking_generation.py", "synthlib/recipes/ranking.py",
     "synthlib/decoding.py", "synthlib/curation.py", "synthlib/models.py", "synthlib/data.py",
-    "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/world", "data/pocket",
+    "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/evaluation/embedding.py",
+    "synthlib/world", "data/pocket",
 )  # fmt: skip
 LISTS, SWEPT = 500, 150
 
