@@ -76,11 +76,12 @@ def lists(seed, method="directional", *, n=300, lam=0.5, decoding="greedy", gene
     if method == "in-batch":
         rng, pool = Random(f"in-batch {seed}"), corpora.premises(4000, seed)
         return tuple([anchor, *rng.sample(pool, FIRST - 1)] for anchor in start)
+    model = models.load_generator(generator, device="cpu")
+    options = dict(temperature=HEATS[decoding], steps=asked_for(method), batch_size=128)
     return tuple(
         ranking.write(
-            models.load_generator(generator, device="cpu"), start, method, lam=lam, temperature=HEATS[decoding],
-            steps=asked_for(method), seed=seed, max_new_tokens=settings.max_new_tokens,
-            batch_size=128,
+            model, start, method, lam=lam, seed=seed, max_new_tokens=settings.max_new_tokens,
+            **options,
         )
     )  # fmt: skip
 
