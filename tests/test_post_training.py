@@ -144,7 +144,7 @@ def test_the_encoder_learns_the_order(fresh):
 
 def test_any_pooling(folders, fresh, monkeypatch):
     monkeypatch.setattr(prompts, "PROMPT_POOLING", {"paper": "the {sentence} in {mask} park"})
-    for pooling in ("mean", "cls", "cls_mlp", "prompt"):
+    for pooling in ("mean", "cls", "prompt"):
         encoder = models.load_encoder(folders[0.1], pooling=pooling)
         first = encoder.encode(SENTENCES)
         post_train_ranking(encoder, LISTS, TARGETS, epochs=4, **QUICK)
