@@ -196,15 +196,8 @@ _MLE = (
         lambda scores, targets: float(
             (_from_the_end(_ranked(scores, targets)[::-1]) - _ranked(scores, targets)[::-1]).sum()
         ),
-        "You draw the smallest target first. The largest target is the first of the ranking.",
-    ),
-    Mistake(
-        "sum from the front",
-        lambda scores, targets: float(
-            (np.logaddexp.accumulate(_ranked(scores, targets)) - _ranked(scores, targets)).sum()
-        ),
-        "Your denominators grow. An item competes with those that are still to be drawn, not with "
-        "those that are gone.",
+        "Your ranking runs backwards: you draw the smallest target first, or your sums run from the "
+        "front. The largest target is drawn first, and competes with those still to be drawn.",
     ),
     Mistake(
         "full denominator",
