@@ -196,8 +196,8 @@ _MLE = (
         lambda scores, targets: float(
             (_from_the_end(_ranked(scores, targets)[::-1]) - _ranked(scores, targets)[::-1]).sum()
         ),
-        "Your ranking runs backwards: you draw the smallest target first, or your sums run from the "
-        "front. The largest target is drawn first, and competes with those still to be drawn.",
+        "Your ranking runs backwards: you draw the smallest target first, or your sums run from "
+        "the front. The largest target is drawn first, and competes with those still to be drawn.",
     ),
     Mistake(
         "full denominator",
