@@ -369,7 +369,7 @@ def test_equal_similarities_are_dropped_and_counted(from_file, tmp_path, monkeyp
 
     def teacher(encode, lists, **k):
         found = real(encode, lists, **k)
-        return [np.full_like(one, 20.0) if row[0] == "red house" else one
+        return [np.full_like(one, 1.0) if row[0] == "red house" else one
                 for row, one in zip(lists, found, strict=True)]  # fmt: skip
 
     monkeypatch.setattr(ranking, "teacher_similarities", teacher)
@@ -436,8 +436,14 @@ def test_a_base_that_does_not_say_how_it_pools(here, options, tmp_path):
     plain = dict(base=str(here / "plain-base"))
     with pytest.raises(ValueError, match="plain-base does not say how it pools"):
         ranking.run(tmp_path / "run", **options | plain)
-    result = ranking.run(tmp_path / "run2", until="kept", **options | plain, pooling="mean")
+    own = plain | dict(pooling="mean", teacher="base")
+    result = ranking.run(tmp_path / "run2", until="kept", **options | own)
     assert result.counts["kept"]
+    base = models.load_encoder(here / "plain-base", pooling="mean", device="cpu")
+    first = [result.kept()[0]["anchor"], *result.kept()[0]["sentences"]]
+    phi = pd.read_parquet(sorted((tmp_path / "run2" / "compared").iterdir())[0])["phi"][0]
+    want = ranking.teacher_similarities(base.encode, [first])[0].ravel()
+    np.testing.assert_allclose(phi, want, atol=1e-5)
     with pytest.raises(ValueError, match="the teacher .*plain-teacher does not say how it pools"):
         ranking.run(tmp_path / "x", **options | dict(teacher=str(here / "plain-teacher")))
 

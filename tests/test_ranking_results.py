@@ -76,13 +76,14 @@ def test_examine_is_the_three_evaluations():
 def test_measures_are_the_gains_of_the_table(monkeypatch):
     of = ranking_posttraining
     monkeypatch.setattr(of, "base", lambda seed, name: Encoder(name, 0))
-    monkeypatch.setattr(of, "post_trained", lambda seed, name, **how: Encoder(name, 1))
+    monkeypatch.setattr(of, "post_trained", lambda seed, name, **how: Encoder(name, 1 + bool(how)))
     kept = {}
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, frame: kept.update({name: frame}))
     marks = {
         ("SimCSE", 0): [40] * 4, ("SimCSE", 1): [49] * 4,
         ("raw LLM data", 0): [50, 60, 70, 50], ("raw LLM data", 1): [52, 61, 71, 57],
         ("MultiCSR", 0): [60, 70, 80, 60], ("MultiCSR", 1): [59, 70, 81, 60],
+        ("MultiCSR", 2): [50] * 4,
     }  # fmt: skip
 
     def examine(encode, sets):
@@ -100,11 +101,13 @@ def test_measures_are_the_gains_of_the_table(monkeypatch):
     }  # fmt: skip
     assert set(found) <= set(ledger.claims(12).index)
     table = kept["12-tables"]
-    assert list(table["base"].unique()) == list(ranking_results.BASES) and len(table) == 12
+    rows = [*ranking_results.BASES, ranking_results.WEAK]
+    assert list(table["base"].unique()) == rows and len(table) == 16
+    assert table["gain"].tolist()[-4:] == [-10, -20, -30, -10]
 
 
 class Encoder:
-    """Stands for a base encoder before (0) or after (1)."""
+    """Stands for a base encoder before (0), after (1), or after with another teacher (2)."""
 
     def __init__(self, name, after):
         self.encode = lambda texts: (name, after)

@@ -192,7 +192,7 @@ def shuffle(lists, seed=0):
 
 
 # ------------------------------------------------------------------ targets
-def teacher_similarities(teacher, lists, *, scale=20.0, progress=False):
+def teacher_similarities(teacher, lists, *, scale=1.0, progress=False):
     """Cosines of all pairs of a list by a frozen teacher; each distinct sentence is read once.
 
     Parameters
@@ -202,10 +202,9 @@ def teacher_similarities(teacher, lists, *, scale=20.0, progress=False):
     lists : sequence of lists of at least two str
         They may differ in length.
     scale : float > 0
-        Factor on the cosines. The paper prints none; the released code divides by τ₂ = 0.05, so
-        ω, whose values 0.5 and 0.7 were found there, acts on numbers up to ± 20. That is the
-        default; 1 is the paper to the letter. It decides how far the logarithm of Eq. 7 moves a
-        value: at scale 1 by the share ω of its displacement, whatever that is, at scale 20 large
+        Factor on the cosines. 1 is the paper to the letter; the released code divides by
+        τ₂ = 0.05, so that ω acts on numbers up to ± 20. It decides how far the logarithm of Eq. 7
+        moves a value: at scale 1 by nearly the share ω of its displacement, at scale 20 large
         displacements by a smaller share than small ones.
     progress : bool
 

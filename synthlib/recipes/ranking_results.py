@@ -15,6 +15,7 @@ from synthlib.recipes import ranking_posttraining, runs
 
 # Without labels and without a language model; then the paper's SynCSE and MultiCSR.
 BASES = ("SimCSE", "raw LLM data", "MultiCSR")
+WEAK = "MultiCSR, weak teacher"  # unsupervised SimCSE in place of the base itself
 _USES = (
     "synthlib/recipes/ranking.py", "synthlib/recipes/ranking_corpus.py",
     "synthlib/recipes/ranking_posttraining.py", "synthlib/recipes/ranking_results.py",
@@ -57,21 +58,18 @@ def before_and_after(encoders, sets):
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def encoders(seed, **how):
-    """The base encoders before and after, for `before_and_after`.
+def encoders(seed):
+    """The base encoders before and after, for `before_and_after`; the last with a weak teacher.
 
     Parameters
     ----------
     seed : int
-    **how
-        Of `ranking_posttraining.post_trained`.
     """
+    of = ranking_posttraining
+    trained = {base: (base, of.post_trained(seed, base)) for base in BASES}
+    trained[WEAK] = ("MultiCSR", of.post_trained(seed, "MultiCSR", teacher=of.UNSUPERVISED))
     return {
-        base: (
-            ranking_posttraining.base(seed, base).encode,
-            ranking_posttraining.post_trained(seed, base, **how).encode,
-        )
-        for base in BASES
+        row: (of.base(seed, base).encode, after.encode) for row, (base, after) in trained.items()
     }
 
 

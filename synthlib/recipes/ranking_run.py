@@ -39,6 +39,7 @@ from synthlib import curation, data, evaluation, losses, models, tiers
 from synthlib.recipes import multicsr, ranking, runs, shards
 
 STEPS = ("written", "kept", "trained", "evaluated")
+OWN = "base"  # as the teacher's name: the base encoder itself
 POOL = 4_000  # captions of the pocket world among which anchors are drawn, at least
 
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
@@ -94,7 +95,7 @@ def make_plan(
     omega=None,
     mode="full",
     variant="paper",
-    scale=20.0,
+    scale=1.0,
     learning_rate=None,
     lists_per_step=None,
     epochs=None,
@@ -134,6 +135,8 @@ def make_plan(
         if value is not None
     }  # fmt: skip
     settings = dataclasses.replace(own, **given)
+    if teacher == OWN:
+        settings = dataclasses.replace(settings, teacher=settings.encoder)
     _check(settings, anchors, generation_batch, shard_size, scale)
     choices = {
         "method": (method, ranking.METHODS), "mode": (mode, ranking.MODES),
@@ -289,7 +292,9 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     generator, method, lam, temperature, steps, max_new_tokens
         Of `ranking.write`.
     teacher, scale, omega, mode, variant
-        The frozen encoder φ; of `ranking.teacher_similarities` and `ranking.targets`.
+        The frozen encoder φ, or "base", the base encoder as it is before; of
+        `ranking.teacher_similarities` and `ranking.targets`. A teacher that is weaker than the
+        base pulls it down.
     learning_rate, lists_per_step, epochs, eval_steps, bf16
         Of the post-training.
     select : "dev" or "last"
@@ -372,7 +377,9 @@ class _Work:
     def teacher(self):
         """φ: list of strings → array."""
         try:
-            encoder = models.load_encoder(self.plan.settings.teacher, device=self.plan.device)
+            name, base = self.plan.settings.teacher, self.plan.settings.encoder
+            pooling = self.plan.pooling if name == base else None
+            encoder = models.load_encoder(name, pooling=pooling, device=self.plan.device)
         except ValueError as error:
             said = str(error).partition(": pass")[0]
             raise ValueError(
@@ -805,15 +812,16 @@ def _parser():
         help="lists in a shard, what an interruption can lose (default: 64)")  # fmt: skip
 
     add = parser.add_argument_group("target").add_argument
-    add("--teacher", metavar="NAME", help="the frozen encoder of the similarities φ")
+    add("--teacher", metavar="NAME", help="the frozen encoder of the similarities φ, or base: "
+        "the base itself, where no better one is at hand")  # fmt: skip
     add("--omega", type=_omega, metavar="ω", help="weight of the order of the list, or adaptive: "
         "one for each row, from how far teacher and list agree")  # fmt: skip
     add("--mode", choices=ranking.MODES, default="full",
         help="rank: the order alone; semantic: the teacher alone")  # fmt: skip
     add("--variant", choices=losses.REFINEMENTS, default="paper",
         help="of Algorithm 1: paper (default), printed or released")  # fmt: skip
-    add("--scale", type=float, default=20.0, metavar="X",
-        help="factor on the teacher's cosines before ω acts (default: 20)")  # fmt: skip
+    add("--scale", type=float, default=1.0, metavar="X",
+        help="factor on the teacher's cosines (default: 1; as released: 20)")  # fmt: skip
 
     add = parser.add_argument_group("post-training").add_argument
     add("--learning-rate", type=float, metavar="X")
