@@ -119,3 +119,24 @@ def test_the_pocket_sets_have_what_the_evaluation_wants():
     for frame in sets["reranking"].values():
         assert frame.groupby("query_id")["relevance"].sum().between(1, 3).all()
     assert "paraphrase" in sets["transfer"] and len(sets["transfer"]) == 7
+
+
+def test_real_sets_go_the_same_way(shared_data):
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    from synthlib import evaluation
+
+    folder = shared_data / "reranking" / "trecqa"
+    if not folder.is_dir():
+        pytest.skip(f"no reranking set at {folder}")
+    questions = evaluation.load_reranking(folder)
+    hashed = HashingVectorizer(n_features=256, alternate_sign=False)
+
+    def encode(texts):
+        return hashed.transform(texts).toarray() + 1e-9
+
+    def nothing(texts):
+        return np.random.default_rng(0).normal(size=(len(texts), 8))
+
+    table = ranking_results.before_and_after({"x": (nothing, encode)}, {"reranking": questions})
+    assert set(table["task"]) == set(questions) and (table["gain"] > 5).all()  # words help
