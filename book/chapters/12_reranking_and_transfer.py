@@ -49,6 +49,7 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, evaluation, ledger, models, viz
+from synthlib.evaluation.embedding import paired_cosine
 from synthlib.recipes import ranking, ranking_results as results
 
 pd.set_option("display.max_colwidth", None)
@@ -164,12 +165,12 @@ encoders = {
     "after": whole.encoder("cpu").encode,
 }
 asked = sets["reranking"]["questions"]
-one = asked[asked["query_id"] == 3]
+one = asked[asked["query_id"] == 1]
 
 
 def sorted_by(encode, candidates):
     """The candidates of one query, best first."""
-    scores = evaluation.paired_cosine(
+    scores = paired_cosine(
         np.asarray(encode(list(candidates["query"]))),
         np.asarray(encode(list(candidates["candidate"]))),
     )
