@@ -513,7 +513,7 @@ guides = ledger.rows("05-guides")
 fixed = guides[guides["threshold"] != "own positives"]
 fixed[fixed["guide"] != "no mask"].pivot_table(
     index="guide", columns="captions", values="gain", aggfunc=["mean", "std"], sort=False
-).round(2)
+).sort_index(axis=1).style.format("{:.1f}", na_rep="")
 
 # %% [markdown]
 # The mask of the supervised guide pays, on every seed and at both densities.
@@ -743,9 +743,9 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# None of these is a paraphrase, and few are strangers. Above 0.9 stand the hard negatives of other
-# rows: the anchor's scene with one thing changed, which STS puts in the middle of its scale. Between
-# 0.5 and 0.9 stand sentences with something in common.
+# None of these is a paraphrase; but what a mask takes out is nearer than what it leaves. Above 0.9
+# stand the hard negatives of other rows: the anchor's scene with one thing changed, which STS puts in
+# the middle of its scale. Between 0.5 and 0.9 stand sentences with something in common.
 #
 # The loss pushes a near miss away as hard as a stranger, and the oracle's mask leaves them all in.
 # A looser mask lets them be. It still corrects mistakes; besides, it keeps the loss from

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from synthlib.viz.palette import DASHES, HATCHES, MARKERS, SERIES, colormap, palette, style
@@ -842,9 +842,10 @@ def _axes(ax, table, spec, look):
     for key, setter in (("xlim", ax.set_xlim), ("ylim", ax.set_ylim)):
         if spec.get(key):
             setter(*spec[key])
-    for key, setter in (("xticks", ax.set_xticks), ("yticks", ax.set_yticks)):
-        if spec.get(key):
-            setter(spec[key])
+    for key, axis in (("xticks", ax.xaxis), ("yticks", ax.yaxis)):
+        if spec.get(key):  # a logarithmic axis would label powers of ten only, and add its own
+            axis.set_ticks(spec[key], [f"{tick:g}" for tick in spec[key]])
+            axis.set_minor_locator(NullLocator())
     if spec["kind"] in ("lines", "scatter", "path", "histogram", "density") and not spec.get(
         "xticks"
     ):
