@@ -17,7 +17,7 @@ import torch
 
 from synthlib import curation, data, decoding, losses, models, prompts, tiers, training
 from synthlib.__main__ import main
-from synthlib.recipes import ranking, ranking_run, runs
+from synthlib.recipes import ranking, ranking_run, runs, shards
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 7))) for _ in range(40)]
@@ -556,6 +556,29 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(options, straight, tmp_p
             ranking.run(folder, **options)
     ranking.run(folder, **options)
     assert content(folder) == content(straight.folder)
+
+
+def test_several_processes_share_a_step_only_if_it_has_a_list_for_each(
+    options, straight, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shards, "world", lambda: Alone(0, 2))
+    with pytest.raises(ValueError, match="a step of 1 lists cannot be shared by 2 processes"):
+        ranking.run(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+    # together up to the lists, then alone: here the other process has done its share before
+    folder = shutil.copytree(straight.folder, tmp_path / "two")
+    monkeypatch.setattr(shards, "world", lambda: Alone(0, 2))
+    ranking.run(folder, until="kept", **options)
+    monkeypatch.setattr(shards, "world", shards.World)
+    ranking.run(folder, **options)
+    assert content(folder) == content(straight.folder)
+
+
+class Alone(shards.World):
+    """One of several processes, the others of which are not here."""
+
+    def wait(self):
+        pass
 
 
 # ---------------------------------------------------------------- the command

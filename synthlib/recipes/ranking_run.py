@@ -267,7 +267,8 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     """Anchors → lists → verification → similarities → post-trained encoder → tables.
 
     Interrupted at any moment, the same call with the same folder goes on and ends with the same
-    files, byte for byte. Several processes (`torchrun`, `accelerate launch`) share the shards.
+    files, byte for byte. Several processes (`torchrun`, `accelerate launch`) share the shards,
+    and the training where a step has a list for each.
 
     Parameters
     ----------
@@ -328,6 +329,13 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     if until not in STEPS:
         raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
     work = _Work(make_plan(**options), quiet)
+    many, each = work.everyone.size, work.plan.settings.lists_per_step
+    if each % many and STEPS.index(until) >= STEPS.index("trained"):
+        raise ValueError(
+            f"a step of {each} lists cannot be shared by {many} processes: write and verify "
+            "together (--until kept), then give the same command to one process alone, or take "
+            f"--lists-per-step {many}"
+        )
     return runs.carry_out(work, Result(Path(out)), STEPS[: STEPS.index(until) + 1], _report)
 
 
@@ -774,7 +782,8 @@ def _parser():
         "      --premises mine.txt --clusters 50 --out runs/ranked\n"
         "  python -m synthlib run ranking --base runs/mine/encoder --lists lists.jsonl \\\n"
         "      --data downstream --out runs/api\n"
-        "  torchrun --nproc_per_node 4 -m synthlib run ranking --tier paper --out runs/paper",
+        "  torchrun --nproc_per_node 4 -m synthlib run ranking --tier paper --until kept \\\n"
+        "      --out runs/paper",
     )
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
