@@ -179,6 +179,10 @@ def test_a_model_with_a_sliding_window_equals_the_naive_loop():
     prompts = ["the old man and the dog in the park " + p for p in make_prompts(20, 29, longest=8)]
     got = generate_mixture(model, tokenizer, [prompts], [1.0], max_new_tokens=6)
     assert got == [naive_text(model, tokenizer, [p], [1.0], 6) for p in prompts]
+    # Lists: what was read for another round cannot be put beside new prompts, so all is read.
+    options = dict(steps=3, lam=0.5, prompt="{sentence} :", max_new_tokens=12)
+    lists = generate_ranking_lists(model, tokenizer, prompts[:6], **options)
+    assert lists == lists_read_afresh(model, tokenizer, prompts[:6], **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
