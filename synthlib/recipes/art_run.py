@@ -1,0 +1,851 @@
+"""Adaptive reinforcement tuning from end to end, round after round (ART; Xu et al., 2024).
+
+`run` calls the stages of `art` and keeps what each of them made in a folder, so that an
+interrupted run goes on where it stopped and ends with the same bytes:
+
+    run.json                what was asked for; another run in the same folder is refused
+    round-0/sts.csv         the encoder that is to be improved
+    round-1/ … round-R/
+        bounds.json         Ω, α⁺ and α⁻ of the round
+        ppo/                checkpoints, while the generator is being tuned
+        log.csv             reward, KL, … of every step of PPO
+        adapter/            the tuned LoRA adapter, the best by reward
+        candidates/         what it wrote and what the discriminator says, in shards
+        triplets.parquet    those that the encoder is trained on, with a note of how they were made
+        training/           checkpoints, while the encoder is being trained
+        encoder/            the trained encoder
+        sts.csv             its evaluation
+    raw/                    the control: the untuned generator's data through the same filter
+    results.csv             every evaluation in one table
+    report.json             counts
+
+The control writes exactly as many texts as the method: as many candidates for the rounds' anchors,
+and one of each kind for every anchor that PPO has asked. What it keeps trains the first encoder.
+
+Source: ART § 2.2, § 3, § 4.1; the control is ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthlib import data, decoding, evaluation, models, ppo, rewards, tiers
+from synthlib.recipes import art, runs, shards
+
+STARTS = ("last", "first")
+RAW = "raw"  # the control, in the place of a round's number
+
+_BOUND_ANCHORS = 200  # that Ω and α are chosen on
+_SAVE_EVERY = 10  # steps of PPO between its checkpoints
+_SAVE_TRAINING = 100  # steps between the checkpoints of an encoder's training
+
+
+# ------------------------------------------------------------------ what is asked for
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a run, checked and complete; `make_plan` builds it."""
+
+    tier: str
+    settings: tiers.ART  # the tier's, with what was given in their place
+    source: object  # of the anchors: "pocket", a file or hub name, a corpus, a tuple of sentences
+    column: str | None
+    quantile: float
+    candidates: int
+    start: str
+    control: bool
+    seed: int
+    pooling: str | None
+    data: str | None
+    bf16: bool | None
+    shard_size: int
+    dtype: str | None
+    # Only how, not what: a run may go on with others.
+    generation_batch: int = field(compare=False)
+    device: str | None = field(compare=False)
+
+    @property
+    def prompted(self) -> int:
+        """Anchors that a round of PPO asks for one answer of each kind."""
+        return math.ceil(self.settings.ppo_steps * self.settings.ppo_batch_size / 2)
+
+
+def make_plan(
+    *,
+    tier=None,
+    premises=None,
+    column=None,
+    rounds=None,
+    anchors=None,
+    seed=0,
+    generator=None,
+    discriminator=None,
+    encoder=None,
+    pooling=None,
+    lower_bound=None,
+    positive_bound=None,
+    negative_bound=None,
+    quantile=0.05,
+    w1=None,
+    w2=None,
+    kl=None,
+    learning_rate=None,
+    ppo_steps=None,
+    ppo_batch_size=None,
+    ppo_mini_batch_size=None,
+    ppo_epochs=None,
+    max_new_tokens=None,
+    candidates=3,
+    temperature=None,
+    start="last",
+    control=True,
+    encoder_epochs=None,
+    encoder_learning_rate=None,
+    encoder_batch_size=None,
+    data=None,
+    bf16=None,
+    generation_batch=64,
+    shard_size=256,
+    device=None,
+    dtype=None,
+) -> Plan:
+    """Check the options of `run` and fill in the tier's values.
+
+    Raises
+    ------
+    ValueError
+        For the first option that is out of its range.
+    """
+    own = art.settings(tier)
+    given = dict(
+        rounds=rounds, anchors=anchors, generator=generator, discriminator=discriminator,
+        encoder=encoder, lower_bound=lower_bound, positive_bound=positive_bound,
+        negative_bound=negative_bound, w1=w1, w2=w2, kl=kl, learning_rate=learning_rate,
+        ppo_steps=ppo_steps, ppo_batch_size=ppo_batch_size,
+        ppo_mini_batch_size=ppo_mini_batch_size, ppo_epochs=ppo_epochs,
+        max_new_tokens=max_new_tokens, temperature=temperature, encoder_epochs=encoder_epochs,
+        encoder_learning_rate=encoder_learning_rate, encoder_batch_size=encoder_batch_size,
+    )  # fmt: skip
+    settings = dataclasses.replace(
+        own, **{name: _plain(value) for name, value in given.items() if value is not None}
+    )
+    _check(settings, candidates, generation_batch, shard_size, quantile)
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
+    if data is not None and not Path(data).is_dir():
+        raise FileNotFoundError(f"data folder not found: {data}")
+    if premises is None:
+        source = "pocket" if settings.corpus is None else settings.corpus
+    else:
+        source = str(premises) if isinstance(premises, str | Path) else tuple(premises)
+    return Plan(
+        tier=tiers.get(tier).name,
+        settings=settings,
+        source=source,
+        column=column,
+        quantile=float(quantile),
+        candidates=candidates,
+        start=start,
+        control=control,
+        seed=seed,
+        pooling=pooling,
+        data=_plain(data),
+        bf16=bf16,
+        shard_size=shard_size,
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        generation_batch=generation_batch,
+        device=None if device is None else str(device),
+    )
+
+
+def _plain(value):
+    return value if value is None or isinstance(value, int | float | str) else str(value)
+
+
+def _check(s, candidates, generation_batch, shard_size, quantile):
+    names = (
+        "rounds anchors ppo_steps ppo_batch_size ppo_mini_batch_size ppo_epochs max_new_tokens "
+        "encoder_batch_size"
+    )
+    decoding.check_positive(
+        candidates=candidates, generation_batch=generation_batch, shard_size=shard_size,
+        **{name: getattr(s, name) for name in names.split()},
+    )  # fmt: skip
+    if s.ppo_batch_size % s.ppo_mini_batch_size:
+        raise ValueError(
+            f"ppo_batch_size {s.ppo_batch_size} must be a multiple of ppo_mini_batch_size "
+            f"{s.ppo_mini_batch_size}"
+        )
+    for name in ("learning_rate", "temperature", "encoder_epochs", "encoder_learning_rate"):
+        if not 0 < getattr(s, name) < math.inf:
+            raise ValueError(f"{name} must be positive, got {getattr(s, name)}")
+    for name in ("w1", "w2", "kl"):
+        if not 0 <= getattr(s, name) < math.inf:
+            raise ValueError(f"{name} must be 0 or above, got {getattr(s, name)}")
+    if not 0 < quantile < 0.5:
+        raise ValueError(f"quantile must lie in (0, 0.5), got {quantile}")
+    ends = {"lower_bound": (0, 1), "positive_bound": (-1, 1), "negative_bound": (-1, 1)}
+    for name, (low, high) in ends.items():
+        value = getattr(s, name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
+    if s.positive_bound == 1:
+        raise ValueError("positive_bound must lie below 1, else no positive is rewarded")
+
+
+def _identity(plan: Plan, texts) -> dict:
+    """What makes two runs the same run, as JSON holds it."""
+    kept = {f.name: getattr(plan, f.name) for f in dataclasses.fields(Plan) if f.compare}
+    settings = dataclasses.asdict(kept.pop("settings"))
+    settings["corpus"] = plan.settings.corpus.name if plan.settings.corpus else "pocket"
+    if isinstance(plan.source, tiers.Corpus):
+        kept["source"] = plan.source.name
+    elif isinstance(plan.source, tuple):
+        kept["source"] = "a list"
+    for name in ("generator", "discriminator", "encoder"):
+        settings[name] += runs.fingerprint(settings[name])
+    return json.loads(json.dumps(kept | settings | {"sentences": runs.digest_of(texts)}))
+
+
+# ------------------------------------------------------------------ the run
+@dataclass
+class Result:
+    """What a run has made.
+
+    Attributes
+    ----------
+    folder : Path
+    counts : dict
+        sentences, rejected, texts (that the generator has written in a round, and in all), and
+        for each round ("1", … and "raw"): bounds, steps, reward_first, reward_last, kl, written,
+        blank, copied, accepted_positives, accepted_negatives (shares), usable (anchors with an
+        accepted candidate of both kinds), triplets, cosine_positives, cosine_negatives (means of
+        what was accepted, by the encoder that judged the round).
+    table : DataFrame or None
+        round ("0", "1", …, "raw"), task, pairs, spearman (percent).
+    minutes : dict of str to float
+        Of the steps that this call computed.
+    """
+
+    folder: Path
+    counts: dict = field(default_factory=dict)
+    table: pd.DataFrame | None = None
+    minutes: dict = field(default_factory=dict)
+
+    def home(self, number) -> Path:
+        """Folder of a round, or of the control ("raw")."""
+        return self.folder / (RAW if number == RAW else f"round-{number}")
+
+    def candidates(self, number):
+        """What was written in a round, with the discriminator's opinion (DataFrame)."""
+        parts = sorted((self.home(number) / "candidates").glob("*.parquet"))
+        return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+
+    def triplets(self, number):
+        """What a round's encoder was trained on, as a data set."""
+        return data.load(self.home(number) / "triplets.parquet")
+
+    def log(self, number):
+        """The log of a round's PPO (DataFrame, one row a step)."""
+        return pd.read_csv(self.home(number) / "log.csv")
+
+    def encoder(self, number, device=None):
+        """The encoder of a round from 1, or of the control."""
+        return models.load_encoder(self.home(number) / "encoder", device=device)
+
+    def generator(self, number, device=None, dtype=None):
+        """The generator of a round (from 1): the base with the round's adapter merged into it."""
+        name = json.loads((self.folder / "run.json").read_text("utf-8"))["generator"]
+        base = models.load_generator(name.partition(" (")[0], device=device, dtype=dtype)
+        return art.tuned(base, self.home(number) / "adapter")
+
+
+def run(out, *, until=None, quiet=False, **options) -> Result:
+    """Rounds of: tune the generator → write triplets → train the encoder; then the control.
+
+    Interrupted at any moment, the same call with the same folder goes on and ends with the same
+    files, byte for byte. Several processes (`torchrun`, `accelerate launch`) tune and train
+    together and share the shards.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the run.
+    until : int, optional
+        The last round to take; a later call goes on from there. Default: all, and the control.
+    quiet : bool
+        No progress bars and no report.
+    tier : "pocket", "colab" or "paper"
+        Where the values come from that are not given; default as `tiers.get`.
+    premises, column, seed
+        Of `data.load_premises`: unlabelled sentences. Every round writes from anchors of its own;
+        the sentences that PPO asks are others, where there are enough. The seed serves everything
+        that is drawn.
+    rounds, anchors : int
+        Rounds, and anchors that each round writes triplets from.
+    generator, discriminator, encoder, pooling
+        Models in place of the tier's; how the encoder pools.
+    lower_bound, positive_bound, negative_bound : float, optional
+        Ω, α⁺, α⁻. What neither the call nor the tier gives is chosen at the start of each round by
+        the rule of `rewards.choose_bounds`.
+    quantile : float
+        Of that rule.
+    w1, w2, kl, learning_rate, ppo_steps, ppo_batch_size, ppo_mini_batch_size, ppo_epochs
+        Of the tuning, `art.tune`.
+    max_new_tokens, candidates, temperature
+        Of the writing, `art.write`.
+    start : "last" or "first"
+        Each round trains the last round's encoder on its own triplets, or the first encoder on the
+        triplets of all rounds so far.
+    control : bool
+        Write and train the control too.
+    encoder_epochs, encoder_learning_rate, encoder_batch_size, bf16
+        Of the training of encoders.
+    data : path, optional
+        Evaluate on SentEval's files there; default the pocket sets.
+    generation_batch, shard_size
+        Texts that the generator works on at once; anchors in a shard.
+    device, dtype
+        Of `models.load_generator`; the device serves the judges too.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        For an option out of range; a folder with another run, or in use; too few sentences; a
+        generator that writes nothing or only copies; fewer triplets than a batch.
+    ppo.Stopped
+        Where a reward, a log-probability or the loss is not a number.
+    OSError
+        For a file or model that cannot be had, and a full disk.
+
+    Source: ART § 2.2, § 3.
+    """
+    plan = make_plan(**options)
+    if until is not None and not 0 <= until <= plan.settings.rounds:
+        raise ValueError(f"until must be a round from 0 to {plan.settings.rounds}, got {until}")
+    work = _Work(plan, quiet)
+    return runs.carry_out(work, Result(Path(out)), work.steps(until), _report)
+
+
+class _Work:
+    """One call of `run`: the steps, and the models that they share, each loaded when needed."""
+
+    def __init__(self, plan: Plan, quiet: bool):
+        self.plan, self.quiet = plan, quiet
+        self.everyone = shards.world()
+        self.progress = not quiet and self.everyone.rank == 0
+        s = plan.settings
+        n = None
+        if plan.source == "pocket" or isinstance(plan.source, tiers.Corpus):
+            n = s.rounds * (s.anchors + plan.prompted)
+        found, rejects = data.load_premises(plan.source, column=plan.column, n=n, seed=plan.seed)
+        self.rejected = len(rejects)
+        distinct = list(dict.fromkeys(found))
+        if len(distinct) < s.rounds * s.anchors:
+            raise ValueError(
+                f"{s.rounds} rounds of {s.anchors} fresh anchors need {s.rounds * s.anchors} "
+                f"distinct sentences, and there are {len(distinct)}: give more, or lower --anchors "
+                "or --rounds"
+            )
+        order = np.random.default_rng((plan.seed, 4)).permutation(len(distinct))
+        self.sentences = [distinct[i] for i in order]
+        self.identity = _identity(plan, self.sentences)
+        self.frames = runs.sts_sets(plan.data)  # a damaged file costs seconds, not hours
+        self.writer = (None, None)  # a round and its generator
+        for step, (name, number) in self._steps().items():
+            setattr(self, step, functools.partial(getattr(self, f"_{name}"), number))
+
+    def _steps(self) -> dict:
+        """Every step of the run by its name: what is done, and of which round."""
+        numbers = range(1, self.plan.settings.rounds + 1)
+        stages = [("evaluated", 0)]
+        stages += [
+            (name, number)
+            for number in numbers
+            for name in ("tuned", "written", "kept", "trained", "evaluated")
+        ]
+        if self.plan.control:
+            stages += [(name, RAW) for name in ("written", "kept", "trained", "evaluated")]
+        return {f"{name} {number}": (name, number) for name, number in stages}
+
+    def steps(self, until=None) -> list[str]:
+        return [
+            step for step, (_, number) in self._steps().items()
+            if until is None or (number != RAW and number <= until)
+        ]  # fmt: skip
+
+    # -------------------------------------------------------------- sentences
+    def anchors(self, number) -> list[str]:
+        """Fresh ones for each round; the control has those of all rounds."""
+        n, rounds = self.plan.settings.anchors, self.plan.settings.rounds
+        if number == RAW:
+            return self.sentences[: rounds * n]
+        return self.sentences[(number - 1) * n : number * n]
+
+    def prompted(self, number) -> list[str]:
+        """What a round of PPO asks; the control is asked what all rounds were."""
+        rounds, m = self.plan.settings.rounds, self.plan.prompted
+        others = self.sentences[rounds * self.plan.settings.anchors :]
+        if len(others) < m:  # no sentences to spare: those that are written from, too
+            others = self.sentences
+        places = range(rounds * m) if number == RAW else range((number - 1) * m, number * m)
+        return [others[i % len(others)] for i in places]
+
+    # -------------------------------------------------------------- models
+    def generator(self):
+        plan = self.plan
+        held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
+        runs.note_unknown_words(plan.settings.generator, held[1], self.sentences)
+        return held
+
+    @functools.cached_property
+    def discriminator(self):
+        name = self.plan.settings.discriminator
+        held = models.load_nli(name, device=self.plan.device)
+        runs.note_unknown_words(name, held[1], self.sentences)
+        return held
+
+    def encoder(self, result, number):
+        """A fresh copy of a round's encoder; 0 is the one that is to be improved."""
+        plan = self.plan
+        if number == 0:
+            return models.load_encoder(
+                plan.settings.encoder, pooling=plan.pooling, device=plan.device
+            )
+        return models.load_encoder(result.home(number) / "encoder", device=plan.device)
+
+    def encode(self, result, number):
+        encoder = self.encoder(result, number)
+        return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
+
+    # -------------------------------------------------------------- the steps of a round
+    def _tuned(self, number, result):
+        plan, s, home = self.plan, self.plan.settings, result.home(number)
+        counts = result.counts.setdefault(str(number), {})
+        new = not (home / "adapter").is_dir()
+        home.mkdir(exist_ok=True)
+        if new:
+            before = None if number == 1 else result.home(number - 1) / "adapter"
+            policy = art.policy(self.generator(), s, adapter=before, seed=plan.seed)
+            encode = self.encode(result, number - 1)
+            bounds = self._bounds(number, result, policy, encode)
+            log = art.tune(
+                policy, self.prompted(number), self.discriminator, encode, bounds, s,
+                seed=1000 * plan.seed + number, output_dir=home / "ppo", save_steps=_SAVE_EVERY,
+                progress=self.progress,
+            )  # fmt: skip
+            if self.everyone.rank == 0:
+                data.write_bytes(home / "log.csv", pd.DataFrame(log).to_csv(index=False).encode())
+                _save_adapter(policy, home)
+        self.everyone.wait()
+        if self.everyone.rank == 0:
+            shutil.rmtree(home / "ppo", ignore_errors=True)
+        log = result.log(number)
+        counts["bounds"] = json.loads((home / "bounds.json").read_text("utf-8"))
+        counts |= {
+            "steps": len(log), "reward_first": float(log["reward"].head(5).mean()),
+            "reward_last": float(log["reward"].tail(5).mean()), "kl": float(log["kl"].iloc[-1]),
+        }  # fmt: skip
+        return new
+
+    def _bounds(self, number, result, policy, encode) -> rewards.Bounds:
+        """Those that were given, else by the rule; written down before they are used."""
+        plan, file = self.plan, result.home(number) / "bounds.json"
+        names = rewards.Bounds._fields
+        given = {name: getattr(plan.settings, name) for name in names}
+        if not file.is_file() and None in given.values():
+            some = [*self.prompted(number), *self.anchors(number)][:_BOUND_ANCHORS]
+            found = art.choose_bounds(
+                (policy.model, policy.tokenizer), some, self.discriminator, encode,
+                max_new_tokens=plan.settings.max_new_tokens, quantile=plan.quantile,
+                seed=1000 * plan.seed + number, batch_size=plan.generation_batch,
+            )  # fmt: skip
+            for name, value in found._asdict().items():
+                given[name] = value if given[name] is None else given[name]
+        if self.everyone.rank == 0 and not file.is_file():
+            data.write_bytes(file, json.dumps(given, indent=1).encode())
+        self.everyone.wait()
+        return rewards.Bounds(**json.loads(file.read_text("utf-8")))
+
+    def _written(self, number, result):
+        plan, home = self.plan, result.home(number)
+        home.mkdir(exist_ok=True)
+        parts = [("candidates", self.anchors(number), plan.candidates)]
+        if number == RAW:
+            parts.append(("more", self.prompted(number), 1))
+        encode = functools.cache(lambda: self.encode(result, 0 if number == RAW else number - 1))
+        new, tables, before = False, [], 0
+        for name, anchors, candidates in parts:
+            new |= not shards.whole(home / name, len(anchors), plan.shard_size)
+
+            def make(start, stop, anchors=anchors, candidates=candidates, before=before):
+                table = art.write(
+                    self._writer(number, result), anchors[start:stop], candidates=candidates,
+                    temperature=plan.settings.temperature, start=before + start,
+                    max_new_tokens=plan.settings.max_new_tokens,
+                    seed=1000 * plan.seed + (0 if number == RAW else number),
+                    batch_size=plan.generation_batch,
+                )  # fmt: skip
+                return art.judge(
+                    table, self.discriminator, encode(), batch_size=plan.generation_batch
+                )
+
+            tables.append(shards.rows(
+                home / name, len(anchors), make, size=plan.shard_size, everyone=self.everyone,
+                progress=self.progress, unit="anchor",
+            ))  # fmt: skip
+            before += len(anchors)
+        self.table = pd.concat(tables, ignore_index=True)
+        self.writer = (None, None)  # its memory is wanted for the training
+        art.refuse_echo(self.table)
+        return new
+
+    def _writer(self, number, result):
+        if self.writer[0] != number:
+            base = self.generator()
+            if number != RAW:
+                base = art.tuned(base, result.home(number) / "adapter")
+            self.writer = (number, base)
+        return self.writer[1]
+
+    def _kept(self, number, result):
+        home, table = result.home(number), self.table
+        counts = result.counts.setdefault(str(number), {})
+        kept = art.select(table)
+        counts |= _counted(table) | {"triplets": len(kept)}
+        self.rows = kept
+        if not len(kept):
+            raise ValueError(
+                f"no anchor of {table['row'].nunique()} has an accepted candidate of both kinds "
+                f"({counts['accepted_positives']:.0%} of the positives and "
+                f"{counts['accepted_negatives']:.0%} of the negatives are accepted): take another "
+                f"--generator or --discriminator; the candidates are in {home / 'candidates'}"
+            )
+        file = home / "triplets.parquet"
+        if self.everyone.rank == 0:
+            origin = data.origin_of(
+                "art", settings=self.identity, round=number, counts=dict(counts),
+                adapter="" if number == RAW else runs.fingerprint(home / "adapter").strip(" ()"),
+            )  # fmt: skip
+            data.save(data.triplets(kept, origin=origin), file)
+        self.everyone.wait()
+        return False
+
+    def _trained(self, number, result):
+        plan, s, home = self.plan, self.plan.settings, result.home(number)
+        rows, base = self.rows, 0 if number == RAW else number - 1
+        if plan.start == "first" and number != RAW:
+            base = 0
+            earlier = [result.triplets(k).to_pandas() for k in range(1, number)]
+            rows = pd.concat([*earlier, rows], ignore_index=True)
+        if len(rows) < s.encoder_batch_size:
+            raise ValueError(
+                f"{len(rows)} triplets of round {number} are fewer than one batch of "
+                f"{s.encoder_batch_size}: start from more --anchors, or lower "
+                f"--encoder-batch-size; the candidates are in {home / 'candidates'}"
+            )
+        new = not (home / "encoder").is_dir()
+        if new:
+            encoder = self.encoder(result, base)
+            art.train(
+                encoder, rows, s, seed=plan.seed, bf16=plan.bf16, output_dir=home / "training",
+                save_steps=_SAVE_TRAINING, progress=self.progress,
+            )  # fmt: skip
+            if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
+                runs.save_encoder(encoder, self.encoder(result, base), home)
+        self.everyone.wait()
+        if self.everyone.rank == 0:
+            shutil.rmtree(home / "training", ignore_errors=True)
+        return new
+
+    def _evaluated(self, number, result):
+        home = result.home(number)
+        home.mkdir(exist_ok=True)
+        file = home / "sts.csv"
+        new = not file.is_file()
+        if new and self.everyone.rank == 0:
+            sts = evaluation.score_sts(
+                self.encode(result, number), self.frames, batch_size=1024, progress=self.progress
+            )
+            data.write_bytes(file, sts.to_csv(index=False).encode())
+        self.everyone.wait()
+        sts = pd.read_csv(file)[["task", "pairs", "spearman"]]
+        sts.insert(0, "round", str(number))
+        result.table = pd.concat([result.table, sts], ignore_index=True)
+        s = self.plan.settings
+        texts = 2 * (s.anchors * self.plan.candidates + self.plan.prompted)
+        result.counts |= {
+            "sentences": len(self.sentences), "rejected": self.rejected, "texts_a_round": texts,
+        }  # fmt: skip
+        if self.everyone.rank == 0:
+            content = result.table.to_csv(index=False).encode()
+            data.write_bytes(result.folder / "results.csv", content)
+        return new
+
+
+def _save_adapter(policy, home) -> None:
+    """All of the adapter or nothing."""
+    unfinished = home / "ppo" / "adapter"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    policy.model.save_pretrained(str(unfinished))
+    (unfinished / "README.md").unlink(missing_ok=True)
+    os.replace(unfinished, home / "adapter")
+
+
+def _counted(table) -> dict:
+    blank = (table["text"].str.strip() == "").to_numpy()
+    found = {
+        "written": len(table), "blank": int(blank.sum()),
+        "copied": int((runs.same(table["anchor"], table["text"]) & ~blank).sum()),
+    }  # fmt: skip
+    good = table[table["accepted"]]
+    for kind in art.KINDS:
+        share = table.loc[table["kind"] == kind, "accepted"].mean()
+        found[f"accepted_{kind}s"] = float(share)
+        cosine = good.loc[good["kind"] == kind, "similarity"].mean()
+        found[f"cosine_{kind}s"] = None if math.isnan(cosine) else float(cosine)
+    both = good.groupby("row")["kind"].nunique() == 2
+    return found | {"usable": int(both.sum())}
+
+
+# ------------------------------------------------------------------ what is said
+def _report(plan, result) -> str:
+    counts, folder = result.counts, result.folder
+    lines = [f"sentences  {counts['sentences']:,}"]
+    if counts["rejected"]:
+        lines[0] += f", and {counts['rejected']:,} that could not be used"
+    for number, found in counts.items():
+        if not isinstance(found, dict):
+            continue
+        name = "control" if number == RAW else f"round {number}"
+        if "bounds" in found:
+            omega, low, high = found["bounds"].values()
+            lines.append(
+                f"{name:10} tuned in {found['steps']} steps: reward {found['reward_first']:.3f} → "
+                f"{found['reward_last']:.3f}, KL {found['kl']:.1f} "
+                f"(Ω {omega:.3f}, α⁺ {low:.3f}, α⁻ {high:.3f})"
+            )
+        if "triplets" in found:
+            lines.append(
+                f"{name:10} wrote {found['written']:,} texts; accepted "
+                f"{found['accepted_positives']:.0%} of the positives and "
+                f"{found['accepted_negatives']:.0%} of the negatives; {found['copied']:,} copies, "
+                f"{found['blank']:,} blank; {found['triplets']:,} triplets"
+            )
+    if result.minutes:
+        spent = ", ".join(f"{step} {m:.1f}" for step, m in result.minutes.items())
+        lines.append(f"minutes    {spent}")
+    if result.table is not None:
+        wide = result.table.pivot(index="round", columns="task", values="spearman")
+        tasks = list(dict.fromkeys(result.table["task"]))
+        order = list(dict.fromkeys(result.table["round"]))
+        wide = wide.loc[order, tasks].rename(index={RAW: "control"})
+        if len(tasks) > 1:
+            wide["average"] = wide.mean(axis=1)
+        text = wide.rename_axis(columns=None).to_string(float_format="{:.2f}".format)
+        lines += ["", f"STS: Spearman, percent ({folder / 'results.csv'})", text]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------ before minutes are lost
+_TRIAL = 16  # anchors
+
+
+def describe(out, *, until=None, **options) -> str:
+    """What `run` would do: models, counts, and an estimate from a trial on a few anchors.
+
+    The trial needs all models on this machine; nothing is written and nothing downloaded for it.
+
+    Parameters
+    ----------
+    out, until, **options
+        Of `run`.
+
+    Returns
+    -------
+    str
+        Lines to print.
+    """
+    plan = make_plan(**options)
+    work = _Work(plan, quiet=True)
+    shards.check_settings(out, work.identity)
+    s = plan.settings
+    rounds = s.rounds if until is None else until
+    wanted = {name: getattr(s, name) for name in ("discriminator", "encoder", "generator")}
+    lines = [f"tier {plan.tier}, {rounds} rounds → {out}"]
+    lines += [f"{role:13} {name}{runs.size_of(name)}" for role, name in wanted.items()]
+    given = [getattr(s, name) for name in rewards.Bounds._fields]
+    said = ", ".join("by the rule" if value is None else f"{value:g}" for value in given)
+    lines += [
+        f"sentences     {len(work.sentences):,} from {work.identity['source']}",
+        f"a round       {s.ppo_steps} steps of PPO with {s.ppo_batch_size} answers (w₁ {s.w1:g}, "
+        f"w₂ {s.w2:g}, β {s.kl:g}; Ω, α⁺, α⁻: {said});",
+        f"              {2 * plan.candidates * s.anchors:,} candidates for {s.anchors:,} anchors "
+        f"at temperature {s.temperature:g};",
+        f"              at most {s.anchors:,} triplets, {s.encoder_epochs:g} epochs in batches of "
+        f"{s.encoder_batch_size}, from the {plan.start} encoder",
+        f"to test       {', '.join(work.frames)}",
+    ]
+    if plan.control and until is None:
+        more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)
+        lines.append(f"control       {more:,} texts of the untuned generator, same filter")
+    away = [name for name in wanted.values() if runs.folder_of(name) is None]
+    if away:
+        return "\n".join([*lines, f"no estimate: {', '.join(away)} comes from the Hub"])
+    return "\n".join([*lines, _estimate(work, rounds, plan.control and until is None)])
+
+
+def _estimate(work, rounds, control) -> str:
+    plan, s = work.plan, work.plan.settings
+    anchors = work.sentences[:_TRIAL]
+    encode = work.encode(None, 0)
+    seconds = {}
+
+    def timed(what, action, *arguments, **options):
+        started = time.perf_counter()
+        made = action(*arguments, **options)
+        seconds[what] = time.perf_counter() - started
+        return made
+
+    policy = art.policy(work.generator(), s)
+    trial = dict(steps=1, batch_size=s.ppo_mini_batch_size, progress=False)
+    bounds = rewards.Bounds(0.5, 0.5, 0.9)
+    for what in ("first", "step"):  # the first step sets things up
+        timed(what, art.tune, policy, anchors, work.discriminator, encode, bounds, s, **trial)
+    tuning = rounds * s.ppo_steps * s.ppo_batch_size / s.ppo_mini_batch_size * seconds["step"]
+    generator = work.generator()
+    table = timed(
+        "write", art.write, generator, anchors, candidates=plan.candidates,
+        temperature=s.temperature, max_new_tokens=s.max_new_tokens,
+        batch_size=plan.generation_batch,
+    )  # fmt: skip
+    timed("judge", art.judge, table, work.discriminator, encode)
+    rate = (seconds["write"] + seconds["judge"]) / len(table)
+    writing = rate * rounds * s.anchors * 2 * plan.candidates
+    raw = writing + rate * rounds * 2 * plan.prompted if control else 0.0
+    n = s.encoder_batch_size
+    rows = pd.DataFrame({"anchor": anchors, "positive": anchors[::-1], "negative": anchors})
+    rows = rows.iloc[np.arange(n) % len(rows)]
+    for few in (1, 4):  # the difference leaves out what is done once
+        timed(
+            few, art.train, work.encoder(None, 0), rows, s, max_steps=few, bf16=plan.bf16,
+            progress=False,
+        )  # fmt: skip
+    steps = math.ceil(s.encoder_epochs * max(s.anchors // n, 1)) * rounds * (2 if control else 1)
+    training = max(seconds[4] - seconds[1], 0) / 3 * steps
+    parts = {"tuning": tuning, "writing": writing, "training at most": training}
+    if control:
+        parts["control"] = raw
+    said = ", ".join(f"{what} {value / 60:,.1f}" for what, value in parts.items())
+    return f"estimate      {said} minutes, from a trial on {len(anchors)} anchors with this device"
+
+
+# ------------------------------------------------------------------ the command line
+def main(argv=None) -> int:
+    """``python -m synthlib run art``."""
+    options = vars(_parser().parse_args(argv))
+    out, dry = options.pop("out"), options.pop("dry_run")
+    if dry:
+        del options["quiet"]
+        print(describe(out, **options))
+        return 0
+    try:
+        run(out, **options)
+    except ppo.Stopped as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m synthlib run art",
+        description="Adaptive reinforcement tuning: a generator and an encoder, round after round, "
+        "and the\ncontrol beside them. Interrupt it when you like: the same command goes on, with "
+        "the same result.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m synthlib run art --tier pocket --rounds 3 --out runs/art\n"
+        "  python -m synthlib run art --tier colab --premises mine.txt --rounds 1 \\\n"
+        "      --data downstream --out runs/mine\n"
+        "  torchrun --nproc_per_node 4 -m synthlib run art --tier paper --out runs/paper",
+    )
+    add = parser.add_argument
+    add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
+    add("--dry-run", action="store_true",
+        help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
+    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
+        "or what SYNTHLIB_TIER says)")  # fmt: skip
+    add("--rounds", type=int, metavar="N", help="rounds of tuning, writing and training")
+    add("--until", type=int, metavar="N", help="stop after so many of them; without it the run "
+        "goes on")  # fmt: skip
+    add("--no-control", dest="control", action="store_false",
+        help="leave out the untuned generator's data through the same filter")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="of everything drawn (default: 0)")
+    add("--quiet", action="store_true", help="no progress bars, no report")
+
+    add = parser.add_argument_group("where from").add_argument
+    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
+        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
+    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
+    add("--generator", metavar="NAME", help="pocket name, folder or hub id of what is tuned")
+    add("--discriminator", metavar="NAME", help="of an NLI model, the judge of correctness")
+    add("--encoder", metavar="NAME", help="of the sentence encoder that is to be improved")
+    add("--pooling", metavar="NAME", help="of an encoder that does not carry its own: cls, mean, …")
+
+    add = parser.add_argument_group("reward").add_argument
+    add("--lower-bound", type=float, metavar="Ω", help="least probability of the asked-for label")
+    add("--positive-bound", type=float, metavar="α⁺", help="least similarity of a positive")
+    add("--negative-bound", type=float, metavar="α⁻", help="greatest similarity of a hard negative")
+    add("--quantile", type=float, default=0.05, metavar="X", help="of the rule that chooses the "
+        "bounds that nobody gives (default: 0.05)")  # fmt: skip
+    add("--w1", type=float, metavar="X", help="weight of correctness")
+    add("--w2", type=float, metavar="X", help="weight of difficulty")
+
+    add = parser.add_argument_group("tuning").add_argument
+    add("--ppo-steps", type=int, metavar="N", help="steps of a round")
+    add("--ppo-batch-size", type=int, metavar="N", help="answers of a step")
+    add("--ppo-mini-batch-size", type=int, metavar="N", help="answers of an update")
+    add("--ppo-epochs", type=int, metavar="N", help="passes over a step's answers")
+    add("--learning-rate", type=float, metavar="X")
+    add("--kl", type=float, metavar="β", help="coefficient of the KL penalty")
+
+    add = parser.add_argument_group("writing").add_argument
+    add("--anchors", type=int, metavar="N", help="sentences that a round writes triplets from")
+    add("--candidates", type=int, default=3, metavar="N", help="of each kind for an anchor "
+        "(default: 3)")  # fmt: skip
+    add("--temperature", type=float, metavar="T")
+    add("--max-new-tokens", type=int, metavar="N", help="longest text")
+    add("--generation-batch", type=int, default=64, metavar="N",
+        help="texts that the generator works on at once (default: 64)")  # fmt: skip
+    add("--shard-size", type=int, default=256, metavar="N",
+        help="anchors in a shard, what an interruption can lose (default: 256)")  # fmt: skip
+
+    add = parser.add_argument_group("training and evaluation").add_argument
+    add("--start", choices=STARTS, default="last", help="train the last round's encoder on this "
+        "round's triplets, or the first one on all so far (default: last)")  # fmt: skip
+    add("--encoder-epochs", type=float, metavar="X")
+    add("--encoder-learning-rate", type=float, metavar="X")
+    add("--encoder-batch-size", type=int, metavar="N", help="triplets that contrast")
+    add("--bf16", action="store_true", default=None,
+        help="train encoders in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
+    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
+    add("--device", help="cuda, mps or cpu (default: the best there is)")
+    add("--dtype", help="of the generator: float32, bfloat16 or float16")
+    return parser
