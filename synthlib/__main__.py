@@ -25,6 +25,7 @@ _ELSEWHERE = {
 _METHODS = {
     "multicsr": ("synthlib.recipes.multicsr_run", "generate, judge, select, train, evaluate"),
     "ranking": ("synthlib.recipes.ranking_run", "write ranking lists, post-train, evaluate"),
+    "art": ("synthlib.recipes.art_run", "tune a generator and an encoder in adaptive rounds"),
 }
 
 # Pairs with a human score in the official files, to tell when a figure is not comparable.
