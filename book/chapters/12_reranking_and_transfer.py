@@ -60,29 +60,27 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["hide-input"]
 viz.Figure(
     [
-        {"source": "sentences", "target": "anchors", "what": "k-means"},
         {"source": "anchors", "target": "lists", "what": "write"},
-        {"source": "lists", "target": "kept lists", "what": "verify"},
-        {"source": "kept lists", "target": "targets", "what": "compare, refine"},
-        {"source": "targets", "target": "encoder", "what": "post-train"},
+        {"source": "lists", "target": "kept", "what": "verify"},
+        {"source": "kept", "target": "targets", "what": "refine"},
+        {"source": "targets", "target": "encoder", "what": "train"},
         {"source": "encoder", "target": "STS"},
         {"source": "encoder", "target": "reranking"},
         {"source": "encoder", "target": "transfer"},
     ],
     {"kind": "flow", "source": "source", "target": "target", "label": "what"},
-    alt="A road: k-means draws anchors from sentences, a model writes a list from each anchor, "
-    "verification keeps some lists, a teacher compares their sentences and the similarities are "
-    "refined to targets, the targets post-train an encoder, and STS, reranking and transfer "
-    "examine it.",
+    alt="A road: a model writes a list from each anchor, verification keeps some lists, the "
+    "teacher's similarities of their sentences are refined to targets, the targets train the "
+    "encoder, and STS, reranking and transfer examine it.",
     label="fig-12-road",
-    caption="Ranking sentences whole. The encoder that is trained at the end was trained before: "
-    "everything in the picture happens after its own training.",
+    caption="Ranking sentences whole. The anchors are drawn by k-means from a heap of sentences, "
+    "some of each cluster. The encoder was trained before the road begins.",
 )
 
 # %% [markdown]
-# The last arrow of {numref}`fig-12-road` but three is what the paper calls *post-training*.
-# The method takes any finished encoder and works on it a little more.
-# So the question is always the same: what does it do *before*, and what *after*?
+# The arrow into *encoder* in {numref}`fig-12-road` is what the paper calls *post-training*:
+# the method takes any finished encoder and works on it a little more.
+# So the question is always the same. What can it do *before*, and what *after*?
 
 # %% [markdown]
 # ## One command
@@ -106,10 +104,13 @@ viz.Figure(
 folder = tempfile.TemporaryDirectory()
 how = dict(anchors=120, lists_per_step=1, bf16=True, quiet=True)
 half = ranking.run(folder.name, until="kept", **how)
-print(", ".join(f"{name} {count}" for name, count in half.counts.items()))
-pd.DataFrame(half.kept()[:1]["sentences"][0][:8], columns=[half.kept()[0]["anchor"]])
+print({name: half.counts[name] for name in ("anchors", "dropped", "kept")})
+first = half.kept()[0]
+pd.DataFrame(first["sentences"][:8], columns=[first["anchor"]])
 
 # %% [markdown]
+# The anchor stands on top, then the first eight sentences of its list.
+#
 # *dropped* says why lists are missing.
 # A list that ends in a sentence which it has said three times is stuck, and an unfinished one has
 # no end; the rules are those of chapter {ref}`10 <ch-10>`.
@@ -128,8 +129,8 @@ whole.table.round(1)
 
 # %% [markdown]
 # The lists were not written again.
-# The encoder was trained and examined, before and after, on everything that this chapter is
-# about; the marks are percents.
+# The encoder was trained, and examined before and after on everything that this chapter is about:
+# Spearman, mean average precision and accuracy, all times 100.
 #
 # Other options that matter:
 #
@@ -193,8 +194,8 @@ sorted_by(encoders["before"], one)[["candidate", "relevance", "cosine"]].round(2
 # with $y_i$ 1 if the candidate at place $i$ is right and 0 if not, and $R$ the number of right
 # ones.
 # A perfect order has 1.
-# The mean over all queries is the **mean average precision**, MAP
-# ({func}`evaluation.mean_average_precision <synthlib.evaluation.mean_average_precision>`).
+# The mean over all queries is the **mean average precision**, MAP; the kernel is
+# `evaluation.mean_average_precision`.
 
 # %%
 for name, encode in encoders.items():
@@ -216,17 +217,17 @@ for name, encode in encoders.items():
 # %%
 paper = ledger.paper_table("ranking-sentences", 2).dropna(subset="value")
 averages = paper[paper["row"] == "Avg."]
-pd.DataFrame({
-    "before": averages[averages["column"] == "SynCSE"].set_index("group")["value"],
-    "after": averages.query("column == 'SynCSE-r' and unit == 'points'").set_index("group")["value"],
-    "in brackets": averages.query("column == 'SynCSE-r' and unit == 'percent'").set_index("group")["value"],
-}).rename_axis("SynCSE, average of four sets")  # fmt: skip
+averages = averages[averages["column"].str.startswith("SynCSE")].pivot_table(
+    index="group", columns=["column", "unit"], values="value", sort=False
+)
+averages.columns = ["before", "after", "in brackets"]
+averages.rename_axis("SynCSE, average of four sets")
 
 # %% [markdown]
 # Read the last column again.
 # From 47.53 to 48.19 is not "+1.37": it is 0.66 *points*, which are 1.4 *percent* of 47.53.
-# The text says that reranking improves "by 1.35 % and 1.11 %" and does not say percent of what.
-# Next to Table 1, whose gains are points, this doubles the effect in the reader's mind.
+# The text's "1.35 % and 1.11 %" are means of such percents, and so are its percents about Table 1.
+# Whoever takes them for points reads twice the effect.
 
 # %%
 points = paper[paper["unit"] == "points"].pivot_table(
