@@ -319,7 +319,8 @@ viz.Figure(
     alt=_dropped_alt,
     label="fig-10-dropped",
     caption="What verification does to the lists: three seeds of 500 anchors, from the ledger. "
-    "20 sentences are asked for after the anchor, 15 when written at once.",
+    f"{settings.steps} sentences are asked for after the anchor, {generation.ASKED} when "
+    "written at once.",
 )
 
 # %% [markdown]
@@ -366,7 +367,7 @@ def matrix_of(which, heat):
         ["method", "i", "j"])
     rows["method"] = rows["method"].map(generation.METHODS)
     for name in ("i", "j"):
-        rows[name] = rows[name].astype(str)
+        rows[name] = rows[name].map("no. {}".format)
     return rows
 
 
@@ -374,14 +375,15 @@ def _matrix_alt(df):
     parts = []
     for method, rows in df.groupby("method", sort=False):
         at = rows.set_index(["i", "j"])["cosine"]
-        parts.append(f"{method}: neighbours {at['1', '2']:.2f}, anchor and sentence 8 "
-                     f"{at['1', '8']:.2f}, anchor and sentence 16 {at['1', '16']:.2f}")
+        first, second, eighth, last = ("no. 1", "no. 2", "no. 8", "no. 16")
+        parts.append(f"{method}: anchor and sentence 2 {at[first, second]:.2f}, sentence 8 "
+                     f"{at[first, eighth]:.2f}, sentence 16 {at[first, last]:.2f}")
     return "Mean cosines of sentences i and j of a list. " + "; ".join(parts) + "."
 
 
 def heatmaps(which, heat, **more):
     table = matrix_of(which, heat)
-    places = [str(i) for i in range(1, generation.FIRST + 1)]
+    places = [f"no. {i}" for i in range(1, generation.FIRST + 1)]
     methods = [m for m in generation.METHODS.values() if m in set(table["method"])]
     return viz.Figure(
         table[["method", "i", "j", "cosine"]],

@@ -68,7 +68,7 @@ def lists(seed, method="directional", *, n=300, lam=0.5, decoding="greedy", gene
     Returns
     -------
     tuple of n lists of str
-        The anchor and up to 20 sentences (the pocket tier), 15 when written at once or drawn.
+        The anchor and as many sentences as `asked_for` says, or fewer.
 
     Source: ranking sentences, § 3.1, Fig. 1, Appendix A.
     """
