@@ -1,0 +1,204 @@
+"""Training of an NLI discriminator: a cross-encoder that reads two sentences at once (ART § 3.1).
+
+The model is a pre-trained encoder with one hidden layer and a softmax over entailment, neutral and
+contradiction on top; the loop is transformers' Trainer. `rewards` and `recipes.art` take any such
+model, this one or a public one by name (`models.load_nli`); the pocket tier's is ``pocket/nli``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthlib import decoding, models
+from synthlib.models import NLI_LABELS
+
+COLUMNS = ("premise", "hypothesis", "label")
+
+
+def train_nli(
+    name,
+    examples,
+    *,
+    dev=None,
+    batch_size=32,
+    learning_rate=2e-5,
+    epochs=None,
+    max_steps=None,
+    max_length=128,
+    eval_steps=None,
+    warmup=0.06,
+    seed=0,
+    output_dir=None,
+    bf16=None,
+    device=None,
+    progress=True,
+):
+    """Fine-tune an encoder to tell entailment, neutral and contradiction apart.
+
+    Parameters
+    ----------
+    name : str or Path
+        Pocket name, local folder or hub id of a pre-trained encoder (BERT, RoBERTa, DeBERTa, …),
+        or of an NLI model that is to be trained further; then its own order of labels stays.
+    examples : DataFrame, or sequence of (premise, hypothesis, label)
+        Labels are the three names. A row without a label ("-", None), which SNLI has, is left out.
+    dev : DataFrame or sequence, optional
+        Pairs whose accuracy picks the weights; without it the last ones are kept.
+    batch_size, learning_rate, epochs, max_steps, warmup
+        AdamW with a linear decay; epochs is 3 where max_steps is not given. Warm-up is a share of
+        the steps.
+    max_length : int
+        Tokens of a pair; longer ones are cut.
+    eval_steps : int, optional
+        Default: a tenth of the run.
+    seed : int
+    output_dir : folder, optional
+        For checkpoints, one every `eval_steps`; the same call goes on from the last.
+    bf16 : bool, optional
+        Default: on where a GPU has it.
+    device : optional
+    progress : bool
+
+    Returns
+    -------
+    model, tokenizer
+        As `models.load_nli` gives them. ``model.training_history``: list of {"step", "accuracy"}
+        (percent of the development pairs).
+
+    Raises
+    ------
+    ValueError
+        For unknown labels, fewer examples than a batch, options out of range.
+
+    Source: ART § 3.1 (RoBERTa-large with an MLP of one hidden layer); the classification heads of
+    BERT and RoBERTa in transformers are exactly that.
+    """
+    import torch
+    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers.trainer_callback import PrinterCallback
+    from transformers.trainer_utils import get_last_checkpoint
+
+    if epochs is not None and max_steps is not None:
+        raise ValueError("give epochs or max_steps, not both")
+    decoding.check_positive(
+        batch_size=batch_size, max_length=max_length, max_steps=max_steps or 1,
+        eval_steps=eval_steps or 1,
+    )  # fmt: skip
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be positive, got {learning_rate}")
+    rows = checked(examples)
+    if len(rows) < batch_size:
+        raise ValueError(f"{len(rows)} examples are fewer than one batch of {batch_size}")
+    held_out = None if dev is None else checked(dev)
+    set_seed(seed)
+    device = models.pick_device(device)
+    model, tokenizer = _fresh(name, device)
+    label2id = {label.lower(): i for label, i in model.config.label2id.items()}
+    collate = functools.partial(_collate, tokenizer, label2id, max_length)
+    steps = max_steps or int(np.ceil((3 if epochs is None else epochs) * len(rows) / batch_size))
+    every = min(eval_steps or max(1, steps // 10), steps)
+    on_gpu = device.type == "cuda"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(models.quiet())
+        folder = output_dir or stack.enter_context(tempfile.TemporaryDirectory())
+        watched = {}
+        if held_out is not None:
+            watched = dict(
+                eval_strategy="steps", eval_steps=every, load_best_model_at_end=True,
+                metric_for_best_model="accuracy",
+            )  # fmt: skip
+        arguments = TrainingArguments(
+            output_dir=str(folder), max_steps=steps, learning_rate=learning_rate, seed=seed,
+            per_device_train_batch_size=batch_size, per_device_eval_batch_size=4 * batch_size,
+            warmup_steps=int(warmup * steps), use_cpu=device.type == "cpu",
+            bf16=(on_gpu and torch.cuda.is_bf16_supported()) if bf16 is None else bf16,
+            save_strategy="steps" if output_dir or watched else "no", save_steps=every,
+            save_total_limit=2, logging_steps=every, report_to="none",
+            disable_tqdm=not progress, remove_unused_columns=False,
+            dataloader_pin_memory=on_gpu, **watched,
+        )  # fmt: skip
+        trainer = Trainer(
+            model=model, args=arguments, train_dataset=rows, eval_dataset=held_out,
+            data_collator=collate, compute_metrics=_accuracy,
+        )  # fmt: skip
+        trainer.remove_callback(PrinterCallback)
+        last = get_last_checkpoint(str(folder)) if output_dir and Path(folder).is_dir() else None
+        trainer.train(resume_from_checkpoint=last)
+    model.training_history = [
+        {"step": entry["step"], "accuracy": entry["eval_accuracy"]}
+        for entry in trainer.state.log_history
+        if "eval_accuracy" in entry
+    ]
+    return model.eval(), tokenizer
+
+
+def checked(examples) -> list[tuple[str, str, str]]:
+    """Examples as (premise, hypothesis, label) with lower-case labels, the unlabelled left out.
+
+    Raises
+    ------
+    ValueError
+        For a row that is not two texts with words and one of the three labels.
+    """
+    if isinstance(examples, pd.DataFrame):
+        missing = [name for name in COLUMNS if name not in examples]
+        if missing:
+            raise ValueError(
+                f"NLI examples have the columns {', '.join(COLUMNS)}; {', '.join(missing)} missing"
+            )
+        examples = examples[list(COLUMNS)].itertuples(index=False, name=None)
+    rows = []
+    for i, row in enumerate(examples):
+        if isinstance(row, str) or len(row) != 3:
+            raise ValueError(f"example {i} is {row!r}: a premise, a hypothesis and a label")
+        premise, hypothesis, label = row
+        if label is None or label == "-" or label != label:
+            continue  # the annotators did not agree
+        if str(label).lower() not in NLI_LABELS:
+            raise ValueError(
+                f"example {i} has the label {label!r}; labels are {', '.join(NLI_LABELS)} (numbers "
+                "mean another thing in every corpus, so they are not guessed)"
+            )
+        if not all(isinstance(text, str) and text.strip() for text in (premise, hypothesis)):
+            raise ValueError(f"example {i} is {row!r}: both must be texts with words in them")
+        rows.append((premise, hypothesis, str(label).lower()))
+    return rows
+
+
+def _fresh(name, device):
+    """A classifier on a pre-trained encoder, or an NLI model as it is; with its tokenizer."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder, config = models._resolve(name, device, None)
+    labels = {str(i): label for i, label in (config.get("id2label") or {}).items()}
+    if {label.lower() for label in labels.values()} == set(NLI_LABELS):
+        return models.load_nli(name, device=device)
+    with models.quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, id2label=dict(enumerate(NLI_LABELS)), use_safetensors=True,
+            label2id={label: i for i, label in enumerate(NLI_LABELS)},
+        )  # fmt: skip
+        return model.to(device), AutoTokenizer.from_pretrained(folder)
+
+
+def _collate(tokenizer, label2id, max_length, rows):
+    import torch
+
+    premises, hypotheses, labels = map(list, zip(*rows, strict=True))
+    batch = tokenizer(
+        premises, hypotheses, padding=True, truncation=True, max_length=max_length,
+        return_tensors="pt",
+    )  # fmt: skip
+    batch["labels"] = torch.tensor([label2id[label] for label in labels])
+    return batch
+
+
+def _accuracy(prediction) -> dict:
+    right = prediction.predictions.argmax(-1) == prediction.label_ids
+    return {"accuracy": 100 * float(right.mean())}
