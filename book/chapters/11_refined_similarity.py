@@ -82,25 +82,25 @@ pd.DataFrame({
 # in its place, if the list were in order.
 
 # %% tags=["hide-input"]
-names = {"paper": "refined", "teacher": "teacher", "in order": "in order"}
 n = len(phi[example])
 
 
 def row_table(i, omega=0.5):
-    """One row of the example from its diagonal on: teacher, sorted, and the three readings."""
+    """A row of the example from its diagonal on, sorted, and in the three readings."""
     one = phi[example]
     parts = {"teacher": one[i, i:], "in order": np.sort(one[i, i:])[::-1]}
     for variant in losses.REFINEMENTS:
         refined = losses.refine_similarity(one, omega, variant=variant).numpy()
         parts[variant] = refined[i, i:]
     return pd.concat([
-        pd.DataFrame({"place": np.arange(i + 1, n + 1), "cosine": values, "what": what})
+        pd.DataFrame({"place": range(i + 1, n + 1), "cosine": values, "what": what})
         for what, values in parts.items()
     ])
 
 
-first = row_table(0)
-idea = first[first["what"].isin(["teacher", "in order", "paper"])].replace({"what": names})
+# %% tags=["hide-input"]
+idea = row_table(0).query("what in ['teacher', 'in order', 'paper']")
+idea = idea.replace({"what": {"paper": "refined"}})
 
 
 def _idea_alt(df):
@@ -108,9 +108,10 @@ def _idea_alt(df):
     nearer = ((wide.refined - wide["in order"]).abs()
               < (wide.teacher - wide["in order"]).abs()).sum()
     return (
-        f"Cosine to the first sentence by place in the list, {len(wide)} places. The teacher's "
-        f"values go up and down between {wide.teacher.min():.2f} and 1; sorted, they fall. The "
-        f"refined values lie nearer to the sorted ones in {nearer} places."
+        f"Cosine to the first sentence by place in the list, {len(wide)} places. "
+        f"The teacher's values go up and down between {wide.teacher.min():.2f} and 1; "
+        f"sorted, they fall. The refined values lie nearer to the sorted ones in "
+        f"{nearer} places."
     )
 
 
@@ -124,9 +125,9 @@ viz.Figure(
     },
     alt=_idea_alt,
     label="fig-11-idea",
-    caption="The first row of one list's similarities ($\\omega=0.5$). *In order* are the "
-    "teacher's own values, sorted: the value that belongs in each place. *Refined* lies between "
-    "the two.",
+    caption="The first row of one list's similarities ($\\omega=0.5$). *In order* are "
+    "the teacher's own values, sorted: the value that belongs in each place. *Refined* "
+    "lies between the two.",
 )
 
 # %% [markdown]
@@ -225,13 +226,15 @@ viz.Figure(
     {
         "kind": "lines", "x": "place", "y": "cosine", "series": "what", "markers": True,
         "facet": "row", "xlabel": "place in the list", "ylabel": "cosine",
-        "colors": {"teacher": "grey", "paper": "blue", "printed": "orange", "released": "purple"},
+        "colors": {
+            "teacher": "grey", "paper": "blue", "printed": "orange", "released": "purple",
+        },
         "order": {"series": ["teacher", "paper", "printed", "released"]},
     },
     alt=_readings_alt,
     label="fig-11-readings",
-    caption="The three readings on the same list, in its first row and in a row of its second half. "
-    "*Paper* follows Eqs. 6 and 7.",
+    caption="The three readings on the same list, in its first row and in a row of its "
+    "second half. *Paper* follows Eqs. 6 and 7.",
 )
 
 # %% [markdown]
@@ -284,8 +287,8 @@ def _where_alt(df):
     for reading, part in df.groupby("reading", sort=False):
         row = part["from sentence"].astype(int)
         first, second = part[row <= n // 2].wrong.mean(), part[row > n // 2].wrong.mean()
-        text.append(f"{reading}: {first:.0f} % in the first half of the rows, {second:.0f} % in "
-                    "the second")
+        text.append(f"{reading}: {first:.0f} % in the first half of the rows, "
+                    f"{second:.0f} % in the second")
     return "Heatmaps of the share of wrong signs, upper triangle. " + "; ".join(text) + "."
 
 
@@ -298,8 +301,8 @@ viz.Figure(
     },
     alt=_where_alt,
     label="fig-11-where",
-    caption="Share of the moved entries whose sign differs from Eq. 6, by their place in the matrix "
-    "(live, lists of full length).",
+    caption="Share of the moved entries whose sign differs from Eq. 6, by their place in "
+    "the matrix (live, lists of full length).",
 )
 
 # %% [markdown]
@@ -368,7 +371,6 @@ pd.DataFrame([
 # Only longer displacements are.
 
 # %% tags=["hide-input"]
-order_live = post.order_by_omega(0)
 order_all = ledger.rows("11-order").copy()
 SCALES = {post.SCALE: "cosines", post.RELEASED_SCALE: "cosines / 0.05"}
 order_all["similarities"] = order_all["scale"].map(SCALES)
@@ -390,7 +392,8 @@ viz.Figure(
     {
         "kind": "lines", "x": "omega", "y": "misorder", "series": "similarities",
         "markers": True, "xlabel": "$\\omega$", "ylabel": "pairs out of order (%)",
-        "colors": {"cosines": "blue", "cosines / 0.05": "orange"}, "vlines": [{"at": 0.5, "label": "½"}],
+        "colors": {"cosines": "blue", "cosines / 0.05": "orange"},
+        "vlines": [{"at": 0.5, "label": "½"}],
     },
     alt=_order_alt,
     label="fig-11-order",
@@ -488,15 +491,16 @@ viz.Figure(
     ablation[["row", "gain", "base", "seed"]],
     {
         "kind": "bars", "x": "row", "y": "gain", "series": "base", "horizontal": True,
-        "annotate": True, "format": "+.1f", "xlabel": "gain over the base (points of Spearman)",
+        "annotate": True, "format": "+.1f",
+        "xlabel": "gain over the base (points of Spearman)",
         "ylabel": "", "order": {"x": order, "series": ["SimCSE", "MultiCSR"]},
         "colors": {"SimCSE": "orange", "MultiCSR": "blue"},
     },
     alt=gains_alt,
     label="fig-11-ablation",
-    caption="The ablation of Table 3 on a weak and on a strong base (three seeds, committed; bars: "
-    "range). (a) to (c) change the lists, (d) and (e) the targets. $\\lambda=0$ are lists of the "
-    "directional prompt without direction.",
+    caption="The ablation of Table 3 on a weak and on a strong base (three seeds, "
+    "committed; bars: range). (a) to (c) change the lists, (d) and (e) the targets. "
+    "$\\lambda=0$ are lists of the directional prompt without direction.",
 )
 
 # %%
@@ -514,7 +518,8 @@ side = pd.DataFrame({
 }).loc[order[1:]]
 side.style.format(
     {c: "{:+.2f}" for c in side.columns[:3]}
-    | {"sentences a list": "{:.1f}", "misorder, to MultiCSR's eyes": "{:.0%}"}, na_rep="–",
+    | {"sentences a list": "{:.1f}", "misorder, to MultiCSR's eyes": "{:.0%}"},
+    na_rep="–",
 )
 
 # %% [markdown]
@@ -554,7 +559,7 @@ def _fig3_alt(data):
                 f"{base}, gain by {name}: "
                 + ", ".join(f"{key:g} {value:+.1f}" for key, value in means.items()) + "."
             )
-    return "Two charts of the gain over the base encoder, mean of three seeds. " + " ".join(text)
+    return "Gain over the base encoder, two charts, mean of three seeds. " + " ".join(text)
 
 
 parts = {
@@ -565,7 +570,9 @@ parts = {
     name: df[["omega" if name == "omega" else "share", "gain", "base", "seed"]]
     for name, df in parts.items()
 }
-panel = dict(kind="lines", y="gain", series="base", markers=True, colors=BASE, hlines=[{"at": 0}])
+panel = dict(
+    kind="lines", y="gain", series="base", markers=True, colors=BASE, hlines=[{"at": 0}]
+)
 viz.Figure(
     parts,
     {
@@ -579,8 +586,8 @@ viz.Figure(
     },
     alt=_fig3_alt,
     label="fig-11-fig3",
-    caption="Gain over the base encoder by $\\omega$, and by the share of the lists (three seeds, "
-    "committed; bands: range).",
+    caption="Gain over the base encoder by $\\omega$, and by the share of the lists (three "
+    "seeds, committed; bands: range).",
 )
 
 # %% [markdown]
@@ -616,7 +623,8 @@ few.to_frame().style.format("{:+.1f}")
 
 # %% tags=["hide-input"]
 bases = ledger.rows("11-bases")
-table = bases.groupby("base", sort=False)[["before", "after", "gain"]].agg(["mean", "min", "max"])
+table = bases.groupby("base", sort=False)[["before", "after", "gain"]]
+table = table.agg(["mean", "min", "max"])
 paper4 = ledger.paper_table("ranking-sentences", 4).query("column == 'Avg.'")
 paper4 = paper4.set_index("row")["value"]
 view = pd.DataFrame({
@@ -669,13 +677,15 @@ viz.Figure(
     tried[["row", "gain", "base", "seed"]],
     {
         "kind": "bars", "x": "row", "y": "gain", "series": "base", "horizontal": True,
-        "annotate": True, "format": "+.1f", "xlabel": "gain over the base (points of Spearman)",
+        "annotate": True, "format": "+.1f",
+        "xlabel": "gain over the base (points of Spearman)",
         "ylabel": "", "order": {"x": TRIED, "series": ["SimCSE", "MultiCSR"]},
         "colors": {"SimCSE": "orange", "MultiCSR": "blue"},
     },
     alt=gains_alt,
     label="fig-11-tried",
-    caption="What was tried, on a weak and on a strong base (three seeds, committed; bars: range).",
+    caption="What was tried, on a weak and on a strong base (three seeds, committed; bars: "
+    "range).",
 )
 
 # %% [markdown]
@@ -698,7 +708,8 @@ viz.Figure(
 
 # %%
 agreement = np.concatenate([losses.adaptive_omega(one)[:-2, 0] for one in phi])
-print(f"mean ω of the rows: {agreement.mean():.2f}; rows with ω = 0: {(agreement == 0).mean():.0%}")
+nothing = (agreement == 0).mean()
+print(f"mean ω of the rows: {agreement.mean():.2f}; rows with ω = 0: {nothing:.0%}")
 
 # %% [markdown]
 # **The rest changes little or harms.** Leaving a sentence out of its own ranking does nothing. A flatter
@@ -737,7 +748,7 @@ ledger.show(chapter=11)
 # %% tags=["solution"]
 def refined_row(row, omega):
     """Similarities (m), the first to the sentence itself -> refined (m)."""
-    ### BEGIN SOLUTION: the way to the value that belongs there, shortened by the logarithm
+    ### BEGIN SOLUTION: the way to the value that belongs there, made shorter
     row = np.asarray(row, dtype=float)
     way = np.sort(row)[::-1] - row
     return row + np.sign(way) * np.log(omega * np.abs(way) + 1)
@@ -776,7 +787,7 @@ checks.ch11.smallest_omega(smallest_omega)
 # %% tags=["solution"]
 def list_mle_row(scores, targets):
     """Scores (n), targets (n), larger is nearer -> float."""
-    ### BEGIN SOLUTION: in the targets' order, logsumexp from the end minus the score itself
+    ### BEGIN SOLUTION: in the targets' order, logsumexp from the end minus the score
     ranked = np.asarray(scores, dtype=float)[np.argsort(-np.asarray(targets))]
     below = np.logaddexp.accumulate(ranked[::-1])[::-1]
     return float((below - ranked).sum())
