@@ -108,24 +108,14 @@ viz.Figure(
 # %%
 with tempfile.TemporaryDirectory() as folder:
     small = multicsr.run(folder, n=300, max_steps=10, bf16=True, quiet=True)
-told = [
-    "premises",
-    "written",
-    "copied_positives",
-    "copied_negatives",
-    "unread",
-    "below_alpha",
-    "above_beta",
-    "within_gamma",
-    "kept",
-    "steps",
-]
-pd.DataFrame([small.counts])[told]
+told = ["premises", "written", "copied_positives", "copied_negatives", "unread",
+        "below_alpha", "above_beta", "within_gamma", "kept", "steps"]  # fmt: skip
+pd.Series(small.counts)[told].to_frame("count")
 
 # %% [markdown]
 # From 300 premises it wrote 300 triplets.
 # Many negatives are copies of their premise.
-# The next columns count the triplets that break each rule of the selection, and *kept* those
+# The next rows count the triplets that break each rule of the selection, and *kept* those
 # that break none.
 #
 # Ten steps make no good encoder.
@@ -413,9 +403,8 @@ print(f"masked: {100 * np.mean(shares):.2f} % of the candidates of a batch")
 # The encoder then sees what is left several times over.
 
 # %%
-live_trade = results.quantity(
-    0
-)  # trains "as few at random", takes the other from above
+# trains "as few at random", takes the other from above
+live_trade = results.quantity(0)
 first = table3[(table3["row"] == "w/o stage 2") & (table3["seed"] == 0)].iloc[0]
 everything = {
     "row": "all of stage 1", "triplets": first["triplets"], "right": first["right"],
@@ -632,7 +621,7 @@ shown("06-table5", backbones)
 #
 # $$
 # \operatorname{DCG}@k=\sum_{i=1}^{k}\frac{g_i}{\log_2(i+1)},\qquad
-# \operatorname{nDCG}@k=\frac{\operatorname{DCG}@k}{\text{its largest possible value}}.
+# \operatorname{nDCG}@k=\frac{\operatorname{DCG}@k}{\text{its maximum}}.
 # $$ (eq-06-ndcg)
 #
 # The kernel is `evaluation.ndcg_at_k`; you will write your own below.
