@@ -297,6 +297,30 @@ def test_the_order_alone_needs_no_teacher(options, straight, tmp_path):
     assert not (result.folder / "compared").exists()
 
 
+def test_the_best_weights_on_development_pairs(options, here, tmp_path, monkeypatch):
+    folder = shutil.copytree(here / "data", tmp_path / "data")
+    (folder / "STS" / "STSBenchmark").mkdir()
+    rows = [f"g\tf\ty\t{i}\t{i % 5}\t{a}\t{b}" for i, (a, b) in enumerate(
+        zip(SENTENCES[:12], SENTENCES[12:24], strict=True))]  # fmt: skip
+    (folder / "STS" / "STSBenchmark" / "sts-dev.csv").write_text("\n".join(rows) + "\n")
+    changed = options | dict(data=folder, eval_steps=2)
+    plan = {k: v for k, v in changed.items() if k != "quiet"}
+    assert ranking_run.make_plan(**plan).select == "dev"
+    assert ranking_run.make_plan(**plan, select="last").select == "last"
+    assert ranking_run.make_plan().select == "dev"  # the pocket world has such pairs, too
+    seen, real = {}, training.post_train_ranking
+
+    def train(encoder, *a, dev, **k):
+        seen["dev"], seen["encoder"] = dev, real(encoder, *a, dev=dev, **k)
+        return seen["encoder"]
+
+    monkeypatch.setattr(training, "post_train_ranking", train)
+    result = ranking.run(tmp_path / "run", until="trained", **changed)
+    history = [e["dev"] for e in seen["encoder"].training_history if "dev" in e]
+    assert len(history) > 2  # looked at every second step
+    assert seen["dev"](result.encoder("cpu").encode) == pytest.approx(max(history), abs=0.1)
+
+
 # ---------------------------------------------------------------- lists of others
 def jsonl(path, rows):
     path.write_text("\n".join(json.dumps(r) if isinstance(r, dict) else r for r in rows))
