@@ -491,6 +491,14 @@ def train(
                 stacklevel=2,
             )
             break
+        if len(log) >= patience and all(e["copies"] + e["blank"] == 1 for e in log[-patience:]):
+            warnings.warn(
+                f"stopped at step {step + 1}: for {patience} steps every answer was blank or a "
+                "copy of its anchor, so the reward has nothing to tell apart. The adapter that "
+                "earned most is kept; lower learning_rate, or raise kl",
+                stacklevel=2,
+            )
+            break
         if output_dir and ((step + 1) % save_steps == 0 or step + 1 == steps) and rank == 0:
             state.save(log, best)
     bar.close()

@@ -292,6 +292,15 @@ def test_the_precision_of_an_earlier_training_is_not_taken_over(tmp_path):
     assert after == pytest.approx(alone, abs=1e-6)
 
 
+@pytest.mark.parametrize("said", ["the man", ""])
+def test_a_policy_that_only_copies_or_is_silent_is_stopped(tmp_path, monkeypatch, said):
+    monkeypatch.setattr(ppo.Policy, "texts", lambda self, answers: [said] * len(answers.mask))
+    options = dict(steps=9, batch_size=4, mini_batch_size=4, patience=3)
+    with pytest.warns(UserWarning, match="stopped at step 3: for 3 steps every answer was blank"):
+        _, log = bandit(tmp_path / "m", **options)
+    assert len(log) == 3 and log[-1]["copies"] + log[-1]["blank"] == 1
+
+
 def test_what_goes_wrong_is_said(tmp_path):
     with pytest.raises(ppo.Stopped, match="step 0; no checkpoint"):
         tiny_models.save(tmp_path / "m", "llama")
