@@ -132,6 +132,9 @@ whole.table.round(1)
 # The encoder was trained, and examined before and after on everything that this chapter is about:
 # Spearman, mean average precision and accuracy, all times 100.
 #
+# As in the paper, the weights that are kept are those that were best on development pairs, looked
+# at now and then (`--select last` keeps the last ones).
+#
 # Other options that matter:
 #
 # | option | does |
@@ -361,7 +364,7 @@ def side_by_side(rows):
     bases = rows["base"].unique()
     return pd.concat(
         {base: table.xs(base, axis=1, level="base") for base in bases}, axis=1
-    ).round(1)
+    ).round(1) + 0.0  # no −0.0
 
 
 shown("12-tables", side_by_side)
