@@ -380,6 +380,7 @@ def _matrix_alt(df):
     return "Mean cosines of sentences i and j of a list. " + "; ".join(parts) + "."
 
 
+# %% tags=["hide-input"]
 def heatmaps(which, heat, **more):
     table = matrix_of(which, heat)
     places = [str(i) for i in range(1, generation.FIRST + 1)]
@@ -562,6 +563,7 @@ ends = [(float(m - reach), float(m + reach)) for m in middle.mean()]
 ticks = [float(x) for x in np.arange(-2, 2.1, 0.5) if ends[0][0] < x < ends[0][1]]
 
 
+# %% tags=["hide-input"]
 def _walk_alt(df):
     parts = []
     for (facet, how), rows in df.groupby(["picture", "how"], sort=False):
