@@ -39,9 +39,9 @@ _PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
 
 # At the pocket tier: the size of a round, and the bounds by the rule.
 POCKET = dict(
-    anchors=1_500, lora_targets=("all-linear",), learning_rate=2e-3, kl=0.05, w1=0.7, w2=0.3,
-    lower_bound=None, positive_bound=None, negative_bound=None, ppo_epochs=2,
-    encoder_batch_size=64,
+    anchors=1_200, lora_targets=("all-linear",), learning_rate=2e-3, kl=0.05, w1=0.7, w2=0.3,
+    lower_bound=None, positive_bound=None, negative_bound=None, ppo_epochs=2, ppo_steps=48,
+    ppo_batch_size=64, ppo_mini_batch_size=16, encoder_batch_size=64,
 )  # fmt: skip
 
 
