@@ -121,8 +121,8 @@ viz.Figure(
 # The framed cells of {numref}`fig-05-batch` lie four columns from an own pair: there the other
 # caption of the same scene brings its positive along.
 # Without a mask such a cell is a command to push two sentences of one meaning apart.
-# Other dark cells are left alone: each anchor's own pair, even where its own hard negative is as
-# dark as a paraphrase.
+# Other strong cells are left alone: each anchor's own pair, even where its own hard negative is as
+# strong as a paraphrase.
 # (The framed hard negatives are the guide's mistakes, nearly all. We shall count them.)
 #
 # A candidate of another row that would have been a right positive is a **false negative**

@@ -352,7 +352,7 @@ for lam, said in whispers.items():
 # %% [markdown]
 # The paper's Fig. 1 has a picture for it. Take the first 16 sentences of many lists, and draw the
 # mean similarity of sentences $i$ and $j$.
-# If lists are in order, the diagonal is dark and the colour fades towards the two far corners.
+# If lists are in order, the diagonal is strong and the colour fades towards the two far corners.
 
 # %% tags=["hide-input"]
 matrices = ledger.rows("10-matrices")
@@ -390,7 +390,7 @@ def heatmaps(which, heat, **more):
         {
             "kind": "heatmap", "x": "j", "y": "i", "value": "cosine", "facet": "method",
             "columns": 2, "vmin": 0.7, "vmax": 1, "height": 3.2,
-            "vlabel": "mean cosine (0.7 or less: palest)",
+            "vlabel": "mean cosine (0.7 or less: faintest)",
             "xlabel": "sentence", "ylabel": "sentence",
             "order": {"x": places, "y": places, "facet": methods},
         },
@@ -431,9 +431,9 @@ numbers.rename(columns={
 #
 # **What is drawn from a batch** has no order, as the paper says.
 #
-# **Greedily**, {numref}`fig-10-greedy` shows two squares that are dark all over. Lists written at
+# **Greedily**, {numref}`fig-10-greedy` shows two squares of one strong colour. Lists written at
 # once and step by step hardly leave their anchor. Directional lists do, and fade towards the
-# corners; the darker cells beside the diagonal are loops.
+# corners; the stronger cells beside the diagonal are loops.
 # But look at the number for lists written at once. It is *not* small.
 # A list that copies its anchor ten times, changes one word and copies that again is, for
 # Spearman, in very good order: whatever moved, moved away.

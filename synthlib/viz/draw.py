@@ -462,8 +462,10 @@ def _heatmap(ax, table, spec, look):
     ax.tick_params(length=0)
     long = max((len(safe(c)) for c in columns), default=0) * len(columns)
     turned = long > (40 if look.narrow else 76)
+    beside = ax.get_subplotspec().get_position(ax.figure).width < 0.6  # half the room, or less
     for axis, names in ((ax.xaxis, columns), (ax.yaxis, rows)):
-        at = np.arange(0, len(names), max(1, math.ceil(len(names) / (12 if look.narrow else 24))))
+        most = (12 if look.narrow else 24) // (2 if beside and axis is ax.xaxis else 1)
+        at = np.arange(0, len(names), max(1, math.ceil(len(names) / most)))
         if axis is ax.xaxis and turned:
             axis.set_ticks(at + 0.5, [safe(names[i], 16) for i in at], rotation=40, ha="right")
             for label in ax.get_xticklabels():
