@@ -107,9 +107,15 @@ class ART:
     learning_rate: float = _from("ART §4.1.2")
     w1: float = _from("ART §4.1.2")
     w2: float = _from("ART §4.1.2")
-    lower_bound: float = _from("Ω, never printed; released code: 0.93")
-    positive_bound: float = _from("α⁺, never printed; released code: the sign flips at 0.70")
-    negative_bound: float = _from("α⁻, never printed; released code has none; chosen here")
+    lower_bound: float | None = _from(
+        "Ω, never printed; released code: 0.93 (None: by the rule of rewards.choose_bounds)"
+    )
+    positive_bound: float | None = _from(
+        "α⁺, never printed; released code: the sign flips at 0.70 (None: by the same rule)"
+    )
+    negative_bound: float | None = _from(
+        "α⁻, never printed; released code has none; chosen here (None: by the same rule)"
+    )
     ppo_batch_size: int = _from("not printed; released code")
     ppo_mini_batch_size: int = _from("not printed; released code")
     ppo_epochs: int = _from("not printed; released code")
@@ -375,16 +381,25 @@ _POCKET = Tier(
         discriminator="pocket/nli",
         encoder="pocket/simcse-sup-bert",
         corpus=None,
-        anchors=2_000,
+        anchors=1_200,
         lora_dropout=0.0,
+        # A model of a million parameters has little room in its queries and values alone.
+        lora_targets=("all-linear",),
         kl=0.05,
-        learning_rate=1e-3,
-        ppo_batch_size=128,
-        ppo_mini_batch_size=32,
-        ppo_steps=60,
+        learning_rate=2e-3,
+        w1=0.7,
+        w2=0.3,
+        lower_bound=None,
+        positive_bound=None,
+        negative_bound=None,
+        # So that three rounds and their control take ten minutes on two cores.
+        ppo_batch_size=64,
+        ppo_mini_batch_size=16,
+        ppo_epochs=2,
+        ppo_steps=48,
         max_new_tokens=28,
         encoder_learning_rate=2e-4,
-        encoder_batch_size=128,
+        encoder_batch_size=64,
     ),
     ranking=dataclasses.replace(
         _PAPER_RANKING,

@@ -23,7 +23,6 @@ first encoder on the triplets of all rounds so far.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -37,14 +36,6 @@ KINDS = rewards.KINDS
 _PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
 
 
-# At the pocket tier: the size of a round, and the bounds by the rule.
-POCKET = dict(
-    anchors=1_200, lora_targets=("all-linear",), learning_rate=2e-3, kl=0.05, w1=0.7, w2=0.3,
-    lower_bound=None, positive_bound=None, negative_bound=None, ppo_epochs=2, ppo_steps=48,
-    ppo_batch_size=64, ppo_mini_batch_size=16, encoder_batch_size=64,
-)  # fmt: skip
-
-
 def settings(tier=None):
     """A tier's settings of the method; a bound that is None is chosen by `choose_bounds`.
 
@@ -52,8 +43,7 @@ def settings(tier=None):
     -------
     tiers.ART
     """
-    chosen = tiers.get(tier)
-    return dataclasses.replace(chosen.art, **POCKET if chosen.name == "pocket" else {})
+    return tiers.get(tier).art
 
 
 def form_of(generator) -> str:
