@@ -396,7 +396,7 @@ def reward_functions(
         texts = [released_text(text) for text in completions]
         # Nothing was said: the text's length decides, whatever the judges would say of a blank.
         pairs = [(a, text if text.strip() else a) for a, text in zip(anchor, texts, strict=True)]
-        logits = _nli_logits(*discriminator, pairs, batch_size)
+        logits = nli_logits(*discriminator, pairs, batch_size)
         found = released_reward(anchor, completions, kind, logits, similarity(anchor, texts))
         return found["reward"].tolist()
 
@@ -404,8 +404,21 @@ def reward_functions(
 
 
 @torch.no_grad()
-def _nli_logits(model, tokenizer, pairs, batch_size) -> np.ndarray:
-    """Raw logits [n, 3] in the order entailment, neutral, contradiction; like lengths together."""
+def nli_logits(model, tokenizer, pairs, batch_size) -> np.ndarray:
+    """Raw logits of a discriminator, which the released reward reads; like lengths together.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From `models.load_nli`; the order of its labels is read from the model.
+    pairs : sequence of n (anchor, completion)
+    batch_size : int
+
+    Returns
+    -------
+    array [n, 3]
+        Entailment, neutral, contradiction.
+    """
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
     found = np.zeros((len(pairs), 3))
     columns = list(models.nli_columns(model.config.id2label))

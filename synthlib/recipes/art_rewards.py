@@ -1,0 +1,277 @@
+"""What chapter 07 measures: the dual reward on what the pocket generator really writes.
+
+Before a policy is tuned towards a reward, one can see where it would go: let the generator answer
+each request several times and take the answer that earns most. *Best of n* is what a policy
+becomes when it is pulled towards the reward and hardly away from where it started, and it costs
+no training. So every reward of the chapter is judged here by what it picks among 16 answers.
+
+Every function takes a seed, which draws the anchors and the sampling. The oracle appears in the
+column ``right`` and in what is computed from it; no reward sees it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from synthlib import ledger, models, rewards
+from synthlib.recipes import art
+from synthlib.recipes.runs import same
+from synthlib.world import corpora, nli
+
+ANCHORS, CANDIDATES = 150, 16
+PROBES = 200  # anchors whose answers set the bounds, as in a round of the recipe
+QUANTILES = (0.01, 0.05, 0.1, 0.25)
+NONE = rewards.Bounds(0.0, -1.0, 1.0)  # bounds that bind nothing
+UNSUPERVISED = "pocket/simcse-unsup-bert"
+ASKED = {"positive": "entailment", "negative": "contradiction"}
+_USES = (
+    "synthlib/recipes/art_rewards.py", "synthlib/recipes/art.py", "synthlib/rewards.py",
+    "synthlib/decoding.py", "synthlib/judging.py", "synthlib/models.py", "synthlib/prompts.py",
+    "synthlib/world", "data/pocket/generator-llama", "data/pocket/nli",
+    "data/pocket/simcse-sup-bert", "data/pocket/simcse-unsup-bert",
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------ answers, and who judges them
+@lru_cache(maxsize=1)
+def judges():
+    """The generator, the discriminator and the encoder of round 1 at the pocket tier."""
+    chosen = art.settings("pocket")
+    return (
+        models.load_generator(chosen.generator, device="cpu"),
+        models.load_nli(chosen.discriminator, device="cpu"),
+        models.load_encoder(chosen.encoder, device="cpu"),
+    )
+
+
+@lru_cache(maxsize=2)
+def bounds(seed, quantile=0.05) -> rewards.Bounds:
+    """Ω, α⁺ and α⁻ by the book's rule, from answers to 200 other anchors, as a round sets them."""
+    probed = _probed(seed)
+    return rewards.choose_bounds(
+        probed["p"].to_numpy(), probed["similarity"].to_numpy(), list(probed["kind"]),
+        quantile=quantile,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _probed(seed):
+    table = _written(corpora.premises(PROBES, 70_000 + seed), 1, seed)
+    return table[table["text"].str.strip() != ""]
+
+
+@lru_cache(maxsize=1)
+def answers(seed, anchors=ANCHORS, candidates=CANDIDATES) -> pd.DataFrame:
+    """What the generator answers, sampled at temperature 1 as in PPO, and what the judges say.
+
+    Returns
+    -------
+    DataFrame
+        2 · anchors · candidates rows: row, anchor, kind, candidate, text; p (probability of the
+        asked-for label), similarity; copy; right (the oracle's word, and no copy). Everybody gets
+        the same object, so copy it before you change it.
+    """
+    return _written(corpora.premises(anchors, seed), candidates, seed)
+
+
+def _written(anchors, candidates, seed):
+    generator, discriminator, encoder = judges()
+    table = art.write(
+        generator, anchors, candidates=candidates, temperature=1.0,
+        max_new_tokens=art.settings("pocket").max_new_tokens, seed=seed, batch_size=256,
+    )  # fmt: skip
+    table = art.judge(table, discriminator, encoder.encode).drop(columns="accepted")
+    label = [nli(a, text) for a, text in zip(table["anchor"], table["text"], strict=True)]
+    copy = same(table["anchor"], table["text"])
+    return table.assign(
+        label=label, copy=copy, right=(np.array(label) == table["kind"].map(ASKED)) & ~copy
+    )
+
+
+# ------------------------------------------------------------------ rewards on them
+def parts(table, chosen: rewards.Bounds):
+    """r₁ and r₂ of every answer: two arrays, from the kernels."""
+    alpha = np.where(table["kind"] == "positive", chosen.positive_bound, chosen.negative_bound)
+    return (
+        rewards.correctness_reward(table["p"], chosen.lower_bound),
+        rewards.difficulty_reward(table["similarity"], list(table["kind"]), alpha),
+    )
+
+
+def dual(table, chosen, w1=0.5, w2=0.5):
+    """The dual reward of every answer."""
+    return rewards.dual_reward(*parts(table, chosen), w1, w2)
+
+
+def released(table) -> pd.DataFrame:
+    """The released reward of every answer, part by part: `rewards.released_reward`."""
+    discriminator = judges()[1]
+    said = [rewards.released_text(text) for text in table["text"]]
+    sources = list(table["anchor"])
+    pairs = [(a, text if text.strip() else a) for a, text in zip(sources, said, strict=True)]
+    logits = rewards.nli_logits(*discriminator, pairs, 64)
+    found = rewards.released_reward(
+        sources, list(table["text"]), list(table["kind"]), logits,
+        table["similarity"].to_numpy(),
+    )  # fmt: skip
+    return found.set_index(table.index)
+
+
+def best(table, reward, n=CANDIDATES) -> pd.DataFrame:
+    """The answer to each request that earns most among its first n."""
+    first = table.assign(reward=reward)
+    first = first[first["candidate"] < n]
+    return first.loc[first.groupby(["row", "kind"])["reward"].idxmax()]
+
+
+def compared(table, chosen, counts=(1, 2, 4, 8, 16)) -> pd.DataFrame:
+    """What each reward picks among n answers.
+
+    Returns
+    -------
+    DataFrame
+        reward, kind, n; right and copies (percent), p, similarity (means).
+    """
+    ways = {
+        "r₁ alone": parts(table, chosen)[0],
+        "r₂ alone": parts(table, chosen)[1],
+        "both": dual(table, chosen),
+        "both, 0.7 and 0.3": dual(table, chosen, 0.7, 0.3),
+        "both, without α": dual(table, chosen._replace(positive_bound=-1, negative_bound=1)),
+        "released": released(table)["reward"],
+    }
+    return pd.DataFrame(
+        {"reward": way, "kind": kind, "n": n, **_shares(rows)}
+        for way, reward in ways.items()
+        for n in counts
+        for kind, rows in best(table, reward, n).groupby("kind", sort=False)
+    )
+
+
+def _shares(rows):
+    return {
+        "right": 100 * rows["right"].mean(), "copies": 100 * rows["copy"].mean(),
+        "p": rows["p"].mean(), "similarity": rows["similarity"].mean(),
+    }  # fmt: skip
+
+
+def by_quantile(seed, table) -> pd.DataFrame:
+    """Bounds by the rule at other quantiles, none at all, and what the dual reward picks with each.
+
+    Returns
+    -------
+    DataFrame
+        quantile ("none" for no bounds), lower_bound, positive_bound, negative_bound, kind, right,
+        copies, p, similarity: of the best of 16.
+    """
+    ways = {str(q): bounds(seed, q) for q in QUANTILES} | {"none": NONE}
+    return pd.DataFrame(
+        {"quantile": name, **chosen._asdict(), "kind": kind, **_shares(rows)}
+        for name, chosen in ways.items()
+        for kind, rows in best(table, dual(table, chosen)).groupby("kind", sort=False)
+    )
+
+
+def by_encoder(seed) -> pd.DataFrame:
+    """The same answers, the same rule, two encoders: where α⁺ and α⁻ come to lie.
+
+    Returns
+    -------
+    DataFrame
+        encoder, lower_bound, positive_bound, negative_bound.
+    """
+    probed = _probed(seed)
+    other = art.judge(
+        probed.drop(columns=["p", "similarity"]), judges()[1],
+        models.load_encoder(UNSUPERVISED, device="cpu").encode,
+    )  # fmt: skip
+    return pd.DataFrame(
+        {
+            "encoder": name,
+            **rewards.choose_bounds(
+                rows["p"].to_numpy(), rows["similarity"].to_numpy(), list(rows["kind"])
+            )._asdict(),
+        }
+        for name, rows in (("supervised", probed), ("unsupervised", other))
+    )
+
+
+def jump(chosen: rewards.Bounds, step=1e-9) -> float:
+    """By how much r₂ of a positive changes from just below α⁺ to just above it."""
+    a = chosen.positive_bound
+    low, high = rewards.difficulty_reward([a - step, a + step], "positive", a)
+    return float(high - low)
+
+
+# ------------------------------------------------------------------ the ledger
+def dual_values(table, chosen, picked) -> dict[str, float]:
+    """The claims about Eqs. 2 to 4; `picked` from `compared`."""
+    last = picked[picked["n"] == picked["n"].max()].set_index(["reward", "kind"])
+    right = last["right"].groupby("reward").mean()
+    positive, negative = (last.xs(kind, level="kind") for kind in rewards.KINDS)
+    judged = (table["p"] > 0.5) == (table["label"] == table["kind"].map(ASKED))
+    standard = [
+        (r - r.mean()) / r.std()
+        for r in (dual(table, chosen._replace(lower_bound=omega)) for omega in (0.0, 0.99))
+    ]
+    return {
+        "07-eq3-cliff": jump(chosen),
+        "07-discriminator": 100 * float(judged.mean()),
+        "07-omega-shift": float(np.abs(standard[0] - standard[1]).max().round(9)),
+        "07-needs-correctness": right["both"] - right["r₂ alone"],
+        "07-harder-positives": positive["similarity"]["both"]
+        - positive["similarity"]["r₁ alone"],
+        "07-harder-negatives": negative["similarity"]["both"]
+        - negative["similarity"]["r₁ alone"],
+        "07-lower-bound": positive["right"]["both"] - positive["right"]["both, without α"],
+        "07-upper-bound": negative["right"]["both"] - negative["right"]["both, without α"],
+    }
+
+
+def released_values(table, chosen, picked, found) -> dict[str, float]:
+    """The claims about the released reward; `found` from `released`."""
+    last = picked[picked["n"] == picked["n"].max()].set_index(["reward", "kind"])["right"]
+    unsure = (table["p"] > 0.5) & (table["p"] < 0.8)
+    refused = table["p"] < 0.5
+    negatives = table["kind"] == "negative"
+    agreement = [
+        spearmanr(dual(table, chosen)[rows], found["reward"][rows]).statistic
+        for rows in (negatives, ~negatives)
+    ]
+    return {
+        "07-released-always": 100 * float((found["always"] < 0).mean()),
+        "07-released-silence": 100 * float((found["reward"] < -7).mean()),
+        "07-released-hesitant": float(
+            found["correctness"][unsure].mean() - found["correctness"][refused].mean()
+        ),
+        "07-released-order": float(np.mean(agreement)),
+        "07-released-negatives": float(last["both", "negative"] - last["released", "negative"]),
+    }
+
+
+@ledger.measure(
+    "07-eq3-cliff", "07-discriminator", "07-omega-shift", "07-needs-correctness",
+    "07-harder-positives", "07-harder-negatives", "07-lower-bound", "07-upper-bound",
+    "07-quantile", "07-bound-encoder", "07-released-always", "07-released-silence",
+    "07-released-hesitant", "07-released-order", "07-released-negatives", uses=_USES,
+)  # fmt: skip
+def measure_rewards(seed):
+    """Everything of chapter 07 for one seed."""
+    table, chosen = answers(seed), bounds(seed)
+    picked, found = compared(table, chosen), released(table)
+    quantiles, encoders = by_quantile(seed, table), by_encoder(seed)
+    ledger.keep_rows("07-best-of", seed, picked)
+    ledger.keep_rows("07-quantiles", seed, quantiles)
+    ledger.keep_rows("07-encoders", seed, encoders)
+    right = quantiles[quantiles["quantile"] != "none"].groupby("quantile")["right"].mean()
+    alpha = encoders.set_index("encoder")["positive_bound"]
+    return {
+        **dual_values(table, chosen, picked),
+        **released_values(table, chosen, picked, found),
+        "07-quantile": float(np.ptp(right)),
+        "07-bound-encoder": alpha["unsupervised"] - alpha["supervised"],
+    }
