@@ -676,6 +676,7 @@ def test_save(runs, tmp_path):
         ".alt.txt",
         ".caption.txt",
         ".csv",
+        ".html",
         ".png",
         ".spec.json",
         ".svg",

@@ -43,7 +43,8 @@ def kernel_hash() -> str:
     These are the sources of `synthlib`, the data, the pinned packages and Python itself. An
     execution cache under this name is never used after one of them changed. `data/ledger/live` is
     left out: the chapters write to it while they run; so are hidden folders, where a training run
-    keeps what is unfinished.
+    keeps what is unfinished, and the scripts of living figures, which draw in the page what an
+    output holds.
     """
     digest = hashlib.sha256(sys.version.encode())
     files = [ROOT / "constraints.txt"]
@@ -52,7 +53,8 @@ def kernel_hash() -> str:
     for path in sorted(files):
         relative = path.relative_to(ROOT)
         hidden = any(part.startswith((".", "__pycache__")) for part in relative.parts)
-        if hidden or relative.parts[:3] == ("data", "ledger", "live"):
+        page = relative.parts[:3] == ("synthlib", "viz", "js")
+        if hidden or page or relative.parts[:3] == ("data", "ledger", "live"):
             continue
         content = hashlib.sha256(path.read_bytes()).digest()
         digest.update(relative.as_posix().encode() + b"\0" + content)

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from synthlib.viz.palette import DASHES, HATCHES, MARKERS, SERIES, colormap, palette, style
+from synthlib.viz.spec import chosen
 
 #: Inches: the text column of a page on a desk, and a phone.
 WIDTHS = {"wide": 7.0, "narrow": 3.8}
@@ -1080,6 +1081,8 @@ def draw(tables, spec, *, mode="light", width="wide"):
     """
     colours = palette(mode)
     narrow = width == "narrow"
+    whole, (tables, words) = tables, chosen(tables, spec)
+    spec = spec["static"] if spec["kind"] == "explorer" else spec
     first = next(iter(tables))
     specs = [{"data": first, **panel} for panel in spec.get("panels", [spec])]
     if narrow:
@@ -1088,10 +1091,10 @@ def draw(tables, spec, *, mode="light", width="wide"):
     with mpl.rc_context(style(mode)), warnings.catch_warnings():
         # A character without a glyph in the font is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        order, styles = _series_styles(tables, specs, colours)
+        order, styles = _series_styles(whole, specs, colours)
         halo = [withStroke(linewidth=2.6, foreground=colours["ground"])]
         stacked = any(part.get("stacked") for part in specs)
-        look = Look(mode, narrow, colours, stacked, order, styles, halo)
+        look = Look(mode, narrow, colours, stacked, order, styles, halo, remarks=words)
         facet = specs[0].get("facet") if len(specs) == 1 else None
         values = _ordered(tables[specs[0]["data"]], specs[0], "facet") if facet else []
         parts = []

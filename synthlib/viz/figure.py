@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from synthlib.viz import draw
-from synthlib.viz.spec import check, tables
+from synthlib.viz import draw, script
+from synthlib.viz.spec import check, columns, tables
 
 #: What a page of the book reads: everything that it shows, as JSON.
 MIMETYPE = "application/vnd.synthlib.figure+json"
@@ -124,6 +124,21 @@ class Figure:
         single = len(clean) == 1
         return {name: stem if single else f"{stem}-{part}" for name, part in clean.items()}
 
+    def payload(self):
+        """What the living figure is made from, in plain JSON types; `synthlib/viz/js/core.js`."""
+        return {
+            "version": 1,
+            "label": self.label,
+            "caption": self.caption,
+            "alt": self.alt,
+            "spec": self.spec,
+            "tables": {name: columns(table) for name, table in self.tables.items()},
+        }
+
+    def page(self):
+        """A page (HTML) of this figure alone, alive without a kernel and without the network."""
+        return script.page(self.payload(), self.svg(), self.svg(mode="dark"))
+
     def save(self, folder):
         """Write data, picture and texts, each file complete or not at all.
 
@@ -135,8 +150,9 @@ class Figure:
         Returns
         -------
         list of Path
-            ``<label>.csv`` (one a table), ``.spec.json``, ``.png``, ``.svg``, ``.alt.txt`` and,
-            where there is one, ``.caption.txt``.
+            ``<label>.csv`` (one a table), ``.spec.json``, ``.html`` (the living figure, one page
+            that needs nothing else), ``.png``, ``.svg``, ``.alt.txt`` and, where there is one,
+            ``.caption.txt``.
         """
         folder = Path(folder)
         stem = self.label or "figure"
@@ -144,6 +160,7 @@ class Figure:
         content = {f"{stems[name]}.csv": text.encode() for name, text in self.csv().items()}
         description = json.dumps(self.spec, ensure_ascii=False, indent=1)
         content[f"{stem}.spec.json"] = description.encode() + b"\n"
+        content[f"{stem}.html"] = self.page().encode()
         content[f"{stem}.png"] = self.png()
         content[f"{stem}.svg"] = self.svg().encode()
         content[f"{stem}.alt.txt"] = self.alt.encode() + b"\n"

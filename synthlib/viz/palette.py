@@ -37,11 +37,11 @@ ROLES = {
 }
 
 # From the ground outwards: a larger value has more ink in either mode.
-_SEQUENTIAL = {
+SEQUENTIAL = {
     "light": ["#f3f7fd", "#a9c8f2", "#4d8fe0", "#0055c6", "#062a63"],
     "dark": ["#171c24", "#173a6b", "#2563c0", "#5aa2ff", "#d6e8ff"],
 }
-_DIVERGING = {
+DIVERGING = {
     "light": ["#062a63", "#0055c6", "#9cc0ef", "#f5f5f5", "#f0ae93", "#c53200", "#631a00"],
     "dark": ["#b5d4ff", "#3780f5", "#1d3f75", "#1d1f22", "#74370b", "#f56f03", "#ffd3ae"],
 }
@@ -79,7 +79,7 @@ def palette(mode="light"):
 def colormap(mode="light", *, diverging=False):
     """Colour scale for heatmaps: lightness alone orders the values of the sequential one."""
     palette(mode)
-    anchors = (_DIVERGING if diverging else _SEQUENTIAL)[mode]
+    anchors = (DIVERGING if diverging else SEQUENTIAL)[mode]
     return LinearSegmentedColormap.from_list("synthlib", anchors)
 
 

@@ -25,6 +25,17 @@ heatmap
     `value` colours the cells; `text` names a column of words written in them (on a phone, a
     picture wider than high is then turned); `mark` a column of true and false: the true cells are
     framed, and a line below the picture says so by the column's name.
+explorer
+    A figure with logic of its own in the page: `explorer` names it (synthlib/viz/js/explorers),
+    `options` are for it alone, and `static` is a description of another kind over the same tables,
+    drawn where no script runs.
+all, explorer, panels
+    `controls` above the living figure: each ``{"name": …, "type": "range" | "choice" | "toggle" |
+    "play", "label": …}`` with, for a range, `min`, `max` and `step`, or `values`; for a choice,
+    `options` (values or ``[value, label]``); for play, `of` (the range that it moves) and
+    `seconds`; `value` at the start and `format` as wished. A range or choice with `column` takes
+    its values from the data and leaves only the rows that have the chosen one, in every table with
+    that column; the static picture shows the value at the start.
 """
 
 import difflib
@@ -57,9 +68,17 @@ KINDS = {
 }
 COMMON = (
     "kind data title xlabel ylabel vlabel xlim ylim xscale yscale xticks yticks facet columns "
-    "aspect height legend order colors hlines vlines notes circle"
+    "aspect height legend order colors hlines vlines notes circle controls"
 ).split()
-PANELS = ("kind", "panels", "columns", "height", "title", "legend")
+PANELS = ("kind", "panels", "columns", "height", "title", "legend", "controls")
+EXPLORER = ("kind", "explorer", "controls", "options", "static", "title")
+#: What a control of each type must and may say, beside `name`, `type`, `label` and `value`.
+CONTROLS = {
+    "range": ((), ("min", "max", "step", "values", "column", "format")),
+    "choice": ((), ("options", "column", "format")),
+    "toggle": ((), ()),
+    "play": (("of",), ("seconds",)),
+}
 SPREADS = ("range", "sd", "se")
 # Columns that must hold numbers, by kind.
 NUMERIC = {
@@ -157,6 +176,57 @@ def tables(data):
     ):
         return {str(name): _table(value, f"data[{name!r}]") for name, value in data.items()}
     return {"data": _table(data, "data")}
+
+
+def _field(value):
+    """One value of a table for a page: what JSON lacks (NaN, infinity, dates) is None or text."""
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_field(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _field(item) for key, item in value.items()}
+    return str(value)
+
+
+def columns(table):
+    """One table as a page reads it, column by column.
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    dict
+        ``columns`` (names), ``data`` (a list of values each; None where a number is missing or
+        infinite), ``types`` (int, float, bool, text or list) and, for columns of categories,
+        ``levels``.
+    """
+    data, types, levels = [], {}, {}
+    for name in table.columns:
+        column = table[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels[name] = [_field(level) for level in column.cat.categories]
+            column = column.astype(object)
+        data.append([_field(value) for value in column.tolist()])
+        api = pd.api.types
+        if api.is_bool_dtype(column):
+            types[name] = "bool"
+        elif api.is_integer_dtype(column):
+            types[name] = "int"
+        elif api.is_float_dtype(column):
+            types[name] = "float"
+        else:
+            types[name] = "list" if any(isinstance(v, list) for v in data[-1]) else "text"
+    page = {"columns": list(table.columns), "types": types, "data": data}
+    return page | {"levels": levels} if levels else page
 
 
 def plain(value, where="spec"):
@@ -267,7 +337,7 @@ def _check_settings(table, spec):
 def _check_one(data, spec, where):
     kind = spec.get("kind")
     if kind not in KINDS:
-        raise _unknown("kind", kind, [*KINDS, "panels"])
+        raise _unknown("kind", kind, [*KINDS, "panels", "explorer"])
     needed, optional, settings = KINDS[kind]
     known = [*COMMON, *needed, *optional, *settings]
     for key in spec:
@@ -334,6 +404,113 @@ def _check_one(data, spec, where):
                 raise _unknown(f"value in order[{key!r}]", value, sorted(given))
 
 
+def control_values(data, control):
+    """Values that a control can take, in their order; None where it has no list of them."""
+    if control.get("values") is not None:
+        return control["values"]
+    if control.get("options") is not None:
+        return [o[0] if isinstance(o, list) else o for o in control["options"]]
+    if control.get("column") is None:
+        return None
+    column = control["column"]
+    table = next(table for table in data.values() if column in table.columns)
+    present = table[column].dropna()
+    if isinstance(present.dtype, pd.CategoricalDtype):
+        found = [v for v in present.cat.categories if v in set(present)]
+    else:
+        found = list(pd.unique(present))
+        if pd.api.types.is_numeric_dtype(present) and not pd.api.types.is_bool_dtype(present):
+            found = sorted(found)
+    return plain(found, f"column {column!r}")
+
+
+def control_value(data, control):
+    """Value of a control at the start."""
+    if control.get("value") is not None:
+        return control["value"]
+    if control["type"] in ("toggle", "play"):
+        return False
+    values = control_values(data, control)
+    return control["min"] if values is None else values[0]
+
+
+def chosen(data, spec):
+    """Tables with only the rows that the controls leave at the start, and words that say so."""
+    words = []
+    for control in spec.get("controls", []):
+        column, value = control.get("column"), control_value(data, control)
+        if column is None:
+            continue
+        data = {
+            name: table[table[column] == value] if column in table.columns else table
+            for name, table in data.items()
+        }
+        words.append(f"{control.get('label', control['name'])}: {value}")
+    return data, words
+
+
+def _controls(data, controls):
+    if not isinstance(controls, list):
+        raise ValueError(f"controls must be a list of dicts, given {controls!r}")
+    names = [control.get("name") for control in controls if isinstance(control, dict)]
+    for control in controls:
+        if not isinstance(control, dict) or not isinstance(control.get("name"), str):
+            raise ValueError(f"each control must be a dict with a name, given {control!r}")
+        name, kind = control["name"], control.get("type")
+        if names.count(name) > 1:
+            raise ValueError(f"two controls are named {name!r}")
+        if kind not in CONTROLS:
+            raise _unknown(f"type of the control {name!r}", kind, CONTROLS)
+        needed, optional = CONTROLS[kind]
+        for key in control:
+            if key not in ("name", "type", "label", "value", *needed, *optional):
+                raise _unknown(f"key of the {kind} {name!r}", key, (*needed, *optional))
+        for key in needed:
+            if key not in control:
+                raise ValueError(f"the {kind} {name!r} needs {key!r}")
+        column = control.get("column")
+        if column is not None and not any(column in table.columns for table in data.values()):
+            every = sorted({c for table in data.values() for c in table.columns})
+            raise _unknown(f"column of the control {name!r}", column, every)
+        values = control_values(data, control)
+        if kind == "range" and values is None:
+            ends = [control.get("min"), control.get("max")]
+            if not all(map(_is_number, ends)) or ends[0] >= ends[1]:
+                raise ValueError(f"the range {name!r} needs min < max, values or a column")
+            if not _is_number(control.get("step", 1)) or control.get("step", 1) <= 0:
+                raise ValueError(f"step of {name!r} must be above 0, given {control['step']!r}")
+            if not ends[0] <= control_value(data, control) <= ends[1]:
+                raise ValueError(f"value of {name!r} lies outside {ends}: {control['value']!r}")
+        elif kind in ("range", "choice"):
+            if not values:
+                raise ValueError(f"the {kind} {name!r} has nothing to choose from")
+            if control_value(data, control) not in values:
+                raise _unknown(f"value of {name!r}", control["value"], values)
+        elif kind == "play":
+            ranges = [c["name"] for c in controls if c.get("type") == "range"]
+            if control["of"] not in ranges:
+                raise _unknown(f"range that {name!r} moves", control["of"], ranges)
+
+
+def _explorer(data, spec):
+    from synthlib.viz.script import explorers
+
+    for key in spec:
+        if key not in EXPLORER:
+            raise _unknown("key of an 'explorer' figure", key, EXPLORER)
+    if spec.get("explorer") not in explorers():
+        raise _unknown("explorer", spec.get("explorer"), explorers())
+    if not isinstance(spec.get("options", {}), dict):
+        raise ValueError(f"options of an explorer must be a dict, given {spec['options']!r}")
+    static = spec.get("static")
+    if not isinstance(static, dict) or static.get("kind") == "explorer" or "controls" in static:
+        raise ValueError(
+            "an 'explorer' figure needs 'static': the description of a picture of another kind,"
+            " without controls, for readers without a script"
+        )
+    check(data, static)
+
+
 def check(data, spec):
     """Description of a figure in plain JSON types, checked against its tables.
 
@@ -357,6 +534,10 @@ def check(data, spec):
     if not isinstance(spec, dict):
         raise ValueError(f"spec must be a dict like {{'kind': 'lines', …}}, given {spec!r}")
     spec = plain(spec)
+    _controls(data, spec.get("controls", []))
+    if spec.get("kind") == "explorer":
+        _explorer(data, spec)
+        return spec
     if spec.get("kind") != "panels":
         _check_one(data, spec, "spec")
         return spec
@@ -367,7 +548,9 @@ def check(data, spec):
     if not isinstance(panels, list) or not panels:
         raise ValueError("a 'panels' figure needs 'panels': a list of specs")
     for position, panel in enumerate(panels):
-        if not isinstance(panel, dict) or "facet" in panel:
-            raise ValueError(f"panels[{position}] must be a dict without 'facet', given {panel!r}")
+        if not isinstance(panel, dict) or "facet" in panel or "controls" in panel:
+            raise ValueError(
+                f"panels[{position}] must be a dict without 'facet' and 'controls', given {panel!r}"
+            )
         _check_one(data, panel, f"panels[{position}]")
     return spec

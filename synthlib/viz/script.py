@@ -1,0 +1,140 @@
+"""The one script and style sheet of living figures, and a page of one figure by itself.
+
+The scripts are plain and classic: a page opened as a file may load neither modules nor data. They
+are joined here, for the book's pages, for pages of one figure and for notebooks (`_esm`).
+"""
+
+import base64
+import functools
+import html
+import json
+import re
+from pathlib import Path
+
+from synthlib.viz.palette import DASHES, DIVERGING, MARKERS, SEQUENTIAL, SERIES, palette
+
+FOLDER = Path(__file__).resolve().parent / "js"
+_EXPLORER = re.compile(r"^\s*SC\.explorers\.([A-Za-z_]\w*)\s*=", re.MULTILINE)
+
+
+def sources():
+    """Paths of the scripts in the order in which they are joined."""
+    first = [FOLDER / "core.js", FOLDER / "kinds.js"]
+    others = [p for p in sorted(FOLDER.glob("*.js")) if p not in first]
+    return [*first, *others, *sorted((FOLDER / "explorers").glob("*.js"))]
+
+
+def _key():
+    """What changes when a script is edited, so that nothing old is kept."""
+    return tuple((str(path), path.stat().st_mtime_ns) for path in (*sources(), FOLDER / "living.css"))
+
+
+@functools.lru_cache(maxsize=2)
+def _joined(key):
+    parts = [Path(path).read_text(encoding="utf-8") for path, _ in key[:-1]]
+    parts.insert(1, f"SC.tokens = {json.dumps(_tokens())};\n")
+    return "\n".join(parts)
+
+
+def _tokens():
+    return {
+        "light": palette("light"),
+        "dark": palette("dark"),
+        "names": list(SERIES["light"]),
+        "markers": MARKERS,
+        "dashes": [[2 * length for length in dashes] for dashes in DASHES],
+        "sequential": SEQUENTIAL,
+        "diverging": DIVERGING,
+    }
+
+
+def script():
+    """All scripts joined: a classic script that defines ``SC``."""
+    return _joined(_key())
+
+
+def explorers():
+    """Names of the explorers that the scripts register."""
+    return sorted(set(_EXPLORER.findall(script())))
+
+
+def css():
+    """The style sheet of living figures with the palette's tokens in both modes."""
+    rules = []
+    for selector, mode in ((".sc-living", "light"), (".sc-living.sc-dark", "dark")):
+        tokens = "; ".join(f"--sc-{name}: {colour}" for name, colour in palette(mode).items())
+        rules.append(f"{selector} {{ {tokens}; color-scheme: {mode}; }}")
+    return "\n".join([*rules, (FOLDER / "living.css").read_text(encoding="utf-8")])
+
+
+def embedded(value):
+    """JSON that may stand inside a script element: no text of it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+_PAGE = """<!doctype html>
+<html lang="en" data-sc-page>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+body {{ margin: 1.5rem auto; padding: 0 1rem; max-width: 47rem; color: #1f2328; background: #ffffff;
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", Arial, sans-serif; }}
+figure {{ margin: 0; }}
+figcaption {{ margin-top: 0.6rem; font-size: 0.92em; }}
+.sc-plate img {{ width: 100%; height: auto; }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #e6e8eb; background: #121212; }} }}
+{css}
+</style>
+</head>
+<body>
+<figure>
+<div class="sc-plate"><picture><source media="print" srcset="{light}">
+<source media="(prefers-color-scheme: dark)" srcset="{dark}">
+<img src="{light}" alt="{alt}"></picture></div>
+<div data-sc-figure><script type="application/json">{payload}</script></div>
+{caption}
+</figure>
+<noscript><p>Without JavaScript this figure is a picture.</p></noscript>
+<script>
+{script}
+SC.page();
+</script>
+</body>
+</html>
+"""
+
+
+def page(payload, light, dark):
+    """A page of one living figure that needs nothing else: no network, no other file.
+
+    Parameters
+    ----------
+    payload : dict
+        As `Figure.payload` gives it.
+    light, dark : str
+        The static picture as SVG, for readers without JavaScript and for paper.
+
+    Returns
+    -------
+    str
+    """
+
+    def address(svg):
+        return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+    caption = payload["caption"]
+    return _PAGE.format(
+        title=html.escape(payload["label"] or "figure"),
+        css=css(),
+        light=address(light),
+        dark=address(dark),
+        alt=html.escape(payload["alt"], quote=True),
+        payload=embedded(payload),
+        caption=f"<figcaption>{html.escape(caption)}</figcaption>" if caption else "",
+        # The words that end a script element stand in no source; a test looks.
+        script=script(),
+    )
