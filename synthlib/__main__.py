@@ -19,6 +19,7 @@ __all__ = ["main"]
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
+    "page-model": ("synthlib.viz.page_model", "write the models that a page of the book runs"),
 }
 
 # Methods from end to end, each with its own options: `run METHOD`.

@@ -56,7 +56,8 @@ def _settings(config) -> dict:
         }  # fmt: skip
     for name, value in wanted.items():
         if config.get(name) != value:
-            raise ValueError(f"a page runs models with {name} = {value!r}, got {config.get(name)!r}")
+            got = config.get(name)
+            raise ValueError(f"a page runs models with {name} = {value!r}, got {got!r}")
     return found
 
 
