@@ -1,0 +1,42 @@
+"""Chapter 11's rows for ART's encoder, on few lists and a round of two steps."""
+
+import pytest
+
+from synthlib import ledger, models
+from synthlib.recipes import ranking_art as recipe
+from synthlib.recipes import ranking_posttraining as post
+
+LISTS = (
+    ["a man is running", "a guy is running", "a man walks", "a dog sleeps"],
+    ["two dogs are running", "two dogs run", "a dog is running", "one cat sits", "a man"],
+)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(post, "lists", lambda seed: LISTS)
+    real = post.corpora.sts
+    post._sts.cache_clear()
+    monkeypatch.setattr(post.corpora, "sts", lambda kind, split, n: real(kind, split, 40))
+    yield
+    post._sts.cache_clear()
+
+
+def test_a_round_makes_an_encoder_and_says_from_what(few, monkeypatch):
+    encoder, counts = recipe.round_one.__wrapped__(0, steps=1, anchors=100)
+    assert counts["steps"] == 1 and 64 <= counts["triplets"] <= 100
+    start = models.load_encoder("pocket/simcse-sup-bert", device="cpu")
+    text = ["a man is running"]
+    assert abs(encoder.encode(text) - start.encode(text)).max() > 1e-4  # it has learnt
+
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
+    monkeypatch.setattr(recipe, "round_one", lambda seed: (encoder, counts))
+    before = encoder.encode(text)
+    gain = recipe.measure_art(0)
+    rows = kept["11-bases-art"].set_index("base")
+    assert list(rows.index) == list(recipe.BASES)
+    assert gain == pytest.approx(rows["after"]["ART"] - rows["before"]["ART"])
+    assert (rows["triplets"] == counts["triplets"]).all()
+    assert rows["before"]["ART"] == pytest.approx(post._natural(encoder.encode))
+    assert (encoder.encode(text) == before).all()  # a copy was trained
