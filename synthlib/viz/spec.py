@@ -35,11 +35,13 @@ all, explorer, panels
     `options` (values or ``[value, label]``); for play, `of` (the range that it moves) and
     `seconds`; `value` at the start and `format` as wished. A range or choice with `column` takes
     its values from the data and leaves only the rows that have the chosen one, in every table with
-    that column; the static picture shows the value at the start.
+    that column (with ``"upto": True``, the rows up to that value: a path that grows); the static
+    picture shows the value at the start.
 """
 
 import difflib
 import json
+import operator
 
 import numpy as np
 import pandas as pd
@@ -74,7 +76,7 @@ PANELS = ("kind", "panels", "columns", "height", "title", "legend", "controls")
 EXPLORER = ("kind", "explorer", "controls", "options", "static", "title")
 #: What a control of each type must and may say, beside `name`, `type`, `label` and `value`.
 CONTROLS = {
-    "range": ((), ("min", "max", "step", "values", "column", "format")),
+    "range": ((), ("min", "max", "step", "values", "column", "upto", "format")),
     "choice": ((), ("options", "column", "format")),
     "toggle": ((), ()),
     "play": (("of",), ("seconds",)),
@@ -441,8 +443,9 @@ def chosen(data, spec):
         column, value = control.get("column"), control_value(data, control)
         if column is None:
             continue
+        fits = operator.le if control.get("upto") else operator.eq
         data = {
-            name: table[table[column] == value] if column in table.columns else table
+            name: table[fits(table[column], value)] if column in table.columns else table
             for name, table in data.items()
         }
         words.append(f"{control.get('label', control['name'])}: {value}")

@@ -48,7 +48,7 @@
              above root. range: min, max, step, or values (a list) or column (its sorted values);
              choice: options (values or [value, label]) or column; play: "of" a range, "seconds" a
              run; value: at the start; format: ".2f". A control with a column leaves only the rows
-             of that value, in each table that has the column.
+             of that value, in each table that has the column; a range with upto, those up to it.
 
    Helpers   SC.scale(domain, range, {log}), SC.ticks(low, high, count), SC.format(value, ".2f"),
              SC.number(value), SC.text(value), SC.extent(values, share), SC.measure(text, size),
@@ -666,7 +666,7 @@ var SC = (() => {
         view.hex = SC.tokens[view.dark ? "dark" : "light"];
         view.focused = active;
         view.tables = Object.fromEntries(Object.entries(view.all).map(([name, table]) => {
-          for (const c of controls) if (c.column && table.has(c.column)) table = table.where(c.column, view.state[c.name]);
+          for (const c of controls) if (c.column && table.has(c.column)) table = c.upto ? table.filter((row) => row[c.column] <= view.state[c.name]) : table.where(c.column, view.state[c.name]);
           return [name, table];
         }));
         const high = root.offsetHeight;
