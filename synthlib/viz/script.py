@@ -26,12 +26,12 @@ def sources():
 
 def _key():
     """What changes when a script is edited, so that nothing old is kept."""
-    return tuple((str(path), path.stat().st_mtime_ns) for path in (*sources(), FOLDER / "living.css"))
+    return tuple((str(path), path.stat().st_mtime_ns) for path in sources())
 
 
 @functools.lru_cache(maxsize=2)
 def _joined(key):
-    parts = [Path(path).read_text(encoding="utf-8") for path, _ in key[:-1]]
+    parts = [Path(path).read_text(encoding="utf-8") for path, _ in key]
     parts.insert(1, f"SC.tokens = {json.dumps(_tokens())};\n")
     return "\n".join(parts)
 
@@ -64,7 +64,8 @@ def css():
     for selector, mode in ((".sc-living", "light"), (".sc-living.sc-dark", "dark")):
         tokens = "; ".join(f"--sc-{name}: {colour}" for name, colour in palette(mode).items())
         rules.append(f"{selector} {{ {tokens}; color-scheme: {mode}; }}")
-    return "\n".join([*rules, (FOLDER / "living.css").read_text(encoding="utf-8")])
+    sheets = sorted(FOLDER.glob("*.css"), key=lambda path: (path.stem != "living", path.stem))
+    return "\n".join([*rules, *(sheet.read_text(encoding="utf-8") for sheet in sheets)])
 
 
 def embedded(value):

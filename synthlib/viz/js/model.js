@@ -15,32 +15,48 @@
     "use strict";
 
     // ---------------------------------------------------------------- weights
-    /** Float32Array of base64 text; half precision ("f2") or single ("f4"), little-endian. */
-    function numbers(text, format) {
-      const raw = atob(text);
-      const bytes = new Uint8Array(raw.length);
+    function bytesOf(text) {
+      const raw = atob(text), bytes = new Uint8Array(raw.length);
       for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+      return bytes;
+    }
+
+    /** Single precision ("f4"), half ("f2"), or whole numbers of 20 bits times their row's scale ("q20"). */
+    function numbers({ weights, scales, format, tensors }) {
+      const bytes = bytesOf(weights);
       if (format === "f4") return new Float32Array(bytes.buffer);
-      const halves = new Uint16Array(bytes.buffer);
-      const out = new Float32Array(halves.length);
-      for (let i = 0; i < halves.length; i++) {
-        const h = halves[i], exponent = (h >> 10) & 31, fraction = h & 1023;
-        const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : fraction * 2 ** -24;
-        out[i] = h & 32768 ? -size : size;
+      if (format === "f2") {
+        return Float32Array.from(new Uint16Array(bytes.buffer), (h) => {
+          const exponent = (h >> 10) & 31, fraction = h & 1023;
+          const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : fraction * 2 ** -24;
+          return h & 32768 ? -size : size;
+        });
+      }
+      const out = new Float32Array((bytes.length / 5) * 2);
+      for (let i = 0, at = 0; i < out.length; i += 2, at += 5) { // two numbers in five bytes
+        out[i] = (bytes[at] | (bytes[at + 1] << 8) | ((bytes[at + 2] & 15) << 16)) - 524288;
+        out[i + 1] = ((bytes[at + 2] >> 4) | (bytes[at + 3] << 4) | (bytes[at + 4] << 12)) - 524288;
+      }
+      const scale = new Float32Array(bytesOf(scales).buffer);
+      let start = 0, row = 0;
+      for (const [, size, wide] of tensors) {
+        for (let i = 0; i < size; i++) out[start + i] *= scale[row + Math.floor(i / wide)];
+        start += size;
+        row += size / wide;
       }
       return out;
     }
 
     /** A model from the payload of `page_model.payload`. */
     function build(payload) {
-      const all = numbers(payload.weights, payload.format);
+      const all = numbers(payload);
       const tensors = {};
       let start = 0;
       for (const [name, size] of payload.tensors) {
         tensors[name] = all.subarray(start, (start += size));
       }
       const ids = new Map(payload.words.map((word, i) => [word, i]));
-      return { ...payload, weights: null, tensors, ids, read: new Map() };
+      return { ...payload, weights: null, scales: null, tensors, ids, read: new Map() };
     }
 
     // ---------------------------------------------------------------- tokenizer
