@@ -15,6 +15,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +25,22 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from synthlib import decoding
 
 
 class Stopped(RuntimeError):
     """Training cannot go on; the message names the step and the last good checkpoint."""
+
+
+class _Numbers(LogitsProcessor):
+    """Stops where logits are no numbers, before torch fails to sample from them."""
+
+    def __call__(self, input_ids, scores):
+        if (scores.isnan() | scores.isposinf()).any():
+            raise Stopped("a logit is not a number")
+        return scores
 
 
 class Answers(NamedTuple):
@@ -109,7 +120,7 @@ class Policy(nn.Module):
         written = self.model.generate(
             input_ids=prompt, attention_mask=prompt_mask, do_sample=True, top_k=0, top_p=1.0,
             temperature=temperature, max_new_tokens=max_new_tokens, pad_token_id=self.pad,
-            eos_token_id=end or None,
+            eos_token_id=end or None, logits_processor=LogitsProcessorList([_Numbers()]),
         )  # fmt: skip
         answer = written[:, 1 if self.seq2seq else prompt.shape[1] :]
         # An answer goes on to its first end token, which it includes; pads follow.
@@ -309,6 +320,7 @@ def train(
     bf16: bool | None = None,
     output_dir: str | Path | None = None,
     save_steps: int = 20,
+    on_step: Callable | None = None,
     progress: bool = True,
 ) -> list[dict]:
     """Tune a policy towards a reward, in place; it ends with the adapter that earned most.
@@ -333,7 +345,7 @@ def train(
         Answers of a step and of an update, all processes together.
     micro_batch_size : int, optional
         Answers of one forward pass; gradients add up over a mini-batch. Where memory runs out it
-        is halved, and a warning says so once.
+        is halved until they fit, and a warning says so once.
     epochs : int
         Passes over a step's answers.
     learning_rate : float
@@ -356,6 +368,9 @@ def train(
     output_dir : folder, optional
         For a checkpoint every `save_steps`; the same call goes on from the last one.
     save_steps : int
+    on_step : function, optional
+        Called after each step with its entry of the log, its tasks and the texts of the answers
+        (this process's share): to watch, not to steer.
     progress : bool
 
     Returns
@@ -370,20 +385,27 @@ def train(
     ValueError
         For an option out of range, a task without its keys, an output folder with another run.
     Stopped
-        When a reward, a logit or the loss is not a number.
+        When a reward, a logit, the loss or its gradient is not a number.
 
     Source: ART § 3.2.1; loop and defaults as in the authors' released code.
     """
-    from accelerate import Accelerator
+    from accelerate import PartialState
+    from accelerate.utils import broadcast
     from tqdm.auto import tqdm
 
-    accelerator = Accelerator()
-    ranks, rank = accelerator.num_processes, accelerator.process_index
+    # On a machine without a GPU accelerate takes several processes for one each, if not told.
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    everyone = PartialState(cpu=several and policy.device.type == "cpu")
+    ranks, rank = everyone.num_processes, everyone.process_index
     _check(
-        tasks, reward_funcs, reward_weights, steps, batch_size, mini_batch_size, epochs, ranks
-    )
-    # Not accelerator.autocast(): the precision of whoever trained before in this process would be
-    # ours too, for accelerate keeps it in a state that all its objects share.
+        tasks, reward_funcs, reward_weights, ranks, kl, gamma, lam,
+        steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs,
+        micro_batch_size=micro_batch_size or mini_batch_size, save_steps=save_steps,
+        patience=patience, learning_rate=learning_rate, temperature=temperature, clip=clip,
+        kl_limit=kl_limit,
+    )  # fmt: skip
+    # Not accelerate's autocast: the precision of whoever trained before in this process would be
+    # ours too, for it is kept in a state that all its objects share.
     on_gpu = policy.device.type == "cuda"
     bf16 = on_gpu and torch.cuda.is_bf16_supported() if bf16 is None else bf16
     precision = functools.partial(
@@ -394,46 +416,56 @@ def train(
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
     state = _State(policy, optimizer, controller, output_dir, dict(
         steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs,
-        learning_rate=learning_rate, seed=seed, tasks=len(tasks),
+        learning_rate=learning_rate, seed=seed, tasks=len(tasks), weights=list(reward_weights),
+        kl="adaptive" if controller else kl, max_new_tokens=max_new_tokens,
+        temperature=temperature, gamma=gamma, lam=lam, clip=clip, value_weight=value_weight,
     ))  # fmt: skip
     log, best = state.load()
+    if ranks > 1:  # whatever each process drew for its first adapter, they start from one
+        for parameter in trained:
+            parameter.data = broadcast(parameter.data, from_process=0)
     micro = micro_batch_size or mini_batch_size
+
+    def sound(values, what):
+        """Stop, in every process, where values of any process are not numbers."""
+        bad = torch.tensor(float(not torch.isfinite(values).all()), device=policy.device)
+        if _over_processes(bad, "sum") > 0:
+            raise Stopped(f"{what} is not a number at step {step}; {state.last_good()}")
+
     bar = tqdm(total=steps, initial=len(log), desc="PPO", disable=not progress or rank > 0)
     for step in range(len(log), steps):
         mine = _drawn(tasks, step, batch_size, seed)[rank::ranks]
         torch.manual_seed(seed * 1_000_003 + step * 1_009 + rank)
-        answers = policy.write(
-            [task["prompt"] for task in mine], max_new_tokens=max_new_tokens,
-            temperature=temperature,
-        )  # fmt: skip
-        texts = policy.texts(answers)
         columns = {key: [task[key] for task in mine] for key in mine[0] if key != "prompt"}
         prompts = [task["prompt"] for task in mine]
-        parts = [
-            torch.as_tensor(
-                f(completions=texts, prompts=prompts, **columns),
-                dtype=torch.float32, device=policy.device,
+        try:
+            answers = policy.write(
+                prompts, max_new_tokens=max_new_tokens, temperature=temperature
             )
-            for f in reward_funcs
-        ]  # fmt: skip
+            texts = policy.texts(answers)
+            parts = [
+                _rewards(f, policy.device, completions=texts, prompts=prompts, **columns)
+                for f in reward_funcs
+            ]
+        except (Stopped, ValueError) as error:  # of NaN, judges say what they were given
+            raise Stopped(f"step {step}: {error}; {state.last_good()}") from error
         scores = sum(w * part for w, part in zip(reward_weights, parts, strict=True))
-        if not torch.isfinite(scores).all():
-            raise Stopped(f"a reward is not a number at step {step}; {state.last_good()}")
+        sound(scores, "a reward")
 
         beta = controller.coefficient if controller else kl
         with torch.no_grad(), precision():
-            log_p, entropy, value = _in_parts(policy, answers, temperature, micro)
+            passes = _in_parts, policy, answers, temperature
+            (log_p, entropy, value), micro = _fitting(micro, *passes)
             with policy.adapter_off():
-                reference, _, _ = _in_parts(policy, answers, temperature, micro)
+                reference, _, _ = _in_parts(*passes[1:], micro)
         mask = answers.mask
+        sound(torch.stack([log_p, reference, value])[:, mask], "a log-probability or a value")
         rewards = token_rewards(scores, log_p, reference, mask, kl=beta)
         advantage, returns = gae(rewards, value, mask, gamma=gamma, lam=lam)
         old = dict(
             log_p=log_p, value=value, returns=returns,
-            advantage=_whiten_over_processes(advantage, mask, accelerator),
+            advantage=_whiten_over_processes(advantage, mask, ranks),
         )  # fmt: skip
-        if not torch.isfinite(log_p[mask]).all():
-            raise Stopped(f"a log-probability is not a number at step {step}; {state.last_good()}")
 
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -443,39 +475,29 @@ def train(
             size = mini_batch_size // ranks
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
-                while True:
-                    try:
-                        found = _update(
-                            policy, answers, old, rows, micro, temperature, accelerator, precision,
-                            clip=clip, value_weight=value_weight,
-                        )  # fmt: skip
-                        break
-                    except torch.OutOfMemoryError:
-                        optimizer.zero_grad()
-                        if micro == 1:
-                            raise
-                        micro = max(1, micro // 2)
-                        warnings.warn(
-                            f"out of memory: from here {micro} answers a forward pass", stacklevel=2
-                        )
-                if not math.isfinite(found["policy"] + found["value"]):
-                    raise Stopped(f"the loss is not a number at step {step}; {state.last_good()}")
-                nn.utils.clip_grad_norm_(trained, 1.0)
+                found, micro = _fitting(
+                    micro, _gradients, policy, answers, old, rows, temperature, precision, clip,
+                    value_weight,
+                )  # fmt: skip
+                if ranks > 1:
+                    _average(trained, mask[rows].sum())
+                norm = nn.utils.clip_grad_norm_(trained, 1.0)
+                sound(norm, "the gradient of the loss")
                 optimizer.step()
-                optimizer.zero_grad()
                 losses.append(found)
 
         entry = {"step": step + 1} | _measured(
-            accelerator, mine, texts, mask, scores, parts, reward_funcs, log_p, reference, entropy,
-            value, returns,
+            mine, texts, mask, scores, parts, reward_funcs, log_p, reference, entropy, value,
+            returns,
         )  # fmt: skip
-        entry |= {
-            "beta": beta,
-            "policy_loss": float(np.mean([x["policy"] for x in losses])),
-            "value_loss": float(np.mean([x["value"] for x in losses])),
-            "clip_fraction": float(np.mean([x["clip_fraction"] for x in losses])),
-        }
+        names = ("policy", "value", "clip_fraction")
+        means = torch.tensor([[x[name] for name in names] for x in losses]).mean(0)
+        means = _over_processes(means.to(policy.device), "mean").tolist()
+        entry |= dict(zip(("policy_loss", "value_loss", "clip_fraction"), means, strict=True))
+        entry["beta"] = beta
         log.append(entry)
+        if on_step:
+            on_step(entry, mine, texts)
         recent = float(np.mean([e["reward"] for e in log[-patience:]]))
         if len(log) >= min(patience, steps) and recent > best["reward"]:
             best = {"reward": recent, "step": step + 1, "adapter": _adapter(policy)}
@@ -507,10 +529,11 @@ def train(
     return log
 
 
-def _update(
-    policy, answers, old, rows, micro, temperature, accelerator, precision, **options
-):
-    """Gradients of one mini-batch, added up over its micro-batches and averaged over processes."""
+def _gradients(
+    policy, answers, old, rows, temperature, precision, clip, value_weight, micro
+):  # fmt: skip
+    """Gradients of one mini-batch, added up over its micro-batches."""
+    policy.zero_grad()
     tokens = int(answers.mask[rows].sum())
     total = {"policy": 0.0, "value": 0.0, "clip_fraction": 0.0}
     for start in range(0, len(rows), micro):
@@ -519,16 +542,54 @@ def _update(
         share = int(batch.mask.sum()) / tokens  # of the mini-batch's tokens, as its mean wants
         with precision():
             log_p, _, value = policy(batch, temperature)
+        before = {key: x[part] for key, x in old.items()}
         loss, found = ppo_loss(
-            log_p, value, {key: x[part] for key, x in old.items()}, batch.mask, **options
+            log_p, value, before, batch.mask, clip=clip, value_weight=value_weight
         )
         (share * loss).backward()
         total = {key: total[key] + share * found[key] for key in total}
-    if accelerator.num_processes > 1:
-        for parameter in policy.parameters():
-            if parameter.grad is not None:
-                parameter.grad = accelerator.reduce(parameter.grad, "mean")
     return total
+
+
+def _fitting(micro, passes, *arguments):
+    """``passes(*arguments, micro)``, with half of `micro` until memory suffices; and that."""
+    fits = micro
+    while True:
+        try:
+            found = passes(*arguments, fits)
+            break
+        except torch.OutOfMemoryError:
+            if fits == 1:
+                raise
+        fits = max(1, fits // 2)
+    if fits < micro:
+        warnings.warn(f"out of memory: from here {fits} answers a forward pass", stacklevel=3)
+    return found, fits
+
+
+def _over_processes(tensor, how):
+    """The sum or the mean of a tensor over all processes."""
+    from accelerate.utils import reduce
+
+    return reduce(tensor, how)
+
+
+def _average(parameters, tokens):
+    """Gradients over all processes, each by its share of the mini-batch's tokens."""
+    share = tokens / _over_processes(tokens, "sum")
+    for parameter in parameters:
+        parameter.grad = _over_processes(parameter.grad * share, "sum")
+
+
+def _rewards(function, device, **columns):
+    """What a reward function says, one number an answer."""
+    found = torch.as_tensor(function(**columns), dtype=torch.float32, device=device)
+    if found.shape != (len(columns["completions"]),):
+        raise ValueError(
+            f"{function.__name__} returned the shape {tuple(found.shape)} for "
+            f"{len(columns['completions'])} answers: one number each is wanted"
+        )
+    return found
 
 
 def _in_parts(policy, answers, temperature, micro):
@@ -539,13 +600,13 @@ def _in_parts(policy, answers, temperature, micro):
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
-def _whiten_over_processes(x, mask, accelerator):
+def _whiten_over_processes(x, mask, ranks):
     """`whiten` with mean and deviation over the whole step."""
-    if accelerator.num_processes == 1:
+    if ranks == 1:
         return whiten(x, mask)
     counted = x[mask]
     sums = torch.stack([counted.sum(), (counted**2).sum(), mask.sum().float()])
-    total, squares, n = accelerator.reduce(sums, "sum")
+    total, squares, n = _over_processes(sums, "sum")
     mean = total / n
     spread = (squares / n - mean**2).clamp(min=0).sqrt()
     return torch.where(mask, (x - mean) / (spread + 1e-8), 0.0)
@@ -553,9 +614,8 @@ def _whiten_over_processes(x, mask, accelerator):
 
 @torch.no_grad()
 def _measured(
-    accelerator, tasks, texts, mask, scores, parts, functions, log_p, reference, entropy, value,
-    returns,
-):  # fmt: skip
+    tasks, texts, mask, scores, parts, functions, log_p, reference, entropy, value, returns
+):
     """Means over the answers of all processes."""
     ratio = (reference - log_p)[mask]
     left = ((returns - value)[mask]).var(correction=0)
@@ -571,7 +631,7 @@ def _measured(
         "copies": torch.tensor(copies, device=mask.device).float().mean(),
         "blank": torch.tensor([not t for t in texts], device=mask.device).float().mean(),
     }
-    values = accelerator.reduce(torch.stack([v.float() for v in found.values()]), "mean")
+    values = _over_processes(torch.stack([v.float() for v in found.values()]), "mean")
     return dict(zip(found, values.tolist(), strict=True))
 
 
@@ -685,10 +745,15 @@ class _State:
         return held["log"], best | held["best"] | {"adapter": parts["best"]}
 
 
-def _check(tasks, functions, weights, steps, batch_size, mini_batch_size, epochs, processes):
-    decoding.check_positive(
-        steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs
-    )
+def _check(tasks, functions, weights, processes, kl, gamma, lam, **positive):
+    decoding.check_positive(**{k: v for k, v in positive.items() if isinstance(v, int)})
+    for name, value in positive.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")
+    if not isinstance(kl, AdaptiveKL) and not 0 <= kl < math.inf:
+        raise ValueError(f"kl must be 0 or more, or an AdaptiveKL, got {kl}")
+    if not (0 <= gamma <= 1 and 0 <= lam <= 1):
+        raise ValueError(f"gamma and lam must lie in [0, 1], got {gamma} and {lam}")
     if not tasks:
         raise ValueError("tasks is empty: give at least one mapping with prompt, anchor and kind")
     for i, task in enumerate(tasks):
@@ -699,6 +764,7 @@ def _check(tasks, functions, weights, steps, batch_size, mini_batch_size, epochs
         raise ValueError(
             f"{len(functions)} reward functions and {len(weights)} weights: one weight each"
         )
+    batch_size, mini_batch_size = positive["batch_size"], positive["mini_batch_size"]
     if batch_size % mini_batch_size or mini_batch_size % processes:
         raise ValueError(
             f"batch_size {batch_size} must be a multiple of mini_batch_size {mini_batch_size}, and "

@@ -1,12 +1,18 @@
 """PPO: its parts against loops and plain passes, and the loop on bandits with a known optimum."""
 
+import contextlib
 import copy
+import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from synthlib import models, ppo
@@ -314,12 +320,209 @@ def test_what_goes_wrong_is_said(tmp_path):
         (TASKS, [nan], [1, 2], {}, "one weight each"),
         (TASKS, [nan], [1], {"mini_batch_size": 3}, "multiple"),
         (TASKS, [nan], [1], {"steps": 0}, "steps"),
+        (TASKS, [nan], [1], {"kl": -0.1}, "kl must be 0 or more, or an AdaptiveKL, got -0.1"),
+        (TASKS, [nan], [1], {"kl": math.nan}, "kl must be"),
+        (TASKS, [nan], [1], {"lam": 1.5}, r"\[0, 1\], got 1.0 and 1.5"),
+        (TASKS, [nan], [1], {"temperature": 0.0}, "temperature must be above 0"),
+        (TASKS, [nan], [1], {"micro_batch_size": -2}, "micro_batch_size"),
+        (TASKS, [nan], [1], {"learning_rate": math.nan}, "learning_rate must be above 0"),
     ]:
         with pytest.raises(ValueError, match=said):
             ppo.train(policy, tasks, functions, weights, **options | changes)
+    two = lambda completions, **_: [1.0, 2.0]  # noqa: E731
+    with pytest.raises(ppo.Stopped, match=r"step 0: .* shape \(2,\) for 4 answers"):
+        ppo.train(policy, TASKS, [two], [1.0], **options)
     with pytest.warns(UserWarning, match="left the language"):
         log = ppo.train(
             policy, TASKS, [word("dog")], [1.0], kl=0.0, kl_limit=0.01, learning_rate=0.1,
             max_new_tokens=2, **options | {"steps": 30, "batch_size": 16},
         )  # fmt: skip
     assert len(log) < 30
+
+
+def test_what_is_no_number_stops_at_its_step_and_names_the_last_checkpoint(tmp_path, monkeypatch):
+    """Judges, logits and gradients, each broken in the third step, after one checkpoint."""
+    options = dict(steps=5, batch_size=4, mini_batch_size=4, save_steps=2)
+
+    def stop(name, said):
+        with pytest.raises(ppo.Stopped, match=f"{said}.*of step 2, is in"):
+            bandit(tmp_path / name, output_dir=tmp_path / f"run {name}", **options)
+
+    def step_three(entry, *_):
+        return entry["step"] == 2
+
+    def judge(completions, **_):
+        raise ValueError("p_target must be numbers in [0, 1], got nan")
+
+    steps, plain = [], word("dog")
+
+    def says(completions, **columns):
+        steps.append(1)
+        return (judge if len(steps) == 3 else plain)(completions, **columns)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "word", lambda _: says)
+        stop("judge", "step 2: p_target must be numbers")
+
+    def broken(where):
+        """Spoil a weight of the adapter once two steps are done."""
+
+        def spoil(self, log, best):
+            save(self, log, best)
+            with torch.no_grad():
+                next(p for n, p in self.policy.named_parameters() if where in n).fill_(math.nan)
+
+        return spoil
+
+    save = ppo._State.save
+    with monkeypatch.context() as patch:
+        patch.setattr(ppo._State, "save", broken("down_proj.lora_B"))
+        stop("logits", "step 2: a logit is not a number")
+    with monkeypatch.context() as patch:
+        patch.setattr(ppo._State, "save", broken("value"))
+        stop("value", "a log-probability or a value is not a number at step 2")
+
+    clip, calls = nn.utils.clip_grad_norm_, []
+
+    def exploding(parameters, limit):
+        calls.append(1)
+        norm = clip(parameters, limit)
+        return norm * math.inf if len(calls) == 9 else norm  # 4 epochs a step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.utils, "clip_grad_norm_", exploding)
+        stop("gradient", "the gradient of the loss is not a number at step 2")
+
+
+def test_less_memory_means_smaller_passes_said_once(tmp_path, monkeypatch):
+    options = dict(steps=2, batch_size=16, mini_batch_size=8, micro_batch_size=8)
+    roomy = bandit(tmp_path / "a", **options)[1]
+    forward, sizes = ppo.Policy.forward, []
+
+    def tight(self, answers, *rest):
+        sizes.append(len(answers.mask))
+        if len(answers.mask) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(self, answers, *rest)
+
+    monkeypatch.setattr(ppo.Policy, "forward", tight)
+    with pytest.warns(UserWarning, match="out of memory: from here 2 answers") as said:
+        log = bandit(tmp_path / "b", **options)[1]
+    assert sum("out of memory" in str(w.message) for w in said) == 1
+    assert [size for size in sizes if size > 3] == [8, 4]
+    for a, b in zip(log, roomy, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)
+
+    def none(self, answers, *rest):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(ppo.Policy, "forward", none)
+    with pytest.raises(torch.OutOfMemoryError):
+        bandit(tmp_path / "c", **options)
+
+
+def test_memory_that_ends_within_a_mini_batch_leaves_no_gradient_behind(policy, monkeypatch):
+    torch.manual_seed(3)
+    answers = policy.write(PROMPTS, max_new_tokens=6)
+    with torch.no_grad():
+        log_p, _, value = policy(answers)
+    old = dict(log_p=log_p, value=value, returns=value + 1, advantage=torch.randn_like(value))
+    rest = (policy, answers, old, [0, 1, 2, 3], 1.0, contextlib.nullcontext, 0.2, 0.1)
+
+    whole = ppo._gradients(*rest, 4)
+    expected, loss, calls = gradients(policy), ppo.ppo_loss, []
+
+    def tight(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:  # the first half of the mini-batch has left its gradient
+            raise torch.OutOfMemoryError("out of memory")
+        return loss(*arguments, **options)
+
+    monkeypatch.setattr(ppo, "ppo_loss", tight)
+    with pytest.warns(UserWarning, match="from here 1 answers"):
+        found, micro = ppo._fitting(2, ppo._gradients, *rest)
+    assert micro == 1 and found == pytest.approx(whole, abs=1e-5)
+    for a, b in zip(gradients(policy), expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_watcher_sees_every_step(tmp_path):
+    seen = []
+    options = dict(steps=3, batch_size=8, mini_batch_size=8)
+    log = bandit(tmp_path / "m", on_step=lambda *what: seen.append(what), **options)[1]
+    assert [entry for entry, _, _ in seen] == log
+    for _, tasks, texts in seen:
+        assert len(tasks) == len(texts) == 8 and tasks[0]["anchor"] == "the man"
+
+
+def test_a_checkpoint_of_another_penalty_is_refused(tmp_path):
+    options = dict(steps=2, batch_size=4, mini_batch_size=4, output_dir=tmp_path / "run")
+    bandit(tmp_path / "a", **options)
+    with pytest.raises(ValueError, match=r"other settings \(kl 0.2 → 0.3\)"):
+        bandit(tmp_path / "b", kl=0.3, **options)
+
+
+# ------------------------------------------------------------------ several processes
+PROGRAM = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import contextlib, torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+from test_ppo import TASKS, fixed, gradients, word
+from synthlib import models, ppo
+rank = int(os.environ["RANK"])
+PartialState(cpu=True)
+policy, rest, mask = fixed({folder!r})
+mine = [[0, 3], [1, 2]][rank]  # of unequal lengths
+ppo._gradients(policy, *rest[:2], mine, *rest[2:], 1)
+ppo._average([p for p in policy.parameters() if p.requires_grad], mask[mine].sum())
+found = {{f"gradient{{i}}": g for i, g in enumerate(gradients(policy))}}
+torch.manual_seed(rank)  # first adapters that differ
+policy = ppo.Policy(*models.load_generator({folder!r}, device="cpu"), r=4, alpha=8)
+log = ppo.train(
+    policy, TASKS, [word("dog")], [1.0], steps=3, batch_size=8, mini_batch_size=4, epochs=2,
+    max_new_tokens=2, learning_rate=1e-2, output_dir={out!r} + "/run", progress=False,
+)
+found |= {{f"weight{{i}}": p.data for i, p in enumerate(policy.parameters()) if p.requires_grad}}
+found["log"] = torch.tensor([list(entry.values()) for entry in log])
+save_file(found, {out!r} + f"/{{rank}}.safetensors")
+"""
+
+
+def fixed(folder):
+    """A policy, four answers of its own with what PPO needs of them, and their mask."""
+    torch.manual_seed(1)
+    policy = ppo.Policy(*models.load_generator(folder, device="cpu"), r=4, alpha=8)
+    torch.manual_seed(3)
+    answers = policy.write(PROMPTS, max_new_tokens=6)
+    with torch.no_grad():
+        log_p, _, value = policy(answers)
+    old = dict(log_p=log_p, value=value, returns=value + 1, advantage=torch.randn_like(value))
+    return policy, (answers, old, 1.0, contextlib.nullcontext, 0.2, 0.1), answers.mask
+
+
+def gradients(policy):
+    return [p.grad.clone() for p in policy.parameters() if p.requires_grad]
+
+
+def test_two_processes_train_one_policy(tmp_path):
+    folder = str(tiny_models.save(tmp_path / "m", "llama", initializer_range=0.4))
+    policy, rest, mask = fixed(folder)
+    assert len(set(mask.sum(1).tolist())) > 1
+    ppo._gradients(policy, *rest[:2], [0, 1, 2, 3], *rest[2:], 4)
+    tests = os.path.dirname(__file__)
+    program = PROGRAM.format(tests=tests, folder=folder, out=str(tmp_path))
+    (tmp_path / "program.py").write_text(program)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(tests), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [*launch, str(tmp_path / "program.py")], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name])
+    for i, gradient in enumerate(gradients(policy)):
+        torch.testing.assert_close(first[f"gradient{i}"], gradient, atol=1e-5, rtol=1e-3)
+    assert len(json.loads((tmp_path / "run" / "ppo.json").read_text())["log"]) == 3
