@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from synthlib.viz import draw, script
+from synthlib.viz import draw, page_model, script
 from synthlib.viz.spec import check, columns, tables
 
 #: What a page of the book reads: everything that it shows, as JSON.
@@ -152,7 +152,7 @@ class Figure:
         list of Path
             ``<label>.csv`` (one a table), ``.spec.json``, ``.html`` (the living figure, one page
             that needs nothing else), ``.png``, ``.svg``, ``.alt.txt`` and, where there is one,
-            ``.caption.txt``.
+            ``.caption.txt``; and the script of the model that the living figure runs, if any.
         """
         folder = Path(folder)
         stem = self.label or "figure"
@@ -164,6 +164,8 @@ class Figure:
         content[f"{stem}.png"] = self.png()
         content[f"{stem}.svg"] = self.svg().encode()
         content[f"{stem}.alt.txt"] = self.alt.encode() + b"\n"
+        if model := self.spec.get("options", {}).get("model"):
+            content[f"{model}.js"] = page_model.script(model).encode()
         if self.caption:
             content[f"{stem}.caption.txt"] = self.caption.encode() + b"\n"
         folder.mkdir(parents=True, exist_ok=True)
