@@ -522,8 +522,9 @@ var SC = (() => {
       redraw() { if (!waiting && !gone) waiting = requestAnimationFrame(() => { waiting = 0; view.flush(); }); },
       flush() { cancelAnimationFrame(waiting); waiting = 0; if (!gone) drawNow(); },
       say(text) {
+        if (!changed) return; // at the start the figure's own alt says it
         view.text = SC.text(text, 1200) || view.alt;
-        if (changed) view.speak(view.text);
+        view.speak(view.text);
       },
       speak(text) { clearTimeout(speaking); speaking = setTimeout(() => { live.textContent = SC.text(text, 1200); }, 120); },
       tip(x, y, lines) {
@@ -540,10 +541,11 @@ var SC = (() => {
         tip.style.top = `${Math.max(-h / 2, py - h - 8)}px`;
       },
       picture(height, { width = view.width, name } = {}) {
+        const spoken = `${name ? SC.text(name, 200) + ". " : ""}`;
         const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", focusable: "false" });
         const plots = root.querySelectorAll(".sc-plot").length;
         root.append(html("div", { class: "sc-plot", role: "application", "aria-roledescription": "figure", key: plots ? `plot-${plots}` : "plot",
-          "aria-label": `${name ? SC.text(name, 200) + ". " : ""}${view.text} The arrow keys read the values.` }, picture));
+          "data-name": spoken, "aria-label": `${spoken}${view.text}` }, picture));
         view.last = picture;
         return picture;
       },
@@ -679,6 +681,8 @@ var SC = (() => {
         if (text) view.say(text);
         else if (changed && view.text === view.alt) view.say(`${controls.map((c) => `${SC.formula(c.label || c.name)}: ${SC.text(view.state[c.name])}`).join(", ") || "Changed"}. ${view.alt}`);
         root.style.minHeight = "";
+        for (const plot of root.querySelectorAll(".sc-plot"))
+          plot.setAttribute("aria-label", `${plot.dataset.name}${view.text}${plot.tabIndex === 0 ? " The arrow keys read the values." : ""}`);
         if (active) {
           const same = [...root.querySelectorAll("[data-key]")].find((n) => n.dataset.key === active);
           if (same) same.focus({ preventScroll: true });
