@@ -249,8 +249,12 @@ class Result:
         return self.folder / (RAW if number == RAW else f"round-{number}")
 
     def candidates(self, number):
-        """What was written in a round, with the discriminator's opinion (DataFrame)."""
-        parts = sorted((self.home(number) / "candidates").glob("*.parquet"))
+        """What was written in a round, with the discriminator's opinion (DataFrame).
+
+        Behind the control's candidates for the rounds' anchors stand those for what PPO has asked.
+        """
+        home = self.home(number)
+        parts = [*sorted(home.glob("candidates/*.parquet")), *sorted(home.glob("more/*.parquet"))]
         return pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
 
     def triplets(self, number):

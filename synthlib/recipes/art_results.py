@@ -1,0 +1,523 @@
+"""What chapter 9 measures: ART's rounds, with the filter-only control beside each of them.
+
+A seed draws the sentences, everything that is sampled and the order of training. The rounds are
+those of the recipe, ``run art --tier pocket --seed …``, read from the folder that it leaves; they
+are kept under ``_build/art`` and made anew when code or weights change. Two encoders of one seed
+differ in nothing but what a table's row says, so their difference is paired. The sets that examine
+are the same for all seeds.
+
+The control has no tuning: the untuned generator writes as many texts as ART's rounds have written
+(those that PPO asks for are counted), the same discriminator filters them, and the same encoder
+is trained on what is left.
+"""
+
+import dataclasses
+from functools import cache, partial
+
+import numpy as np
+import pandas as pd
+
+from synthlib import evaluation, ledger, models, paths, tiers, training
+from synthlib.recipes import art, art_run
+from synthlib.world import corpora
+from synthlib.world.report import outcome
+
+ROUNDS, RAW = 3, art_run.RAW
+BASES = {
+    "BERT": "pocket/simcse-sup-bert",
+    "RoBERTa": "pocket/simcse-sup-roberta",
+    "unsupervised BERT": "pocket/simcse-unsup-bert",
+}
+LANGUAGE_MODELS = {"BERT": "pocket/mlm-bert", "RoBERTa": "pocket/mlm-roberta"}
+TIMES = 4.5  # raw triplets for one of ART's: 270k to 3 · 20k (Table 2)
+HELD_OUT, HELD_OUT_SEED = 300, 9_000  # anchors that no round has seen
+ASKED = {"positive": "entailment", "negative": "contradiction"}
+SUBSETS = ("all", "accepted", "right")
+STEPS = 40  # of an encoder's training where sets of very different size are compared
+FEW = (150, 300, 600, 1200)  # anchors
+WEAK_STEPS, WEAK_ANCHORS = 48, 600
+_RECIPE = (
+    "synthlib/recipes/art.py", "synthlib/recipes/art_run.py", "synthlib/rewards.py",
+    "synthlib/ppo.py", "synthlib/decoding.py", "synthlib/judging.py", "synthlib/losses.py",
+    "synthlib/training.py", "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py",
+    "synthlib/data.py", "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
+    "data/pocket/nli", "data/pocket/simcse-sup-bert",
+)  # fmt: skip
+_USES = (*_RECIPE, "synthlib/recipes/art_results.py")
+_BASES = (*_USES, "synthlib/prompt_pooling.py", "data/pocket")
+
+
+# ------------------------------------------------------------------ what is compared
+def settings():
+    """ART's settings on the pocket tier."""
+    return art.settings("pocket")
+
+
+@cache
+def recipe(seed, base="BERT") -> art_run.Result:
+    """The three rounds of a seed, improving one of `BASES`; the control only beside BERT.
+
+    Made once for a state of the code and weights, then read back.
+    """
+    state = ledger.source_hash((*_RECIPE, f"data/{BASES[base]}"))
+    folder = paths.BUILD / "art" / f"{state}-{BASES[base].rpartition('/')[2]}-{seed}"
+    return art.run(
+        folder, tier="pocket", seed=seed, encoder=BASES[base], control=base == "BERT",
+        device="cpu", quiet=True,
+    )  # fmt: skip
+
+
+@cache
+def _load(name):
+    return models.load_encoder(name, device="cpu").encode
+
+
+@cache
+def _discriminator():
+    return models.load_nli(settings().discriminator, device="cpu")
+
+
+def generator(seed, number):
+    """The generator of a round; 0 is the untuned one."""
+    if number == 0:
+        return models.load_generator(settings().generator, device="cpu")
+    return recipe(seed).generator(number, device="cpu")
+
+
+@cache
+def encode(seed, number, base="BERT"):
+    """The encoder of a round; 0 is the base as it travels with the book."""
+    return recipe(seed, base).encoder(number, device="cpu").encode if number else _load(BASES[base])
+
+
+def fit(rows, seed, base="BERT", **options):
+    """A base trained further on triplets as a round trains it; returns its encode."""
+    encoder = models.load_encoder(BASES[base], device="cpu")
+    return art.train(encoder, rows, settings(), seed=seed, progress=False, **options).encode
+
+
+def control_candidates(seed, rounds=ROUNDS):
+    """What the untuned generator has written at the budget of so many rounds.
+
+    Returns
+    -------
+    DataFrame
+        As `art.judge`: `candidates` of each kind for every anchor of these rounds, and one for
+        every anchor that PPO has asked in them.
+    """
+    table, n = recipe(seed).candidates(RAW), settings().anchors
+    asked = table["row"].max() + 1 - ROUNDS * n  # by PPO, in all rounds
+    row = table["row"]
+    more = (row >= ROUNDS * n) & (row < ROUNDS * n + rounds * asked // ROUNDS)
+    return table[(row < rounds * n) | more]
+
+
+@cache
+def control(seed, base="BERT", rounds=ROUNDS):
+    """A base trained on the control's triplets."""
+    return fit(art.select(control_candidates(seed, rounds)), seed, base)
+
+
+def triplets_of_all(seed, rounds=ROUNDS, base="BERT"):
+    """The triplets of the first rounds behind one another."""
+    found = [recipe(seed, base).triplets(k).to_pandas() for k in range(1, rounds + 1)]
+    return pd.concat(found, ignore_index=True)
+
+
+@cache
+def from_first(seed, rounds=ROUNDS):
+    """The opposite of going on: the first encoder on the triplets of all rounds so far."""
+    return fit(triplets_of_all(seed, rounds), seed)
+
+
+@cache
+def raw_triplets(seed):
+    """Unfiltered triplets of the untuned generator, `TIMES` as many as ART was trained on.
+
+    Every candidate of a positive with the candidate of a negative that has its number.
+    """
+    table = recipe(seed).candidates(RAW)
+    table = table[table["text"].str.strip() != ""]
+    wide = table.pivot(index=["row", "candidate"], columns="kind", values="text").dropna()
+    anchors = table.drop_duplicates("row").set_index("row")["anchor"]
+    wide["anchor"] = anchors[wide.index.get_level_values("row")].to_numpy()
+    wanted = round(TIMES * len(triplets_of_all(seed)))
+    return wide.sample(min(wanted, len(wide)), random_state=seed).reset_index(drop=True)
+
+
+def _supervised(rows, seed, name, pooling):
+    """Supervised SimCSE from the masked LM, with the settings of the book's own encoders."""
+    own = tiers.get("pocket").simcse_supervised
+    encoder = models.load_encoder(name, pooling=pooling, device="cpu")
+    return training.train_supervised_simcse(
+        encoder, rows, batch_size=own.batch_size, learning_rate=own.learning_rate,
+        max_steps=own.max_steps, tau=own.tau, seed=seed, bf16=True, progress=False,
+    ).encode  # fmt: skip
+
+
+# ------------------------------------------------------------------ how it is examined
+@cache
+def _sets():
+    sts = {kind: corpora.sts(kind, "test", 2000) for kind in corpora.STS_KINDS}
+    lists = {
+        kind: corpora.reranking(kind).rename(columns={"label": "relevance"})
+        for kind in ("questions", "duplicates")
+    }
+    return sts, lists
+
+
+TESTS = ("natural", "hard", "questions", "duplicates")  # STS, and reranking
+
+
+def marks(encode) -> dict:
+    """An encoder on every test set, in percent.
+
+    Returns
+    -------
+    dict
+        natural, hard (Spearman on 2,000 pairs each), average (of these two), questions,
+        duplicates (MAP of reranking 200 queries).
+    """
+    _, lists = _sets()
+    found = evaluation.score_reranking(partial(encode, batch_size=256), lists)
+    return sts(encode) | {k: float(v) for k, v in found.set_index("task")["map"].items()}
+
+
+def sts(encode) -> dict:
+    """Spearman × 100 on the two STS sets, and their average."""
+    found = evaluation.score_sts(partial(encode, batch_size=256), _sets()[0]).set_index("task")
+    found = {name: float(value) for name, value in found["all"].items()}
+    return found | {"average": float(np.mean(list(found.values())))}
+
+
+# ------------------------------------------------------------------ Tables 4, 5 and 6
+@cache
+def outputs(seed):
+    """What the generators of rounds 0 to 3 write for anchors that no round has seen.
+
+    Returns
+    -------
+    DataFrame
+        As `art.judge` with the first encoder as yardstick of difficulty in every round, and round,
+        outcome (`world.report.outcome`, by the oracle), right, shared (share of the words of a
+        text that stand in its anchor).
+    """
+    s, parts = settings(), []
+    anchors = corpora.premises(HELD_OUT, HELD_OUT_SEED + seed)
+    for number in range(ROUNDS + 1):
+        table = art.write(
+            generator(seed, number), anchors, candidates=3, temperature=s.temperature,
+            max_new_tokens=s.max_new_tokens, seed=seed, batch_size=128,
+        )  # fmt: skip
+        parts.append(art.judge(table, _discriminator(), _load(s.encoder)).assign(round=number))
+    table = pd.concat(parts, ignore_index=True)
+    rows = list(zip(table["anchor"], table["text"], table["kind"], strict=True))
+    table["outcome"] = [outcome(x, y, ASKED[kind]) for x, y, kind in rows]
+    table["right"] = table["outcome"] == "right"
+    table["shared"] = [_shared(x, y) for x, y, _ in rows]
+    return table
+
+
+def _shared(anchor, text):
+    words = set(text.split())
+    return len(words & set(anchor.split())) / len(words) if words else 0.0
+
+
+def accuracy(table) -> pd.DataFrame:
+    """Table 4: shares by round and kind, in percent.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `outputs`.
+
+    Returns
+    -------
+    DataFrame
+        round, kind ("positive", "negative", "average"), right (by the oracle), accepted (by the
+        discriminator; the paper's measure), copied, and for the pairs ("average") usable: anchors
+        whose first answers of both kinds are accepted, usable3: with three tries each.
+    """
+    rows = []
+    for number, part in table.groupby("round"):
+        kinds = {kind: part[part["kind"] == kind] for kind in art.KINDS}
+        for kind, some in kinds.items():
+            rows.append({
+                "round": number, "kind": kind, "right": 100 * some["right"].mean(),
+                "accepted": 100 * some["accepted"].mean(),
+                "copied": 100 * (some["outcome"] == "copied").mean(),
+            })  # fmt: skip
+        both = {name: np.mean([row[name] for row in rows[-2:]]) for name in list(rows[-1])[2:]}
+        tries = {"usable": part[part["candidate"] == 0], "usable3": part}
+        usable = {
+            name: 100 * some[some["accepted"]].groupby("row")["kind"].nunique().eq(2).sum()
+            / some["row"].nunique()
+            for name, some in tries.items()
+        }  # fmt: skip
+        rows.append({"round": number, "kind": "average", **both, **usable})
+    return pd.DataFrame(rows)
+
+
+def difficulty(table) -> pd.DataFrame:
+    """Table 5: mean cosine to the anchor and share of its words, by round, kind and subset.
+
+    "all" outputs, those "accepted" by the discriminator, those "right" by the oracle. The cosines
+    are the first encoder's in every round, so that one yardstick measures all.
+    """
+    rows = []
+    for (number, kind), part in table.groupby(["round", "kind"]):
+        for subset in SUBSETS:
+            some = part if subset == "all" else part[part[subset]]
+            rows.append({
+                "round": number, "kind": kind, "subset": subset, "texts": len(some),
+                "cosine": some["similarity"].mean(), "shared": 100 * some["shared"].mean(),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def cases(table, n=6) -> pd.DataFrame:
+    """Table 6: what each round has made of the first n anchors that are not long."""
+    first = table[(table["candidate"] == 0) & (table["anchor"].str.split().str.len() <= 12)]
+    chosen = first["row"].drop_duplicates().head(n)
+    names = ["row", "anchor", "round", "kind", "text", "outcome", "similarity"]
+    return first[first["row"].isin(chosen)].sort_values(["row", "round", "kind"])[names]
+
+
+# ------------------------------------------------------------------ Table 3
+def table3(seed) -> pd.DataFrame:
+    """Every round's encoder, beside the control's and those that were begun anew.
+
+    Returns
+    -------
+    DataFrame
+        round, data ("ART", "filter only", "ART, from the first encoder"), texts (generated so far,
+        PPO's counted), triplets (so far), and `marks`.
+    """
+    made = recipe(seed)
+    rows = [{"round": 0, "data": "ART", "texts": 0, "triplets": 0, **marks(encode(seed, 0))}]
+    for number in range(1, ROUNDS + 1):
+        size = {
+            "texts": number * made.counts["texts_a_round"],
+            "triplets": len(triplets_of_all(seed, number)),
+        }
+        kept = len(art.select(control_candidates(seed, number)))
+        trained = [
+            ("ART", size["triplets"], encode(seed, number)),
+            ("filter only", kept, control(seed, rounds=number)),
+        ]
+        if number > 1:  # in round 1 they are one
+            again = from_first(seed, number)
+            trained.append(("ART, from the first encoder", size["triplets"], again))
+        for data, triplets, encoder in trained:
+            rows.append({"round": number, "data": data, **size, "triplets": triplets,
+                         **marks(encoder)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@ledger.measure(
+    "09-table4-gain", "09-table4-accuracy", "09-usable", "09-table5-positives",
+    "09-table5-negatives", "09-table6-cases", "09-table3-round1", "09-table3-rounds",
+    "09-filter-control", "09-start",
+    uses=_USES,
+)  # fmt: skip
+def measure_rounds(seed):
+    """The three rounds of one seed: Tables 3 to 6."""
+    found = outputs(seed)
+    four, five, three = accuracy(found), difficulty(found), table3(seed)
+    for name, rows in (("09-table4", four), ("09-table5", five), ("09-table6", cases(found))):
+        ledger.keep_rows(name, seed, rows)
+    ledger.keep_rows("09-table3", seed, three)
+    logs = [recipe(seed).log(k).assign(round=k) for k in range(1, ROUNDS + 1)]
+    ledger.keep_rows("09-ppo", seed, pd.concat(logs, ignore_index=True))
+    right = four[four["kind"] == "average"].set_index("round")
+    hard = five[five["subset"] == "right"].set_index(["kind", "round"])
+    mark = three.set_index(["data", "round"])["average"]
+    gains = np.diff([mark["ART", k] for k in range(ROUNDS + 1)])
+    return {
+        "09-table4-gain": right["right"][1] - right["right"][0],
+        "09-table4-accuracy": right["right"][1],
+        "09-usable": right["usable"][1] / right["usable"][0],
+        "09-table5-positives": hard["cosine"]["positive", ROUNDS] - hard["cosine"]["positive", 0],
+        "09-table5-negatives": hard["cosine"]["negative", ROUNDS] - hard["cosine"]["negative", 0],
+        "09-table6-cases": hard["shared"]["positive", ROUNDS] - hard["shared"]["positive", 1],
+        "09-table3-round1": gains[0] - max(gains[1:]),
+        "09-table3-rounds": mark["ART", ROUNDS] - mark["ART", 1],
+        "09-filter-control": mark["ART", ROUNDS] - mark["filter only", ROUNDS],
+        "09-start": mark["ART", ROUNDS] - mark["ART, from the first encoder", ROUNDS],
+    }
+
+
+# ------------------------------------------------------------------ Table 2
+def table2(seed, base="BERT") -> pd.DataFrame:
+    """A base before and after ART, and beside what the paper compares it with.
+
+    Returns
+    -------
+    DataFrame
+        base, data, triplets (generated ones, trained on), and `marks`. The rows: "none" (the base,
+        SimCSE), "raw" (SimCSE*: unfiltered data, `TIMES` as many), "filter only" (our control),
+        "ART"; for the supervised bases also "prompt pooling" (in the place of PromCSE: the same
+        labelled data, another pooling) and "raw alone" (SynCSE's setting: the raw data alone, from
+        the masked LM).
+    """
+    raw, kept = raw_triplets(seed), art.select(control_candidates(seed))
+    rows = [
+        ("none", 0, encode(seed, 0, base)),
+        ("raw", len(raw), fit(raw, seed, base)),
+        ("filter only", len(kept), control(seed, base)),
+        ("ART", len(triplets_of_all(seed, base=base)), encode(seed, ROUNDS, base)),
+    ]
+    if base in LANGUAGE_MODELS:
+        name = LANGUAGE_MODELS[base]
+        labelled = corpora.triplets(tiers.get("pocket").simcse_supervised.sentences, seed)
+        given = list(raw[["anchor", "positive", "negative"]].itertuples(index=False, name=None))
+        rows[1:1] = [
+            ("prompt pooling", 0, _supervised(labelled, seed, name, "prompt")),
+            ("raw alone", len(raw), _supervised(given, seed, name, "mean")),
+        ]
+    return pd.DataFrame(
+        {"base": base, "data": data, "triplets": n, **marks(encoder)} for data, n, encoder in rows
+    )
+
+
+@ledger.measure(
+    "09-table2-gain", "09-table2-raw", "09-table2-syncse", "09-table2-loss", uses=_BASES
+)
+def measure_table2(seed):
+    """Table 2 for one seed, with BERT."""
+    table = table2(seed)
+    ledger.keep_rows("09-table2-bert", seed, table)
+    mark = table.set_index("data")
+    average = mark["average"]
+    return {
+        "09-table2-gain": average["ART"] - average["none"],
+        "09-table2-raw": average["ART"] - average["raw"],
+        "09-table2-syncse": average["ART"] - average["raw alone"],
+        "09-table2-loss": min(mark[test]["ART"] - mark[test]["none"] for test in TESTS),
+    }
+
+
+@ledger.measure("09-table2-roberta", uses=_BASES)
+def measure_roberta(seed):
+    """Table 2 for one seed, with RoBERTa: its gain."""
+    return _other_base(seed, "RoBERTa", "09-table2-roberta")
+
+
+@ledger.measure("09-table2-unsupervised", uses=_BASES)
+def measure_unsupervised(seed):
+    """Table 2 for one seed, with an encoder that has seen no label: its gain."""
+    return _other_base(seed, "unsupervised BERT", "09-table2-unsupervised")
+
+
+def _other_base(seed, base, name):
+    table = table2(seed, base)
+    ledger.keep_rows(name, seed, table)
+    average = table.set_index("data")["average"]
+    return average["ART"] - average["none"]
+
+
+# ------------------------------------------------------------------ where tuning pays
+def pays(seed) -> pd.DataFrame:
+    """One answer of each kind for n anchors, by the untuned generator and by that of round 1.
+
+    The untuned generator also writes from so many more anchors as PPO has asked: its last row has
+    the budget of the tuned generator's last row with PPO's texts.
+
+    Returns
+    -------
+    DataFrame
+        See `_written_row`.
+    """
+    tuned, raw = recipe(seed).candidates(1), control_candidates(seed, rounds=1)
+    asked = recipe(seed).counts["texts_a_round"] - len(tuned)
+    rows = []
+    for filtered in (True, False):
+        for n in FEW:
+            rows.append(_written_row("tuned", tuned, n, filtered, seed, asked))
+        for n in (*FEW, FEW[-1] + asked // 2):
+            rows.append(_written_row("raw", raw, n, filtered, seed))
+    return pd.DataFrame(rows)
+
+
+def _written_row(data, table, n, filtered, seed, asked=0) -> dict:
+    """The first answers of each kind for n anchors, filtered or not, and the encoder that is
+    trained on them for `STEPS` steps from the first one.
+
+    Returns
+    -------
+    dict
+        data, filter, anchors, texts (written), ppo (texts that PPO has asked for), triplets, right
+        (percent of the triplets, by the oracle), and `sts`.
+    """
+    table = table[(table["candidate"] == 0) & table["row"].isin(table["row"].unique()[:n])]
+    kept = art.select(table, filtered=filtered)
+    size = min(settings().encoder_batch_size, len(kept))
+    return {
+        "data": data, "filter": filtered, "anchors": n, "texts": len(table), "ppo": asked,
+        "triplets": len(kept), "right": 100 * _right(kept),
+        **sts(fit(kept, seed, max_steps=STEPS, batch_size=size)),
+    }  # fmt: skip
+
+
+def weak(seed) -> pd.DataFrame:
+    """`pays` for the T5 generator, which follows the two requests badly.
+
+    Returns
+    -------
+    DataFrame
+        `_written_row` for the tuned generator and, at its budget, the untuned one.
+    """
+    s = dataclasses.replace(settings(), generator="pocket/generator-t5", ppo_steps=WEAK_STEPS)
+    encoder, asked = _load(s.encoder), s.ppo_steps * s.ppo_batch_size
+    anchors = corpora.premises(WEAK_ANCHORS + asked // 2, HELD_OUT_SEED + seed)
+    mine, others = anchors[:WEAK_ANCHORS], anchors[WEAK_ANCHORS:]
+    form = dict(max_new_tokens=s.max_new_tokens, seed=seed)
+    written = dict(temperature=s.temperature, candidates=1, batch_size=128, **form)
+    model = models.load_generator(s.generator, device="cpu")
+    raw = art.judge(art.write(model, anchors, **written), _discriminator())
+    policy = art.policy(model, s, seed=seed)
+    bounds = art.choose_bounds(
+        (policy.model, policy.tokenizer), others[:200], _discriminator(), encoder, **form
+    )
+    art.tune(policy, others, _discriminator(), encoder, bounds, s, seed=seed, progress=False)
+    tuned = art.write((policy.model, policy.tokenizer), mine, **written)
+    tuned = art.judge(tuned, _discriminator())
+    return pd.DataFrame([
+        _written_row(data, table, n, filtered, seed, more)
+        for filtered in (True, False)
+        for data, table, n, more in (
+            ("tuned", tuned, len(mine), asked), ("raw", raw, len(mine), 0),
+            ("raw", raw, len(anchors), 0),
+        )
+    ])  # fmt: skip
+
+
+def _right(rows):
+    return np.mean([
+        outcome(x, p, ASKED["positive"]) == outcome(x, n, ASKED["negative"]) == "right"
+        for x, p, n in rows[["anchor", "positive", "negative"]].itertuples(index=False)
+    ])  # fmt: skip
+
+
+@ledger.measure("09-few-anchors", "09-no-filter", "09-budget", uses=_USES)
+def measure_pays(seed):
+    """Where tuning pays beyond the filter, for one seed."""
+    table = pays(seed)
+    ledger.keep_rows("09-pays", seed, table)
+    mark = table.set_index(["data", "filter", "anchors"])["average"]
+    most = table["anchors"].max()
+    return {
+        "09-few-anchors": mark["tuned", True, FEW[0]] - mark["raw", True, FEW[0]],
+        "09-no-filter": mark["tuned", False, FEW[-1]] - mark["raw", False, most],
+        "09-budget": mark["tuned", True, FEW[-1]] - mark["raw", True, most],
+    }
+
+
+@ledger.measure("09-weak-generator", uses=(*_USES, "data/pocket/generator-t5"))
+def measure_weak(seed):
+    """The same with a weak generator, for one seed."""
+    table = weak(seed)
+    ledger.keep_rows("09-weak", seed, table)
+    mark = table[table["filter"]].set_index(["data", "anchors"])["average"]
+    most = table["anchors"].max()
+    return mark["tuned", WEAK_ANCHORS] - mark["raw", most]

@@ -1,0 +1,167 @@
+"""What chapter 9 measures, on a recipe of three tiny rounds."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthlib import ledger, rewards
+from synthlib.recipes import art
+from synthlib.recipes import art_results as results
+from synthlib.world import nli
+
+SMALL = dict(
+    anchors=24, ppo_steps=1, ppo_batch_size=12, ppo_mini_batch_size=6, encoder_batch_size=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A recipe of three tiny rounds with its control, in the place of the real one."""
+    patch = pytest.MonkeyPatch()
+    own = dataclasses.replace(art.settings("pocket"), **SMALL)
+    made = art.run(
+        tmp_path_factory.mktemp("art") / "run", tier="pocket", device="cpu", quiet=True,
+        lower_bound=0.9, positive_bound=0.8, negative_bound=0.98, **SMALL,
+    )  # fmt: skip
+    patch.setattr(results, "recipe", lambda seed, base="BERT": made)
+    patch.setattr(results, "settings", lambda: own)
+    patch.setattr(results, "HELD_OUT", 6)
+    patch.setattr(results, "STEPS", 2)
+    patch.setattr(results, "FEW", (12, 24))
+    patch.setattr(results, "WEAK_STEPS", 1)
+    patch.setattr(results, "WEAK_ANCHORS", 24)
+
+    def fake_sts(encode):
+        value = float(np.sum(encode(["a man is running"])))
+        return dict.fromkeys(("natural", "hard", "average"), value)
+
+    patch.setattr(results, "sts", fake_sts)
+    patch.setattr(results, "marks", lambda encode: fake_sts(encode) | dict.fromkeys(
+        ("questions", "duplicates"), 50.0
+    ))  # fmt: skip
+    yield made
+    patch.undo()
+    for function in (results.control, results.outputs, results.from_first, results.raw_triplets):
+        function.cache_clear()
+
+
+def test_the_control_has_the_budget_of_the_rounds(small):
+    texts = [len(results.control_candidates(0, rounds)) for rounds in (1, 2, 3)]
+    assert texts == [k * small.counts["texts_a_round"] for k in (1, 2, 3)]
+    assert texts[0] == 2 * (3 * SMALL["anchors"] + 6)
+    first = set(small.candidates(1)["anchor"])
+    assert first <= set(results.control_candidates(0, 1)["anchor"])
+    assert not set(small.candidates(2)["anchor"]) & set(results.control_candidates(0, 1)["anchor"])
+
+
+def test_raw_triplets_are_whatever_the_generator_wrote(small):
+    rows = results.raw_triplets(0)
+    wanted = round(results.TIMES * len(results.triplets_of_all(0)))
+    table = small.candidates("raw")
+    assert len(rows) == min(wanted, len(table) // 2)
+    written = set(zip(table["anchor"], table["kind"], table["text"], strict=True))
+    for anchor, positive, negative in rows[["anchor", "positive", "negative"]].to_numpy():
+        assert {(anchor, "positive", positive), (anchor, "negative", negative)} <= written
+
+
+def test_outputs_are_judged_by_the_oracle_and_by_one_yardstick(small):
+    table = results.outputs(0)
+    assert len(table) == 4 * 6 * 2 * 3 and sorted(table["round"].unique()) == [0, 1, 2, 3]
+    for row in table.head(20).itertuples():
+        copied = row.text.split() == row.anchor.split()
+        label = "entailment" if row.kind == "positive" else "contradiction"
+        assert row.right == (nli(row.anchor, row.text) == label and not copied)
+    encode = results._load("pocket/simcse-sup-bert")
+    row = table.iloc[-1]
+    u, v = encode([row.anchor, row.text])
+    assert row.similarity == pytest.approx(u @ v / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-4)
+
+
+def test_shared_words():
+    assert results._shared("a man is running", "a man runs") == pytest.approx(2 / 3)
+    assert results._shared("a man", "") == 0
+
+
+def fake():
+    """Two anchors with two tries of each kind in one round."""
+    rows = [
+        (0, 0, "positive", True, True, 0.8), (0, 0, "negative", False, False, 0.5),
+        (0, 1, "positive", True, False, 0.6), (0, 1, "negative", True, True, 0.9),
+        (1, 0, "positive", True, True, 0.7), (1, 0, "negative", True, False, 0.7),
+        (1, 1, "positive", False, False, 1.0), (1, 1, "negative", False, False, 1.0),
+    ]  # fmt: skip
+    names = ["row", "candidate", "kind", "accepted", "right", "similarity"]
+    table = pd.DataFrame(rows, columns=names).assign(round=0, shared=0.5)
+    return table.assign(outcome=np.where(table["similarity"] == 1, "copied", "right"))
+
+
+def test_accuracy_by_hand():
+    table = results.accuracy(fake()).set_index("kind")
+    assert table["right"].to_dict() == {"positive": 50, "negative": 25, "average": 37.5}
+    assert table["accepted"].to_dict() == {"positive": 75, "negative": 50, "average": 62.5}
+    assert table["copied"]["average"] == 25
+    assert table["usable"]["average"] == 50 and table["usable3"]["average"] == 100
+    assert np.isnan(table["usable"]["positive"])
+
+
+def test_difficulty_by_hand():
+    table = results.difficulty(fake()).set_index(["kind", "subset"])
+    assert table["cosine"]["positive", "all"] == pytest.approx(3.1 / 4)
+    assert table["cosine"]["positive", "right"] == pytest.approx(0.75)
+    assert table["cosine"]["negative", "accepted"] == pytest.approx(0.8)
+    assert table["texts"]["negative", "right"] == 1
+
+
+def test_rounds(small, monkeypatch):
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
+    found = results.measure_rounds(0)
+    claims = ledger.claims(9).index
+    assert set(found) <= set(claims) and all(np.isfinite(list(found.values())))
+    table = kept["09-table3"]
+    assert table["data"].value_counts().to_dict() == {
+        "ART": 4, "filter only": 3, "ART, from the first encoder": 2,
+    }  # fmt: skip
+    mark = table.set_index(["data", "round"])["average"]
+    assert found["09-filter-control"] == mark["ART", 3] - mark["filter only", 3] != 0
+    assert found["09-table3-rounds"] == mark["ART", 3] - mark["ART", 1]
+    assert mark["ART", 2] != mark["ART, from the first encoder", 2]
+    assert len(kept["09-ppo"]) == 3 and set(kept["09-table6"]["round"]) == {0, 1, 2, 3}
+
+
+def test_pays_at_equal_budget(small):
+    table = results.pays(0)
+    assert len(table) == 2 * (2 + 3)
+    total = table.assign(total=table["texts"] + table["ppo"]).groupby("data")["total"].max()
+    assert total["raw"] == total["tuned"]
+    unfiltered = table[~table["filter"]]
+    assert (unfiltered["triplets"] == unfiltered["anchors"]).all()
+    filtered = table[table["filter"]].set_index(["data", "anchors"])["right"]
+    assert (filtered >= 0).all() and (filtered <= 100).all()
+
+
+def test_a_weak_generator_at_equal_budget(small, monkeypatch):
+    bounds = rewards.Bounds(0.9, 0.8, 0.98)
+    monkeypatch.setattr(art, "choose_bounds", lambda *_, **__: bounds)
+    table = results.weak(0)
+    total = (table["texts"] + table["ppo"]).to_numpy()
+    assert total[0] == total[2] == 2 * (24 + 6) and total[1] == 48
+    assert (table["triplets"] > 0).all()
+
+
+def test_table2_names_its_rows(small, monkeypatch):
+    monkeypatch.setattr(results, "_supervised", lambda rows, *_: results._load(
+        "pocket/simcse-sup-bert"
+    ))  # fmt: skip
+    table = results.table2(0)
+    assert list(table["data"]) == [
+        "none", "prompt pooling", "raw alone", "raw", "filter only", "ART",
+    ]  # fmt: skip
+    assert table.set_index("data")["triplets"]["ART"] == len(results.triplets_of_all(0))
+
+
+def test_a_base_without_a_discriminator_of_its_own_uses_the_same_rewards():
+    assert results._discriminator()[0].config.num_labels == 3
+    assert rewards.TARGET.keys() == results.ASKED.keys()
