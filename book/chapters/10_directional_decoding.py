@@ -50,6 +50,8 @@ import pandas as pd
 from synthlib import checks, curation, decoding, ledger, models, prompts, tiers, viz
 from synthlib.recipes import multicsr_generation, ranking
 from synthlib.recipes import ranking_generation as generation
+from synthlib.recipes import ranking_figures as figures
+from synthlib.viz import explorers
 
 pd.set_option("display.max_colwidth", None)
 settings = tiers.get("pocket").ranking
@@ -355,9 +357,27 @@ for lam, said in whispers.items():
 # If lists are in order, the diagonal is strong and the colour fades towards the two far corners.
 
 # %% tags=["hide-input"]
-matrices = ledger.rows("10-matrices")
+matrices, methods = ledger.rows("10-matrices"), ledger.rows("10-methods")
+written = figures.written(0, n=48)
+similarity = figures.similarity_tables(written)
+similarity["measured"] = figures.measured_similarity(matrices, methods)
+explorers.heatmaps(
+    similarity, label="fig-10-greedy",
+    caption="The paper's Fig. 1, decoded greedily as there, every list as it was written. "
+    "Mean cosine by an encoder that was no teacher; three seeds of 500 lists, one colour "
+    "scale, from the ledger. The strip below each tells step by step whether the similarity to "
+    "the first sentence falls; ▲ where it does not. With $n$ or $\\lambda$ you turn to the 48 "
+    "lists that this page has written.",
+)
 
+# %% [markdown]
+# Take hold of {numref}`fig-10-greedy`. It starts with the means of three seeds.
+# Drag $\lambda$, and the directional heatmap is that of this page's own lists.
+# Make $n$ small: a mean of few lists has spots, and they vanish as $n$ grows.
+# Then choose *list n alone* and read single cells, with both sentences.
+# Press two cells to compare them. The two far corners of two methods are a good pair.
 
+# %% tags=["hide-input"]
 def matrix_of(which, heat):
     """Mean matrices over the seeds, both halves, as one table."""
     rows = matrices[(matrices["which"] == which)
@@ -381,39 +401,24 @@ def _matrix_alt(df):
 
 
 # %% tags=["hide-input"]
-def heatmaps(which, heat, **more):
-    table = matrix_of(which, heat)
-    places = [str(i) for i in range(1, generation.FIRST + 1)]
-    methods = [m for m in generation.METHODS.values() if m in set(table["method"])]
-    return viz.Figure(
-        table[["method", "i", "j", "cosine"]],
-        {
-            "kind": "heatmap", "x": "j", "y": "i", "value": "cosine", "facet": "method",
-            "columns": 2, "vmin": 0.7, "vmax": 1, "height": 3.2,
-            "vlabel": "mean cosine (0.7 or less: faintest)",
-            "xlabel": "sentence", "ylabel": "sentence",
-            "order": {"x": places, "y": places, "facet": methods},
-        },
-        alt=_matrix_alt, **more,
-    )
-
-
-heatmaps(
-    "as written", "greedy", label="fig-10-greedy",
-    caption="The paper's Fig. 1, decoded greedily as there, every list as it was written. "
-    "Mean cosine by an encoder that was no teacher; three seeds of 500 lists, one colour "
-    "scale. From the ledger.",
-)
-
-# %% tags=["hide-input"]
-heatmaps(
-    "kept", "sampled", label="fig-10-sampled",
+table = matrix_of("kept", "sampled")
+places = [str(i) for i in range(1, generation.FIRST + 1)]
+viz.Figure(
+    table[["method", "i", "j", "cosine"]],
+    {
+        "kind": "heatmap", "x": "j", "y": "i", "value": "cosine", "facet": "method",
+        "columns": 2, "vmin": 0.7, "vmax": 1, "height": 3.2,
+        "vlabel": "mean cosine (0.7 or less: faintest)",
+        "xlabel": "sentence", "ylabel": "sentence",
+        "order": {"x": places, "y": places, "facet": [
+            m for m in generation.METHODS.values() if m in set(table["method"])]},
+    },
+    alt=_matrix_alt, label="fig-10-sampled",
     caption="The same for lists sampled at temperature 0.5 that pass verification. What was "
     "drawn from a batch is the same as above.",
 )
 
 # %% tags=["hide-input"]
-methods = ledger.rows("10-methods")
 methods["method"] = methods["method"].map(generation.METHODS)
 numbers = methods.groupby(["decoding", "method"], sort=False)[
     ["order", "order_gold", "order_kept", "order_cut", "left", "kept", "repeated", "distance"]
@@ -488,7 +493,7 @@ viz.Figure(
 
 # %%
 by_lambda = {
-    lam: generation.summary(generation.lists(0, n=48, lam=lam), steps=settings.steps)
+    lam: generation.summary(written["greedy", "directional", lam], steps=settings.steps)
     for lam in (0.0, 1.5)
 }
 gain = by_lambda[1.5]["order"] - by_lambda[0.0]["order"]
@@ -526,70 +531,30 @@ sweep.groupby(["model", "lam"], sort=False)[
 #
 # The paper's Fig. 2 is a sketch: prompting wanders about, direction goes straight. We can draw
 # the real thing.
-# All sentences of a few sampled lists of one anchor go into the encoder; the two directions in
-# which they vary most are the plane. We take the anchor whose step-by-step list goes farthest, so
-# that there is something to see.
+# All sentences of an anchor's lists go into the encoder; the two directions in which they vary
+# most are the plane, and the anchor is its origin.
+# We begin with the anchor whose sampled step-by-step list goes farthest, so that there is
+# something to see. The first seven of our 48 anchors follow, as they come.
 
 # %%
 prompted = generation.describe(live["sampled", "step"], oracle_too=False)
 walker = int(prompted.loc[prompted["cosine"].idxmin(), "list"])
-paths = {"step by step": live["sampled", "step"][walker]}
-for lam in (0.0, 0.5, 1.5):
-    paths[f"λ = {lam:g}"] = generation.lists(
-        0, n=48, lam=lam, decoding="sampled"
-    )[walker]
+walks = figures.path_tables(written, [walker, *(i for i in range(8) if i != walker)][:8])
 
 # %% tags=["hide-input"]
-texts = [s for said in paths.values() for s in said[:generation.FIRST]]
-vectors = generation.judge()(texts)
-vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-plane = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)[2][:2]
-flat = (vectors - vectors[0]) @ plane.T
-share = np.var(flat, axis=0).sum() / np.var(vectors, axis=0).sum()
-rows, at = [], 0
-for name, said in paths.items():
-    count = len(said[:generation.FIRST])
-    for facet in ("λ = 0", "λ = 0.5", "λ = 1.5") if name == "step by step" else (name,):
-        for i in range(count):
-            rows.append({
-                "picture": facet, "how": name if name == "step by step" else "this λ",
-                "place": i + 1, "first": flat[at + i, 0], "second": flat[at + i, 1],
-            })
-    at += count
-walks = pd.DataFrame(rows)
-middle = walks[["first", "second"]].agg(["min", "max"])
-reach = 0.55 * np.ptp(middle.to_numpy(), axis=0).max()  # one scale for both directions
-ends = [(float(m - reach), float(m + reach)) for m in middle.mean()]
-ticks = [float(x) for x in np.arange(-2, 2.1, 0.5) if ends[0][0] < x < ends[0][1]]
-
-
-# %% tags=["hide-input"]
-def _walk_alt(df):
-    parts = []
-    for (facet, how), rows in df.groupby(["picture", "how"], sort=False):
-        end = rows.iloc[-1]
-        gone = np.hypot(rows["first"].diff(), rows["second"].diff()).sum()
-        parts.append(f"{facet}, {how}: ends {np.hypot(end['first'], end['second']):.2f} from "
-                     f"the anchor after a way of {gone:.2f} in the plane")
-    return "Paths of lists of one anchor in a plane. " + "; ".join(parts) + "."
-
-
-viz.Figure(
+explorers.trajectories(
     walks,
-    {
-        "kind": "path", "x": "first", "y": "second", "series": "how", "step": "place",
-        "facet": "picture", "columns": 3, "height": 3.2, "xlim": ends[0], "ylim": ends[1],
-        "xticks": ticks,
-        "xlabel": "first direction", "ylabel": "second direction",
-        "order": {"facet": ["λ = 0", "λ = 0.5", "λ = 1.5"],
-                  "series": ["step by step", "this λ"]},
-    },
-    alt=_walk_alt,
     label="fig-10-paths",
-    caption=f"Sixteen sentences of one anchor, sampled, in the plane in which they vary most "
-    f"({100 * share:.0f} % of their variance). The step-by-step list is the same in all "
-    "three pictures.",
+    caption="Sixteen sentences of one anchor, step by step and with direction, in the plane in "
+    f"which the anchor's lists vary most ({walks['anchors']['share'].iloc[0]:.0f} % of their "
+    "variance), and their similarity to the anchor. One scale for all $\\lambda$.",
 )
+
+# %% [markdown]
+# Press *Play* in {numref}`fig-10-paths` and follow both lists through the plane and down the
+# curve, with their sentences beside each other. Then move $\lambda$.
+# What to look for: steps that go back where they came from; and, decoded greedily, paths that
+# close and are walked again and again.
 
 # %% [markdown]
 # One anchor proves nothing, so we give the sketch a number: **straightness**, the distance
