@@ -7,6 +7,7 @@
 - Figures, equations, tables and exercises carry their chapter's number ("Figure 3.2"), and those
   of the reference pages a letter ("Figure B.1").
 - Each chapter offers its student notebook for download.
+- Pages without JavaScript are light, and folded cells are named by what they say.
 """
 
 import re
@@ -113,7 +114,9 @@ def finish_page(app, pagename, templatename, context, doctree):
         body = re.sub(r'<script type="text/x-thebe.*?</script>', "", context["body"], flags=re.S)
         body = re.sub(r"<script>kernelName = '[^']*'</script>", "", body)
         # One id for the text of every exercise would be given several times on a page.
-        context["body"] = body.replace('<section id="exercise-content">', "<section>")
+        body = body.replace('<section id="exercise-content">', "<section>")
+        # The name of a folded cell is what it says: "Show the code".
+        context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
     student = project.NOTEBOOKS / "student" / f"{Path(pagename).name}.ipynb"
     if not pagename.startswith("notebooks/") or not student.is_file():
@@ -140,6 +143,16 @@ def finish_page(app, pagename, templatename, context, doctree):
         launch.insert(0, button | {"text": "Colab, student notebook", "url": student_url})
 
 
+def light_without_script(app, exception):
+    """Without JavaScript a page is light; the theme would leave it without any colour."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        if 'data-theme="auto"' in text[:500]:
+            path.write_text(text.replace('data-theme="auto"', 'data-theme="light"', 1), "utf-8")
+
+
 def setup(app):
     """Connect the pieces."""
     app.connect("config-inited", configure, priority=900)
@@ -147,4 +160,5 @@ def setup(app):
     app.add_transform(NumberTitle)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", light_without_script)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

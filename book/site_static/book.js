@@ -1,4 +1,97 @@
-// Opened as a file, a page may not fetch others: the search then lists titles without excerpts.
-if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
-  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
-}
+// The book's own script: search on file://, references at citations, paper. Plain script, no dependence.
+(function () {
+  "use strict";
+
+  // Opened as a file, a page may not fetch others: the search then lists titles without excerpts.
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  }
+
+  // --- References at citations -------------------------------------------------------------------
+  // The build writes each citation's reference into its link's title. Here it becomes a small box that
+  // also opens for the keyboard and for touch, stays while the pointer is over it, and closes with
+  // Escape. The link itself leads to the bibliography, where the work's address is. Without this
+  // script the title remains.
+  function references() {
+    const citations = document.querySelectorAll(".bibtex-citation a.reference[title]");
+    if (!citations.length) return;
+    const box = document.createElement("div");
+    box.className = "sc-reference";
+    box.id = "sc-reference";
+    box.setAttribute("role", "tooltip");
+    box.hidden = true;
+    document.body.append(box);
+    let shown = null, timer = 0;
+
+    function hide() {
+      clearTimeout(timer);
+      if (shown) shown.removeAttribute("aria-describedby");
+      box.hidden = true;
+      shown = null;
+    }
+    function later(act, wait) {
+      clearTimeout(timer);
+      timer = setTimeout(act, wait);
+    }
+    function place(link) {
+      const at = link.getClientRects()[0] || link.getBoundingClientRect();
+      const room = document.documentElement.clientWidth, gap = 6;
+      box.style.maxWidth = Math.min(416, room - 24) + "px";
+      box.style.left = "0";
+      const size = box.getBoundingClientRect();
+      const left = Math.max(12, Math.min(at.left, room - size.width - 12));
+      const under = at.bottom + gap + size.height <= innerHeight || at.top < size.height + gap;
+      box.style.left = left + scrollX + "px";
+      box.style.top = (under ? at.bottom + gap : at.top - gap - size.height) + scrollY + "px";
+    }
+    function show(link) {
+      clearTimeout(timer);
+      if (shown === link) return;
+      hide();
+      box.textContent = link.dataset.reference;
+      box.hidden = false;
+      link.setAttribute("aria-describedby", box.id);
+      shown = link;
+      place(link);
+    }
+
+    for (const link of citations) {
+      link.dataset.reference = link.title;
+      link.removeAttribute("title");
+      link.addEventListener("pointerenter", (e) => { if (e.pointerType !== "touch") later(() => show(link), 120); });
+      link.addEventListener("pointerleave", (e) => { if (e.pointerType !== "touch") later(hide, 250); });
+      link.addEventListener("focus", () => { if (link.matches(":focus-visible")) show(link); });
+      link.addEventListener("blur", hide);
+      // By touch the first tap shows the reference, the second one follows the link.
+      let touched = false;
+      link.addEventListener("pointerdown", (e) => { touched = e.pointerType === "touch"; });
+      link.addEventListener("click", (e) => {
+        if (touched && shown !== link) { e.preventDefault(); show(link); }
+      });
+    }
+    box.addEventListener("pointerenter", () => clearTimeout(timer));
+    box.addEventListener("pointerleave", (e) => { if (e.pointerType !== "touch") later(hide, 250); });
+    document.addEventListener("keydown", (e) => { if (e.key === "Escape" && shown) hide(); });
+    document.addEventListener("pointerdown", (e) => {
+      if (shown && !box.contains(e.target) && !shown.contains(e.target)) hide();
+    });
+    addEventListener("resize", hide);
+  }
+
+  // --- Paper: nothing folded, no dark ground, and after printing all as it was --------------------
+  let folded = [], mode = null;
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("article details:not([open])")];
+    for (const one of folded) one.open = true;
+    mode = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+  });
+  addEventListener("afterprint", () => {
+    for (const one of folded) one.open = false;
+    if (mode) document.documentElement.dataset.theme = mode;
+    folded = [];
+  });
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", references);
+  else references();
+})();

@@ -1,6 +1,6 @@
 """A headless Chromium for the tests of the built book, driven by Node's playwright-core.
 
-python tests/browser/browser.py install       fetch playwright-core into _build/browser
+python tests/browser/browser.py install       fetch playwright-core and axe-core into _build/browser
 python tests/browser/browser.py screenshot    take the README's picture from the built book
 """
 
@@ -16,6 +16,8 @@ ROOT = HERE.parents[1]
 SITE = ROOT / "_build" / "html"
 MODULES = ROOT / "_build" / "browser"
 PICTURE = ROOT / "book" / "site_static" / "screenshot.png"
+#: What npm installs, at the versions in package.json.
+PACKAGES = ("playwright-core", "axe-core")
 #: The page that the README shows, and the place in it.
 PICTURE_PAGE, PICTURE_PLACE = "notebooks/01_sentence_embeddings.html", "fig-01-circle"
 
@@ -34,13 +36,14 @@ def missing():
         return "Node.js is not installed"
     if chromium() is None:
         return "Chromium is not installed (Debian: apt-get install chromium), or set CHROMIUM"
-    if not (MODULES / "node_modules" / "playwright-core").is_dir():
-        return "playwright-core is absent: run `python tests/browser/browser.py install`"
+    absent = [name for name in PACKAGES if not (MODULES / "node_modules" / name).is_dir()]
+    if absent:
+        return f"{' and '.join(absent)} absent: run `python tests/browser/browser.py install`"
     return None
 
 
 def install():
-    """Fetch the pinned playwright-core; it brings no browser of its own."""
+    """Fetch the pinned playwright-core and axe-core; they bring no browser of their own."""
     MODULES.mkdir(parents=True, exist_ok=True)
     shutil.copy(HERE / "package.json", MODULES / "package.json")
     subprocess.run(
@@ -72,7 +75,7 @@ def main(argv):
         install()
         return 0
     if argv == ["screenshot"]:
-        if not (MODULES / "node_modules" / "playwright-core").is_dir():
+        if not all((MODULES / "node_modules" / name).is_dir() for name in PACKAGES):
             install()
         if reason := missing():
             print(reason, file=sys.stderr)

@@ -3,18 +3,38 @@
 //   node pages.cjs '{"task": "check", "chromium": PATH, "site": FOLDER, "pages": ["book/intro.html", …]}'
 //   node pages.cjs '{"task": "search", …, "query": "contrast"}'
 //   node pages.cjs '{"task": "screenshot", …, "pages": [one page], "out": FILE, "scheme": "light", "width": 1280, "height": 800}'
+//   node pages.cjs '{"task": "print", …, "source": HTML FILE, "out": PDF FILE, "numbers": [PROGRAM, …]}'
 //
-// Prints one JSON object. Nothing is served: pages are opened as files, as a reader without a network would.
+// Prints one JSON object. Pages are opened as files, as a reader without a network would, and in the dark view
+// through a server on 127.0.0.1, as from a web site. Every other host is refused.
+const { execFileSync } = require("child_process");
 const { pathToFileURL } = require("url");
+const fs = require("fs");
+const http = require("http");
 const path = require("path");
 const { chromium } = require("playwright-core");
 
 const job = JSON.parse(process.argv[2]);
 const ARGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
+  "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ];
 const address = (page, rest = "") => pathToFileURL(path.join(job.site, page)).href + rest;
+
+const TYPES = { html: "text/html", css: "text/css", js: "text/javascript", json: "application/json", svg: "image/svg+xml", png: "image/png", woff2: "font/woff2", woff: "font/woff", ttf: "font/ttf", csv: "text/csv" };
+let origin = null; // of the server, once it runs
+
+// The site on a free port of this machine.
+function serve() {
+  const server = http.createServer((request, response) => {
+    const name = path.join(job.site, decodeURIComponent(new URL(request.url, "http://site").pathname));
+    fs.readFile(name, (error, bytes) => {
+      response.writeHead(error ? 404 : 200, { "Content-Type": TYPES[path.extname(name).slice(1)] || "application/octet-stream" });
+      response.end(error ? "" : bytes);
+    });
+  });
+  return new Promise((done) => server.listen(0, "127.0.0.1", () => { origin = `http://127.0.0.1:${server.address().port}/`; done(server); }));
+}
 
 // A tab that writes down every request, error and console message.
 async function tab(browser, options) {
@@ -22,8 +42,9 @@ async function tab(browser, options) {
   context.setDefaultTimeout(180000); // a busy machine is slow, not wrong
   const page = await context.newPage();
   const seen = { remote: [], failed: [], errors: [] };
-  page.on("request", (r) => { if (!/^(file|data|blob|about):/.test(r.url())) seen.remote.push(r.url()); });
-  page.on("requestfailed", (r) => seen.failed.push(r.url() + " " + (r.failure() || {}).errorText));
+  page.on("request", (r) => { if (!/^(file|data|blob|about):/.test(r.url()) && !(origin && r.url().startsWith(origin))) seen.remote.push(r.url()); });
+  // Scripts that a page without JavaScript does not fetch have not failed.
+  page.on("requestfailed", (r) => options.javaScriptEnabled !== false && seen.failed.push(r.url() + " " + (r.failure() || {}).errorText));
   page.on("console", (m) => { if (m.type() === "error") seen.errors.push(m.text()); });
   page.on("pageerror", (e) => seen.errors.push(String(e)));
   return { context, page, seen };
@@ -77,22 +98,152 @@ function measure() {
   };
 }
 
+// axe-core's findings: rule, impact, and where.
+async function axe(page) {
+  await page.addScriptTag({ path: require.resolve("axe-core/axe.min.js") });
+  return page.evaluate(async () => {
+    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+    const { violations } = await window.axe.run(document, { preload: false, resultTypes: ["violations"], runOnly: { type: "tag", values: tags } });
+    return violations.flatMap(({ id, impact, nodes }) => nodes.map((n) => ({
+      rule: id, impact, place: n.target.flat().join(" "), html: n.html.slice(0, 200), why: (n.failureSummary || "").split("\n").slice(1, 3).join(" ").trim(),
+    })));
+  });
+}
+
+// Each living figure: it is there, and the keyboard changes it.
+async function figures(page) {
+  const found = [];
+  for (const figure of await page.$$("figure:has([data-sc-figure])")) {
+    await figure.evaluate((f) => f.scrollIntoView({ behavior: "instant", block: "center" }));
+    const alive = await figure.waitForSelector(".sc-living", { timeout: 15000, state: "attached" }).then(() => true, () => false);
+    const state = () => figure.evaluate((f) => {
+      const living = f.querySelector(".sc-living");
+      if (!living) return "";
+      const values = [...living.querySelectorAll("input, select, textarea")].map((i) => i.value + i.checked).join();
+      return [living.querySelector(".sc-stage").innerHTML, living.querySelector(".sc-tip")?.textContent, living.querySelector(".sc-says")?.textContent, values].join("|");
+    });
+    const before = await state();
+    const way = await figure.evaluate((f) => {
+      const living = f.querySelector(".sc-living");
+      const first = (query) => living && [...living.querySelectorAll(query)].find((e) => e.getClientRects().length && !e.disabled);
+      const range = first("input[type=range]"), radio = first("input[type=radio]:checked"), plot = first(".sc-plot[tabindex='0'], .sc-drag[tabindex='0'], [role=slider]"), button = first("button, select, input");
+      const target = range || radio || plot || button;
+      if (!target) return null;
+      target.focus();
+      if (target === range) return Number(range.value) < Number(range.max) ? "ArrowRight" : "ArrowLeft";
+      if (target === button) return "Space";
+      return "ArrowRight";
+    });
+    let changed = false;
+    for (let attempt = 0; way && alive && attempt < 3 && !changed; attempt++) {
+      await page.keyboard.press(way);
+      await page.waitForTimeout(attempt ? 400 : 60);
+      changed = (await state()) !== before;
+    }
+    found.push(await figure.evaluate((f, seen) => ({
+      name: f.id || f.querySelector("[data-figure]")?.dataset.figure, ...seen,
+      error: f.querySelector(".sc-error")?.textContent || "", says: (f.querySelector(".sc-says")?.textContent || f.querySelector(".sc-plot, .sc-stage [aria-label]")?.getAttribute("aria-label") || "").slice(0, 80),
+      small: [...f.querySelectorAll(".sc-living button, .sc-living select, .sc-living input[type=range]")].filter((b) => b.getClientRects().length && b.getBoundingClientRect().height < 23.5).length,
+    }), { alive, changed, way }));
+  }
+  return found;
+}
+
+// The reference of a page's first citation, by keyboard and by pointer.
+async function citation(page) {
+  const links = await page.$$(".bibtex-citation a.reference");
+  if (!links.length) return null;
+  const box = page.locator(".sc-reference"), shown = () => box.isVisible();
+  const report = { citations: links.length, titles: await page.locator(".bibtex-citation a.reference[title]").count() };
+  await links[0].evaluate((e) => e.scrollIntoView({ behavior: "instant", block: "center" }));
+  await page.keyboard.press("Shift");
+  await links[0].focus();
+  report.focus = await shown();
+  report.text = await box.textContent();
+  report.described = (await links[0].getAttribute("aria-describedby")) === (await box.getAttribute("id"));
+  await page.keyboard.press("Escape");
+  report.escaped = !(await shown());
+  await links[0].evaluate((e) => e.blur());
+  await links[0].hover();
+  await box.waitFor({ state: "visible", timeout: 5000 }).catch(() => {});
+  report.hover = await shown();
+  if (report.hover) {
+    await box.hover();
+    await page.waitForTimeout(400);
+    report.stays = await shown();
+    await page.mouse.move(2, 2);
+    await box.waitFor({ state: "hidden", timeout: 5000 }).catch(() => {});
+    report.leaves = !(await shown());
+  }
+  return report;
+}
+
+// The page as paper would have it, at the width of A4 between its margins.
+async function paper(page) {
+  await page.emulateMedia({ media: "print" });
+  await page.setViewportSize({ width: 658, height: 980 });
+  await page.waitForTimeout(100);
+  const report = await page.evaluate(() => {
+    const shown = (e) => Boolean(e) && e.getClientRects().length > 0 && e.getBoundingClientRect().height > 0;
+    const name = (e) => e.tagName.toLowerCase() + "." + String(e.className.baseVal ?? e.className).replaceAll(" ", ".");
+    const plates = [...document.querySelectorAll("figure .sc-plate")];
+    return {
+      cut_off: [...document.querySelectorAll("article pre")].filter((e) => shown(e) && (e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1)).length,
+      no_picture: plates.filter((e) => !shown(e.querySelector("img.only-light")) || shown(e.querySelector("img.only-dark"))).length,
+      living: [...document.querySelectorAll(".sc-living")].filter(shown).length,
+      screen_only: [...document.querySelectorAll("button, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, a.headerlink")].filter(shown).map(name).slice(0, 5),
+      title: shown(document.querySelector("article h1")),
+    };
+  });
+  await page.emulateMedia({ media: "screen" });
+  return report;
+}
+
+// Without JavaScript: each figure is its static picture.
+function still() {
+  const shown = (e) => Boolean(e) && e.getClientRects().length > 0 && e.getBoundingClientRect().height > 0;
+  const plates = [...document.querySelectorAll("figure .sc-plate")];
+  return {
+    figures: plates.length,
+    no_picture: plates.filter((e) => { const seen = [...e.querySelectorAll("img")].filter(shown); return seen.length !== 1 || !seen[0].alt.trim() || !seen[0].naturalWidth; }).length,
+    words: (document.querySelector("article") || document.body).innerText.length,
+  };
+}
+
+// Every page in four views. One load serves all checks of a view; two pages are open at a time.
 async function check(browser) {
-  const report = {};
-  for (const name of job.pages) {
+  await serve();
+  const report = {}, queue = [...job.pages];
+  const wide = { viewport: { width: 1280, height: 900 } };
+  const views = {
+    light: { ...wide, colorScheme: "light" }, dark: { ...wide, colorScheme: "dark" },
+    phone: { viewport: { width: 390, height: 844 }, colorScheme: "light", hasTouch: true, isMobile: true },
+    plain: { ...wide, colorScheme: "light", javaScriptEnabled: false },
+  };
+  async function one(name) {
     report[name] = {};
-    for (const [view, options] of Object.entries({
-      light: { viewport: { width: 1280, height: 900 }, colorScheme: "light" },
-      dark: { viewport: { width: 1280, height: 900 }, colorScheme: "dark" },
-      phone: { viewport: { width: 390, height: 844 }, colorScheme: "light", hasTouch: true, isMobile: true },
-    })) {
+    for (const [view, options] of Object.entries(views)) {
       const { context, page, seen } = await tab(browser, options);
-      await page.goto(address(name));
-      await settle(page);
-      report[name][view] = { ...(await page.evaluate(measure)), ...seen };
+      await page.goto(view === "dark" ? origin + name : address(name));
+      if (view === "plain") {
+        for (const image of await page.$$("img[loading=lazy]")) await image.scrollIntoViewIfNeeded();
+        report[name].plain = { ...(await page.evaluate(still)), ...seen };
+      } else {
+        await settle(page);
+        const all = await page.evaluate(measure);
+        if (view === "light" || view === "dark") all.axe = await axe(page);
+        if (view === "light") {
+          all.living = await figures(page);
+          all.citation = await citation(page);
+          all.paper = await paper(page);
+        }
+        report[name][view] = { ...all, ...seen };
+      }
       await context.close();
     }
   }
+  const work = async () => { while (queue.length) await one(queue.shift()); };
+  await Promise.all([work(), work()]);
   return report;
 }
 
@@ -123,9 +274,41 @@ async function screenshot(browser) {
   return seen;
 }
 
+// One HTML document as a PDF. What is wider than the paper is set smaller, never cut off. The program `numbers`
+// reads from the first print where the chapters start, and its answer is printed into the contents.
+async function print(browser) {
+  const { context, page, seen } = await tab(browser, { viewport: { width: job.width || 658, height: 980 }, colorScheme: "light" });
+  await page.emulateMedia({ media: "print" });
+  await page.goto(pathToFileURL(job.source).href);
+  await settle(page);
+  const shrunk = await page.evaluate(() => {
+    for (const place of document.querySelectorAll("[data-page]")) place.textContent = "000";
+    const found = [];
+    for (const one of document.querySelectorAll(".bd-article table, .bd-article mjx-container[display=true], .bd-article .sc-figure img")) {
+      const room = one.closest("td, li, dd, .admonition, figure, section").clientWidth;
+      const wide = Math.max(one.scrollWidth, one.getBoundingClientRect().width);
+      if (wide <= room + 1) continue;
+      one.style.zoom = Math.max(0.4, room / wide - 0.01);
+      found.push([one.tagName, Math.round((100 * room) / wide)]);
+    }
+    return found;
+  });
+  const options = { path: job.out, preferCSSPageSize: true, printBackground: true, outline: true, tagged: true };
+  await page.pdf(options);
+  if (job.numbers) {
+    const [program, ...rest] = job.numbers;
+    const numbers = JSON.parse(execFileSync(program, rest, { encoding: "utf8" }));
+    await page.evaluate((found) => { for (const place of document.querySelectorAll("[data-page]")) place.textContent = found[place.dataset.page]; }, numbers);
+    await page.pdf(options);
+  }
+  await context.close();
+  return { ...seen, shrunk };
+}
+
 (async () => {
   const browser = await chromium.launch({ executablePath: job.chromium, args: ARGS });
-  const result = await { check, search, screenshot }[job.task](browser);
+  const result = await { check, search, screenshot, print }[job.task](browser);
   await browser.close();
-  process.stdout.write(JSON.stringify(result));
+  fs.writeFileSync(1, JSON.stringify(result));
+  process.exit(0);
 })().catch((error) => { console.error(error); process.exit(1); });
