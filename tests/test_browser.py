@@ -1,8 +1,8 @@
 """The built book as a reader meets it: headless Chromium, no network.
 
-Each page is opened in four views, and one load serves all checks of a view: light (a file; figures by
-keyboard, citations, axe-core, paper), dark (through a server on 127.0.0.1; axe-core), phone (a file,
-390 px) and plain (a file, JavaScript switched off).
+Each page is opened in four views, and one load serves all checks of a view: light (a file; figures
+by keyboard, citations, axe-core, paper), dark (through a server on 127.0.0.1; axe-core), phone (a
+file, 390 px) and plain (a file, JavaScript switched off).
 """
 
 import os
