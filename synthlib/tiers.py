@@ -393,10 +393,10 @@ _POCKET = Tier(
         positive_bound=None,
         negative_bound=None,
         # So that three rounds and their control take ten minutes on two cores.
-        ppo_batch_size=64,
-        ppo_mini_batch_size=16,
+        ppo_batch_size=128,
+        ppo_mini_batch_size=32,
         ppo_epochs=2,
-        ppo_steps=48,
+        ppo_steps=30,
         max_new_tokens=28,
         encoder_learning_rate=2e-4,
         encoder_batch_size=64,
