@@ -219,8 +219,8 @@ var SC = (() => {
   SC.ticks = (low, high, count = 6, whole = false) => {
     if (!(high > low)) return [low];
     const rough = (high - low) / Math.max(count, 1), power = 10 ** Math.floor(Math.log10(rough));
-    let step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => (high - low) / s <= count + 1e-9) || 10 * power;
-    if (whole) step = Math.max(1, step === 2.5 ? 5 : Math.ceil(step - 1e-9));
+    const step = (whole ? [1, 2, 5, 10, 20, 50] : [1, 2, 2.5, 5, 10]).map((m) => m * power)
+      .find((s) => (high - low) / s <= count + (whole ? 0.99 : 1e-9) && (!whole || (s >= 1 && Number.isInteger(s)))) || 10 * power;
     const out = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) out.push(Number((i * step).toPrecision(12)));
     return out;
@@ -344,20 +344,29 @@ var SC = (() => {
       here), back (behind the data), and the inner left, top, width, height, bottom, right. */
   function frame(view, root, box, o) {
     const size = 12, small = 11.5, X = o.x, Y = o.y;
-    const name = (axis, v) => typeof axis.format === "function" ? axis.format(v) : axis.format ? SC.format(v, axis.format) : SC.number(v);
+    // Ticks of one axis have equally many decimals.
+    const name = (axis, v, all = []) => {
+      if (axis.format) return typeof axis.format === "function" ? axis.format(v) : SC.format(v, axis.format);
+      const texts = all.map((t) => SC.number(t)), digits = Math.max(0, ...texts.map((t) => (t.split(".")[1] || "").length));
+      return axis.log || axis.ticks || texts.some((t) => t.includes("e")) ? SC.number(v) : SC.format(v, `.${digits}f`);
+    };
     let top = box.top + 6, head = [];
     if (o.title) { head = SC.wrap(SC.formula(o.title), box.width - 4, 13, 700); top += head.length * 17 + 2; }
     const yNames = Y.names && Y.names.map((n) => SC.wrap(SC.formula(n), o.nameWidth || (view.narrow ? 96 : 150), small));
     const rough = SC.scale(Y.domain || [0, 1], [1, 0], Y);
-    const yTicks = Y.names ? [] : Y.ticks || rough.ticks(Math.max(2, Math.round(box.height / 48)), Y.whole);
-    const yWide = Y.hide ? 0 : Math.max(0, ...(Y.names ? yNames.flat() : yTicks.map((t) => name(Y, t))).map((t) => SC.measure(t, small)));
+    const yTicks = Y.names ? [] : Y.ticks || rough.ticks(Math.max(3, Math.round((box.height - 50) / 44)), Y.whole);
+    const yWide = Y.hide ? 0 : Math.max(0, ...(Y.names ? yNames.flat() : yTicks.map((t) => name(Y, t, yTicks))).map((t) => SC.measure(t, small)));
     const yLabel = Y.label && !Y.hide ? SC.wrap(SC.formula(Y.label), Math.max(60, box.height - 60), size) : [];
     let left = box.left + yLabel.length * 15 + (yLabel.length ? 5 : 0) + yWide + (Y.hide ? 2 : 8);
     let right = box.left + box.width - (o.right ?? 10);
     // The bottom: names are wrapped, or turned where they have no room.
     const room = X.names ? (right - left) / Math.max(X.names.length, 1) : 0;
-    let turned = false, xNames = [];
-    if (X.names) {
+    let turned = false, xNames = [], thin = 1;
+    const numbers = X.names && X.names.every((n) => /^[−+-]?[\d.]{1,6}%?$/.test(String(n)));
+    if (numbers) { // numbers are left out rather than turned
+      xNames = X.names.map((n) => [SC.text(n)]);
+      thin = Math.max(1, Math.ceil((Math.max(0, ...xNames.map(([n]) => SC.measure(n, small))) + 7) / Math.max(room, 1)));
+    } else if (X.names) {
       xNames = X.names.map((n) => SC.wrap(SC.formula(n), Math.max(room - 6, 20), small));
       turned = xNames.flat().some((line) => SC.measure(line, small) > room - 2) || xNames.some((lines) => lines.length > 4);
       if (turned) xNames = X.names.map((n) => [SC.text(SC.formula(n), 22)]);
@@ -390,19 +399,20 @@ var SC = (() => {
     head.forEach((line, i) => axes.append(svg("text", { class: "sc-title", x: box.left + 2, y: box.top + 15 + 17 * i }, line)));
     const lines = (at, px, py, gap, attributes) => svg("text", { x: px, y: py, ...attributes },
       at.map((line, i) => svg("tspan", { x: px, dy: i ? gap : 0 }, line)));
-    const xTicks = X.names ? [] : X.ticks || x.ticks(Math.max(2, Math.round(width / 85)), X.whole);
+    const xTicks = X.names ? [] : X.ticks || x.ticks(Math.max(3, Math.round(width / 80)), X.whole);
     const inside = (scale, v) => { const u = scale(v), [a, b] = scale.range; return u >= Math.min(a, b) - 0.5 && u <= Math.max(a, b) + 0.5; };
     for (const t of xTicks.filter((v) => inside(x, v))) {
       if (X.grid !== false) axes.append(svg("line", { class: "sc-grid", x1: x(t), x2: x(t), y1: top, y2: bottom }));
-      if (!X.hide) axes.append(svg("text", { x: x(t), y: bottom + 16, "text-anchor": "middle" }, name(X, t)));
+      if (!X.hide) axes.append(svg("text", { x: x(t), y: bottom + 16, "text-anchor": "middle" }, name(X, t, xTicks)));
     }
-    for (const t of (Y.names ? [] : Y.ticks || y.ticks(Math.max(2, Math.round(height / 42)), Y.whole)).filter((v) => inside(y, v))) {
+    const upTicks = Y.names ? [] : Y.ticks || y.ticks(Math.max(3, Math.round(height / 44)), Y.whole);
+    for (const t of upTicks.filter((v) => inside(y, v))) {
       if (Y.grid !== false) axes.append(svg("line", { class: "sc-grid", x1: left, x2: right, y1: y(t), y2: y(t) }));
-      if (!Y.hide) axes.append(svg("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, name(Y, t)));
+      if (!Y.hide) axes.append(svg("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, name(Y, t, upTicks)));
     }
     const every = (axis, count, least) => Math.max(1, Math.ceil((count * least) / axis));
     if (X.names && !X.hide) {
-      const skip = turned ? every(width, X.names.length, 15) : 1;
+      const skip = turned ? every(width, X.names.length, 15) : thin;
       xNames.forEach((words, i) => i % skip === 0 && axes.append(turned
         ? svg("text", { "text-anchor": "end", transform: `translate(${x(i) + 4},${bottom + 12}) rotate(-40)` }, words[0])
         : lines(words, x(i), bottom + 16, 14, { "text-anchor": "middle" })));

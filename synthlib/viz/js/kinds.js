@@ -484,7 +484,9 @@
       const wide = Math.max(...columns.map((c) => c.length)), back = edges.some(([a, b]) => !forward.some(([s, t]) => s === a && t === b));
       const g = svg("g"), side = down && back ? 76 : 0, foot = !down && back ? 34 : 0, [w, h] = [box.width - 8 - side, box.height - 8 - foot];
       const step = down ? h / deep : w / deep, room = down ? w / wide : h / wide, labelled = Boolean(spec.label);
-      const gap = down ? (labelled ? 30 : 24) : labelled ? Math.min(0.36 * step, 74) : Math.min(0.24 * step, 40);
+      const widest = (texts, size) => Math.max(0, ...texts.filter((t) => t !== null && t !== undefined).flatMap((t) => safe(t).split(" ")).map((word) => SC.measure(word, size)));
+      const wanted = labelled ? Math.max(0.2 * step, widest(part.clean.col(spec.label), 11) + 12) : Math.min(0.24 * step, 40);
+      const gap = down ? (labelled ? 30 : 24) : Math.min(wanted, step - widest([...depth.keys()], 12) - 12, 90);
       const half = down ? [Math.min(room * 0.46, 130), (step - gap) / 2] : [(step - gap) / 2, Math.min(room * 0.4, 34)], place = new Map();
       columns.forEach((names, d) => names.forEach((name, i) => {
         const across = ((i + 0.5) / names.length) * (down ? w : h);
@@ -752,7 +754,7 @@
         const before = f.g.childNodes.length;
         // What lies beyond given limits is cut off, as in the static picture.
         const id = `sc-clip-${++patterns}`;
-        if (s.xlim || s.ylim) {
+        if ((s.xlim || s.ylim) && s.kind !== "bars") {
           picture.append(svg("defs", {}, svg("clipPath", { id }, svg("rect", { x: f.left - 6, y: f.top - 6, width: f.width + 12, height: f.height + 12 }))));
           const inner = svg("g", { "clip-path": `url(#${id})` });
           f.g.append(inner);
@@ -771,7 +773,7 @@
       if (s.count) remarks.push(`area of a dot: rows there, up to ${part.sizes[1]}`);
       if (s.mark) remarks.push(`framed: ${safe(s.mark)}`);
     });
-    if (oneBar) { const frames = heats.map((p) => p.frame), top = frames[0].top; colourBar(view, picture, width - shared + 6, top, Math.min(frames.at(-1).bottom - top, 260), heats[0]); }
+    if (oneBar) { const frames = heats.map((p) => p.frame), top = frames[0].top; colourBar(view, picture, width - shared + 6, top, Math.min(frames.at(-1).bottom - top, 420), heats[0]); }
     placeLabels(labels);
     const lost = parts.reduce((a, p) => a + (p.lost || 0), 0), total = parts.reduce((a, p) => a + p.table.length, 0);
     if (lost) remarks.push(`${lost} of ${total} ${total === 1 ? "row" : "rows"} without a finite number: not drawn`);
