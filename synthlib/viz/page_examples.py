@@ -129,7 +129,7 @@ def noisy_table(first=None) -> pd.DataFrame:
 
 def omega_figure(
     generator, sentence, instruction, opposite, *, name="generator-t5", omega=0.3, room=28,
-    omegas=OMEGAS, compact=False, **texts,
+    omegas=OMEGAS, sweep=None, compact=False, **texts,
 ) -> Figure:  # fmt: skip
     """The ω explorer: a sentence decoded from two contexts, word by word.
 
@@ -147,6 +147,8 @@ def omega_figure(
         Most tokens of a text.
     omegas : sequence of float
         What is recorded; the slider has their range and step.
+    sweep : DataFrame, optional
+        Percent right over many sentences (omega, kind, percent), to stand beside the example.
     compact : bool
         Without choice of instructions and table of steps, for a cover.
     **texts
@@ -179,11 +181,17 @@ def omega_figure(
              "options": [[noise, text] for noise, text in NOISES.items()]},
         ]  # fmt: skip
     views = list(dict.fromkeys(shown["view"]))
+    tables = {"shown": shown, "recorded": recorded, "instructions": instructions}
+    if sweep is not None:
+        tables["sweep"] = sweep[["omega", "kind", "percent"]]
     return Figure(
-        {"shown": shown, "recorded": recorded, "instructions": instructions},
+        tables,
         {
             "kind": "explorer", "explorer": "omega", "controls": controls,
             "options": {
+                "sweep": "Over many premises",
+                "kinds": {"mean of both": "purple", "entailment": "blue",
+                          "contradiction": "orange"},
                 "model": name, "megabytes": round(len(script(name)) / 1e6, 1), "room": room,
                 "top": 3, "template": TEMPLATE, "sentence": sentence, "instruction": instruction,
                 "noise": "opposite", "place": _turning(recorded, omega), "compact": compact,

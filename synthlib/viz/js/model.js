@@ -356,7 +356,7 @@
     function softmax(scores, banned) {
       const p = Float64Array.from(scores);
       for (const v of banned) p[v] = -Infinity;
-      const top = p.reduce((a, b) => Math.max(a, b), -Infinity);
+      const top = p[best(p)];
       let total = 0;
       for (let v = 0; v < p.length; v++) total += p[v] = Math.exp(p[v] - top);
       for (let v = 0; v < p.length; v++) p[v] /= total;
@@ -369,7 +369,20 @@
       return at;
     }
 
-    /** Where the choice would turn: scores are straight lines in the dial, `slopes` their slopes. */
+    /** Indices of the `count` largest values. */
+    function highest(values, count) {
+      const out = [];
+      for (let v = 0; v < values.length; v++) {
+        if (out.length === count && !(values[v] > values[out[count - 1]])) continue;
+        let at = out.length;
+        while (at > 0 && values[v] > values[out[at - 1]]) at--;
+        out.splice(at, 0, v);
+        if (out.length > count) out.pop();
+      }
+      return out;
+    }
+
+    /** How far the dial may turn down and up before the choice does: scores are straight lines in it. */
     function stays(scores, slopes, chosen) {
       let low = -Infinity, high = Infinity;
       for (let v = 0; v < scores.length; v++) {
@@ -385,10 +398,7 @@
     function leaders(model, logits, scores, chosen, top) {
       const views = [...logits.map((row) => softmax(row, model.banned)), softmax(scores, [])];
       const names = new Set([chosen]);
-      for (const p of views) {
-        const order = Array.from(p.keys()).sort((a, b) => p[b] - p[a]);
-        order.slice(0, top).forEach((v) => names.add(v));
-      }
+      for (const p of views) highest(p, top).forEach((v) => names.add(v));
       const mixed = views[views.length - 1];
       return Array.from(names).sort((a, b) => mixed[b] - mixed[a]).map((v) => ({
         word: model.words[v], id: v, chosen: v === chosen, p: views.map((p) => p[v]),

@@ -3,7 +3,8 @@
    Tables: recorded {omega, step, word, asked, noisy, mixed (probabilities), low, high, chosen}, made by
    synthlib.viz.page_examples.omega_tables; instructions {instruction, noise, noisy}.
    Options: model, megabytes, room, top, template, sentence, instruction, noise (what is recorded),
-   place (the first to look at), compact (a cover's figure: the words in a line, without the table). */
+   place (the first to look at), sweep (the title of a table sweep {omega, kind, percent}: percent right over
+   many sentences), kinds (its colours), compact (a cover's figure: the words in a line, without the table). */
 (function (SC) {
   "use strict";
   const END = "(end)";
@@ -45,7 +46,10 @@
     const { room, top } = view.options, steps = [];
     const plain = memory.plain && memory.plain.pair === pair ? Promise.resolve(memory.plain)
       : form.model.write({ contexts: [now.contexts[0]], weights: [1], room }).promise.then((done) => ({ pair, words: done.text.split(" ") }));
-    const writing = form.model.write({ contexts: now.contexts, weights: [1, -now.omega], slopes: [0, -1], room, top }, (step) => steps.push(step));
+    const writing = form.model.write({ contexts: now.contexts, weights: [1, -now.omega], slopes: [0, -1], room, top }, (step) => {
+      // The model says how far the dial may turn from where it stands; the reader sees ω itself.
+      if (step.word !== undefined) steps.push({ ...step, low: step.low + now.omega, high: step.high + now.omega });
+    });
     Promise.all([plain, writing.promise]).then(([first, done]) => {
       memory.plain = first;
       memory.answer = { key, pair, omega: now.omega, steps, done };
@@ -81,7 +85,7 @@
   }
 
   function strip(view, step, omega) {
-    const { svg } = view, { min, max } = range(view), wide = 120;
+    const { svg } = view, { min, max } = range(view), wide = view.narrow ? 70 : 120;
     const x = SC.scale([min, max], [4, wide - 4]), a = x(Math.max(step.low, min)), b = x(Math.min(step.high, max));
     return svg("svg", { width: wide, height: 18, viewBox: `0 0 ${wide} 18`, "aria-hidden": "true", class: "sc-m-strip" },
       svg("line", { x1: 4, x2: wide - 4, y1: 9, y2: 9, style: { stroke: view.colours.grid, "stroke-width": "2" } }),
@@ -122,6 +126,28 @@
       ])));
   }
 
+  /** Accuracy by ω over many sentences, with a line at the ω that is set; a click sets it. */
+  function sweep(view, omega) {
+    const table = view.all.sweep, wide = view.width < 640 ? view.width : Math.floor(view.width * 0.335), { min, max } = range(view);
+    const picture = view.picture(150, { width: wide, name: "Percent right by ω" });
+    const kinds = view.series(table, "kind", { colors: view.options.kinds || {}, order: Object.keys(view.options.kinds || {}) });
+    const axes = view.frame(picture, { left: 0, top: 0, width: wide, height: 150 },
+      { x: { domain: [min, max], label: "ω" }, y: { domain: [0, 100], label: "right (%)", ticks: [0, 50, 100] } });
+    axes.g.append(view.svg("line", { x1: axes.x(omega), x2: axes.x(omega), y1: axes.top, y2: axes.bottom, style: { stroke: view.colours.ink, "stroke-width": "1.5" } }));
+    const marks = [];
+    for (const { value, colour, dashes } of kinds.values()) {
+      const rows = table.where("kind", value).rows.filter((r) => r.omega >= min && r.omega <= max);
+      axes.g.append(view.svg("polyline", { points: rows.map((r) => `${axes.x(r.omega)},${axes.y(r.percent)}`).join(" "),
+        "stroke-dasharray": dashes.join(" "), style: { fill: "none", stroke: colour, "stroke-width": "2" } }));
+      for (const r of rows) marks.push({ x: axes.x(r.omega), y: axes.y(r.percent), group: value, omega: r.omega,
+        lines: [["ω", SC.format(r.omega, ".1f")], [value, `${SC.format(r.percent, ".0f")} % right`]] });
+    }
+    view.read(picture, marks, { pick: (mark) => view.set({ omega: mark.omega }) });
+    return view.html("div", { class: "sc-m-sweep" }, view.html("p", { class: "sc-m-detail-title" }, view.options.sweep),
+      view.html("p", { class: "sc-m-key" }, [...kinds.values()].map(({ value, colour }) => view.html("span", {}, view.html("i", { style: { background: colour } }), SC.text(value)))),
+      picture.parentNode);
+  }
+
   SC.explorers.omega = {
     state: (view) => ({ sentence: view.options.sentence, place: view.options.place || 0 }),
 
@@ -147,6 +173,7 @@
       const cell = (step, k) => { const top = best(step, k); return html("td", {}, name(top.word), " ", html("span", { class: "sc-m-p" }, percent(top.p[k]))); };
       const buttons = steps.map((step, i) => wordButton(view, step, place, fresh[i], steps.length));
       const side = detail(view, steps[place], now);
+      if (view.all.sweep) side.append(sweep(view, omega));
       if (options.compact) {
         root.append(html("div", { class: "sc-m-sentence", role: "toolbar", "aria-label": "The words as written: press one to look into it" }, buttons), side);
         return;
