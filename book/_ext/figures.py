@@ -4,21 +4,33 @@ A cell that ends in a `synthlib.viz.Figure` leaves its picture in four versions 
 wide and narrow), its data, caption, label and text alternative in one output. Here they become a
 numbered figure that ``{numref}`` can refer to, with its data to download. All comes from the
 notebook's output, so that a page built from cached outputs is the same.
+
+The picture stands until the living figure does, which `synthlib/viz/js` draws from the same data:
+they lie in the page, or, where they are large, in a script of their own that is loaded when the
+reader comes near (a page opened as a file may load scripts, but no data).
 """
 
 import hashlib
 import html
+import json
 import posixpath
 import re
+from pathlib import Path
 
 from docutils import nodes
 from myst_nb.core import render
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
+from synthlib.viz import script
+
 MIMETYPE = "application/vnd.synthlib.figure+json"
 #: A phone in its upright position; `figures.css` knows the same width.
 NARROW = "(max-width: 540px)"
+#: Bytes of data that a page holds itself; more is loaded when the reader comes near.
+INLINE = 60_000
+SCRIPT, STYLE, FOLDER = "living.js", "living.css", "figures"
+NO_SCRIPT = "Without JavaScript the figures of this page are pictures."
 
 
 class plate(nodes.General, nodes.Element):
@@ -45,7 +57,26 @@ def visit_plate(self, node):
             f' alt="{alt}"></picture>'
         )
     self.body.append("</div>\n")
+    if node.get("payload"):
+        self.body.append(living(self.builder, node["name"], node["payload"]))
+        if not getattr(self, "told_without_script", False):
+            self.told_without_script = True
+            self.body.append(f'<noscript><p class="sc-data">{NO_SCRIPT}</p></noscript>')
     raise nodes.SkipNode
+
+
+def living(builder, name, payload):
+    """Place of a living figure in a page, with its data or the name of the script that has them."""
+    text = script.embedded(payload)
+    if len(text) <= INLINE:
+        data = f'<script type="application/json">{text}</script>'
+        return f"<div data-sc-figure>{data}</div>\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    file = f"{FOLDER}/{name}-{digest}.js"
+    path = Path(builder.outdir) / "_static" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"SC.provide({json.dumps(file)}, {text});\n", encoding="utf-8")
+    return f'<div data-sc-figure data-sc-file="{html.escape(file, quote=True)}"></div>\n'
 
 
 def room(svg):
@@ -79,7 +110,10 @@ def figure_node(renderer, data):
     content, parser = data.content, renderer.renderer
     body = "".join(content["svg"].values()).encode()
     name = content["label"] or f"figure-{hashlib.sha256(body).hexdigest()[:12]}"
-    pictures = plate(name=name, alt=content["alt"])
+    payload = None
+    if "tables" in content:
+        payload = {key: content[key] for key in ("label", "caption", "alt", "spec", "tables")}
+    pictures = plate(name=name, alt=content["alt"], payload=payload)
     for variant, svg in content["svg"].items():
         # The content is part of the name, so that an old picture is never shown for a new one.
         digest = hashlib.sha256(svg.encode()).hexdigest()[:8]
@@ -151,6 +185,23 @@ class OnlyTheFigure(SphinxTransform):
                     break
 
 
+def write_scripts(app):
+    """Write the one script and style sheet of all living figures."""
+    if app.builder.format != "html":
+        return
+    folder = Path(app.outdir) / "_static"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SCRIPT).write_text(script.script() + "\nSC.page();\n", encoding="utf-8")
+    (folder / STYLE).write_text(script.css(), encoding="utf-8")
+
+
+def load_script(app, pagename, templatename, context, doctree):
+    """Load the script on pages that have a living figure."""
+    if "data-sc-figure" in context.get("body", ""):
+        app.add_css_file(STYLE)
+        app.add_js_file(SCRIPT, loading_method="defer")
+
+
 def setup(app):
     """Teach myst-nb the figures' output."""
     plugins = render.load_mime_renders()  # one list for the whole process
@@ -158,4 +209,6 @@ def setup(app):
     app.add_node(plate, html=(visit_plate, None))
     app.add_transform(OnlyTheFigure)
     app.add_css_file("figures.css")
+    app.connect("builder-inited", write_scripts)
+    app.connect("html-page-context", load_script)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

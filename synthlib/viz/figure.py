@@ -195,6 +195,7 @@ class Figure:
                 "caption": self.caption,
                 "alt": self.alt,
                 "spec": self.spec,
+                "tables": {name: columns(table) for name, table in self.tables.items()},
                 "data": {stems[name]: text for name, text in self.csv().items()},
                 "svg": {
                     f"{mode}-{width}": self.svg(mode=mode, width=width)

@@ -615,10 +615,10 @@ var SC = (() => {
       drag(node, { start, move, end, key, label, name = label, role = "slider", value }) {
         if (key) {
           node.setAttribute("tabindex", "0"); node.setAttribute("role", role); node.setAttribute("aria-label", SC.text(label));
-          if (role === "slider") { node.setAttribute("aria-valuenow", "0"); node.setAttribute("aria-valuetext", SC.text(value ?? "")); }
+          if (role === "slider") { node.setAttribute("aria-valuenow", Number.isFinite(value) ? value : 0); node.setAttribute("aria-valuetext", SC.text(value ?? "")); }
           node.dataset.key = `drag-${name}`;
           const outer = node.closest("svg"); // what has a focus of its own must be seen by readers' software
-          if (outer) outer.removeAttribute("aria-hidden");
+          if (outer) { outer.removeAttribute("aria-hidden"); outer.setAttribute("role", "group"); outer.setAttribute("aria-label", "picture"); }
           node.addEventListener("keydown", (e) => {
             const step = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
             if (step) { e.preventDefault(); e.stopPropagation(); key(...step.map((s) => s * (e.shiftKey ? 5 : 1)), e); }

@@ -611,7 +611,8 @@
     if (parts.some(({ spec: s }) => s.circle || s.aspect === "equal")) return Math.min(0.95 * across, 4.4);
     if (spec.kind === "bars" && spec.horizontal) {
       const side = spec.series && !spec.stacked ? count("series") : 1;
-      return Math.min(Math.max(1.4, 0.22 * count("x") * Math.max(side, 1.4) + 0.7), 8);
+      const tall = Math.max(1, ...table.unique(spec.x).map((v) => SC.wrap(SC.formula(safe(v)), narrow ? 96 : 150, 11.5).length)); // lines of a name
+      return Math.min(Math.max(1.4, count("x") * Math.max(0.22 * Math.max(side, 1.4), (tall * 14 + 4) / 100) + 0.7), 9);
     }
     if (spec.kind === "heatmap") return Math.min(Math.max((across * 0.8 * count("y")) / Math.max(count("x"), 1) + 0.6, 1.8), across * 0.95);
     return Math.min(Math.max(0.62 * across, 2.3), 3.6);
