@@ -16,6 +16,8 @@ scatter
     Many rows on few points: ``"count": True`` draws one dot a point and series, its area by the
     number of rows; ``"jitter": 0.1`` moves each dot by up to so much, the same way every time.
     `size` names a column for the dots' areas.
+scatter, path
+    `hover` lists columns that are read at a point of the living figure, beside its place.
 scatter, lines, path
     `regions` are shaded behind the data, each ``{"points": [[x, y], …]}`` or ``{"where": [[p, q,
     r], …]}``, the part of the axes (give `xlim` and `ylim`) where p·x + q·y ≥ r for all of them;
@@ -70,7 +72,7 @@ KINDS = {
 }
 COMMON = (
     "kind data title xlabel ylabel vlabel xlim ylim xscale yscale xticks yticks facet columns "
-    "aspect height legend order colors hlines vlines notes circle controls"
+    "aspect height legend order colors hlines vlines notes circle controls hover"
 ).split()
 PANELS = ("kind", "panels", "columns", "height", "title", "legend", "controls")
 EXPLORER = ("kind", "explorer", "controls", "options", "static", "title")
@@ -356,6 +358,10 @@ def _check_one(data, spec, where):
     for key in (*needed, *optional, "facet"):
         if spec.get(key) is not None:
             _column(table, key, spec[key], where)
+    if not isinstance(spec.get("hover", []), list):
+        raise ValueError(f"hover must be a list of columns, given {spec['hover']!r}")
+    for column in spec.get("hover", []):
+        _column(table, "hover", column, where)
     for key in NUMERIC[kind]:
         column = spec.get(key)
         if column is None or table[column].dropna().empty:

@@ -79,6 +79,7 @@
   const valueOf = (column, spec, fallback) => SC.formula(safe(spec || column || fallback, 40));
   const xName = (spec) => valueOf(spec.x, spec.horizontal ? spec.ylabel : spec.xlabel);
   const yName = (spec) => valueOf(spec.y, spec.horizontal ? spec.xlabel : spec.ylabel);
+  const hoverLines = (spec, row) => (spec.hover || []).filter((c) => row[c] !== null && row[c] !== "").map((c) => [safe(c), typeof row[c] === "number" ? SC.number(row[c]) : safe(row[c], 200)]);
   const seriesLine = (spec, style) => (style.key === null ? [] : [safe(style.value)]);
   // What other columns a row of the data has: shown when a single row is read.
   const joined = (lines) => lines.map((l) => (Array.isArray(l) ? `${l[0]} ${l[1]}` : l)).join(", ");
@@ -151,7 +152,7 @@
           if (spec.label) labels.push({ f, x, y, text: rows[i][spec.label], heading: [0, 0] });
           marks.push({ x, y, group: style.key, lines: [...seriesLine(spec, style), ...(spec.label && rows[i][spec.label] !== null ? [safe(rows[i][spec.label], 160)] : []),
             ...(spec.step ? [[safe(spec.step), safe(rows[i][spec.step])]] : [["point", `${i + 1} of ${rows.length}`]]),
-            [xName(spec), SC.number(rows[i][spec.x])], [yName(spec), SC.number(rows[i][spec.y])]] });
+            [xName(spec), SC.number(rows[i][spec.x])], [yName(spec), SC.number(rows[i][spec.y])], ...hoverLines(spec, rows[i])] });
         });
         if (at.length > 1) arrowHead(f, at.at(-2), at.at(-1), style.colour);
       }
@@ -193,7 +194,7 @@
           if (spec.label) labels.push({ f, x, y, text: row[spec.label], heading: [0, 0] });
           marks.push({ x, y, r, group: style.key, lines: [...seriesLine(spec, style), ...(spec.label && row[spec.label] !== null ? [safe(row[spec.label], 200)] : []),
             [xName(spec), SC.number(row[spec.x])], [yName(spec), SC.number(row[spec.y])],
-            ...(spec.error ? [["±", SC.number(row[spec.error])]] : []), ...(spec.size && !spec.count ? [[safe(spec.size), SC.number(row[spec.size])]] : []), ...(spec.count ? [["rows", String(n)]] : [])] });
+            ...hoverLines(spec, row), ...(spec.error ? [["±", SC.number(row[spec.error])]] : []), ...(spec.size && !spec.count ? [[safe(spec.size), SC.number(row[spec.size])]] : []), ...(spec.count ? [["rows", String(n)]] : [])] });
         }
       });
       if (spec.fit && new Set(part.clean.col(spec.x)).size > 1) {
