@@ -128,8 +128,8 @@ def best(table, reward, n=CANDIDATES) -> pd.DataFrame:
     return first.loc[first.groupby(["row", "kind"])["reward"].idxmax()]
 
 
-def compared(table, chosen, counts=(1, 2, 4, 8, 16)) -> pd.DataFrame:
-    """What each reward picks among n answers.
+def compared(table, chosen, other, counts=(1, 2, 4, 8, 16)) -> pd.DataFrame:
+    """What each reward picks among n answers; `other` is the released reward of each.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def compared(table, chosen, counts=(1, 2, 4, 8, 16)) -> pd.DataFrame:
         "both": dual(table, chosen),
         "both, 0.7 and 0.3": dual(table, chosen, 0.7, 0.3),
         "both, without α": dual(table, chosen._replace(positive_bound=-1, negative_bound=1)),
-        "released": released(table)["reward"],
+        "released": other,
     }
     return pd.DataFrame(
         {"reward": way, "kind": kind, "n": n, **_shares(rows)}
@@ -262,7 +262,8 @@ def released_values(table, chosen, picked, found) -> dict[str, float]:
 def measure_rewards(seed):
     """Everything of chapter 07 for one seed."""
     table, chosen = answers(seed), bounds(seed)
-    picked, found = compared(table, chosen), released(table)
+    found = released(table)
+    picked = compared(table, chosen, found["reward"])
     quantiles, encoders = by_quantile(seed, table), by_encoder(seed)
     ledger.keep_rows("07-best-of", seed, picked)
     ledger.keep_rows("07-quantiles", seed, quantiles)

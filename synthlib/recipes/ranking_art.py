@@ -51,7 +51,7 @@ def round_one(seed, steps=STEPS, anchors=ANCHORS):
     )  # fmt: skip
     log = art.tune(
         policy, prompted, discriminator, encoder.encode, bounds, own, steps=steps, seed=seed,
-        progress=False,
+        batch_size=64, mini_batch_size=16, progress=False,
     )  # fmt: skip
     table = art.write(
         (policy.model, policy.tokenizer), unseen, temperature=own.temperature, seed=seed,

@@ -1,0 +1,744 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# (ch-07)=
+# # The dual reward
+#
+# A teacher wants hard exercises, and pays a point for every one that the class gets wrong.
+# Soon she has exercises that nobody can solve, for their answers are false.
+#
+# ART {cite}`xu2024art` has a language model write the exercises of a sentence encoder.
+# It pays the writer for two things at once: that the answer is *right*, and that it is *hard*.
+# The paper's whole reward is three lines. This chapter walks over the ground that they describe,
+# its slopes and its cliffs, before chapter 8 lets a policy loose on it.
+#
+# **You will be able to**
+#
+# - compute the reward of an answer by hand, cliffs included;
+# - say what a policy would do if either part were left out;
+# - choose bounds that nobody has printed, by a rule, and see which of them matter;
+# - read a reward's source code for what it pays, instead of for what it was meant to pay.
+#
+# **Time and memory.** About 25 seconds on one idle processor core and 1 GB of memory. Nothing is
+# downloaded and nothing is trained.
+
+# %%
+import synthlib
+
+synthlib.preflight()
+
+# %%
+import inspect
+import time
+
+import numpy as np
+import pandas as pd
+
+from synthlib import checks, ledger, rewards, viz
+from synthlib.recipes import art
+from synthlib.recipes import art_rewards as recipe
+
+pd.set_option("display.max_colwidth", None)
+started = time.perf_counter()
+SOURCE = {"positive": "positives", "negative": "hard negatives"}
+
+# %% [markdown]
+# ## The idea, with one picture
+#
+# We take 150 sentences, the *anchors* $x$, and ask the Llama generator for a *positive* and for
+# a *hard negative* of each, sixteen times over.
+# A positive should mean the same in other words.
+# A hard negative should contradict the anchor and look like it.
+
+# %%
+for kind in rewards.KINDS:
+    print(art.prompt("a man is running", kind, "pocket"))
+table = recipe.answers(0)
+table[["anchor", "kind", "text"]].iloc[[0, 16, 32, 48, 64, 80]].style.hide()
+
+# %% [markdown]
+# Two judges read every answer $y$.
+#
+# The **discriminator** is a classifier that reads both sentences at once and gives three
+# probabilities: entailment, neutral, contradiction.
+# The one that was asked for is the *target* $t$, entailment for a positive and contradiction
+# for a hard negative.
+#
+# The **encoder** turns each sentence into a vector and gives their cosine $s$.
+# It is the very encoder that the answers are to train: a positive that it finds far away, or a
+# negative that it finds near, is what it has still to learn.
+
+# %% tags=["hide-input"]
+shown = {
+    name: table[(table["kind"] == kind) & (table["candidate"] < 4)][
+        ["similarity", "p", "right"]
+    ].assign(oracle=lambda df: np.where(df.pop("right"), "right", "wrong"))
+    for kind, name in SOURCE.items()
+}
+panel = {
+    "kind": "scatter", "x": "similarity", "y": "p", "series": "oracle",
+    "order": {"series": ["right", "wrong"]}, "colors": {"right": "blue", "wrong": "orange"},
+    "xlim": (-0.3, 1.05), "ylim": (-0.05, 1.05), "xlabel": "cosine s of anchor and answer",
+    "ylabel": "probability of what was asked",
+}
+
+
+def _answers_alt(tables):
+    parts = []
+    for name, df in tables.items():
+        mean = df.groupby("oracle")["similarity"].mean()
+        high = (df["p"] > 0.5) == (df["oracle"] == "right")
+        parts.append(
+            f"{name}: right answers have a mean cosine of {mean['right']:.2f}, wrong ones of "
+            f"{mean['wrong']:.2f}; probability above or below a half agrees with the oracle for "
+            f"{100 * high.mean():.0f} percent"
+        )
+    return "Two scatter plots of probability against cosine. " + "; ".join(parts) + "."
+
+
+viz.Figure(
+    shown,
+    {"kind": "panels", "columns": 2, "height": 3.4, "panels": [
+        {**panel, "data": name, "title": name} for name in SOURCE.values()
+    ]},
+    alt=_answers_alt,
+    label="fig-07-answers",
+    caption="Four answers to each request, as the two judges see them. The colour is the "
+    "oracle's word, which no method of this chapter sees. One seed.",
+)
+
+# %% [markdown]
+# Hardly a dot of {numref}`fig-07-answers` lies at half height: the discriminator is sure of
+# itself, and nearly always with reason.
+#
+# From left to right the colours mix. What is worse, they mix the wrong way round.
+
+# %%
+look = table.groupby(["kind", "right"])[["similarity", "p"]].mean()
+look["answers"] = table.groupby(["kind", "right"]).size()
+look.style.format(precision=2)
+
+# %% [markdown]
+# Among the positives the *wrong* ones are the less similar, among the negatives the *wrong* ones
+# are the more similar.
+# Whoever pays for difficulty alone pays for mistakes.
+# Whoever pays for correctness alone gets what is easy.
+
+# %% [markdown]
+# ## Correctness: Eq. 2
+#
+# The first part pays for the discriminator's belief in the target,
+#
+# $$
+# r_1 = P(t\mid x,y)-\Omega ,
+# $$ (eq-07-correctness)
+#
+# where $\Omega$ is "the lower bound of target probability". The kernel is as short:
+
+# %%
+def body(function):
+    print(inspect.getsource(function).split('"""')[-1].strip("\n"))
+
+
+body(rewards.correctness_reward)
+
+# %% [markdown]
+# The name promises a filter, and there is none.
+# $\Omega$ is taken from every answer alike.
+# PPO subtracts the mean of a batch and divides by its spread, so what is taken from all is taken
+# from none. Chapter 8 shows the line of code.
+
+# %%
+chosen = recipe.bounds(0)
+for omega in (0.0, 0.5, 0.99):
+    r = recipe.dual(table, chosen._replace(lower_bound=omega))
+    standard = (r - r.mean()) / r.std()
+    print(f"Ω = {omega:4}: mean {r.mean():+.2f}; first three, standardised:",
+          standard[:3].round(4))
+
+# %% [markdown]
+# ## Difficulty: Eq. 3
+#
+# The second part looks at the cosine $s$, and treats the two kinds differently:
+#
+# $$
+# r_2=\begin{cases}
+# (1-s)\,\operatorname{sgn}(s-\alpha^+) & \text{for a positive,}\\
+# s\,\operatorname{sgn}(\alpha^--s) & \text{for a hard negative.}
+# \end{cases}
+# $$ (eq-07-difficulty)
+#
+# The less similar a positive, the more it earns, down to the lower bound $\alpha^+$. Below it the
+# sign turns: a "positive" so unlike its anchor is taken for a mistake.
+# The more similar a negative, the more it earns, up to the upper bound $\alpha^-$.
+# A "negative" beyond it is taken for a paraphrase.
+# On the bound itself $\operatorname{sgn}(0)=0$, and nothing is paid.
+#
+# Most of the kernel minds its manners; its last line is the equation.
+
+# %%
+body(rewards.difficulty_reward)
+
+# %%
+for step in (-1e-6, 0.0, 1e-6):
+    values = [
+        rewards.difficulty_reward(alpha + step, kind, alpha)
+        for kind, alpha in zip(rewards.KINDS, chosen[1:])
+    ]
+    print(f"α {step:+.0e}: positive {values[0]:+.3f}, hard negative {values[1]:+.3f}")
+print(f"the jump across α⁺: {recipe.jump(chosen):.3f}")
+
+# %% tags=["hide-input"]
+grid = np.linspace(-0.3, 1, 521)
+cliffs = pd.concat([
+    pd.DataFrame({
+        "similarity": part, "reward": rewards.difficulty_reward(part, kind, alpha),
+        "side": side, "kind": SOURCE[kind],
+    })
+    for kind, alpha in zip(rewards.KINDS, chosen[1:])
+    for side, part in (("below its bound", np.append(grid[grid < alpha], alpha - 1e-9)),
+                       ("above its bound", np.append(alpha + 1e-9, grid[grid > alpha])))
+])  # fmt: skip
+
+
+def _cliff_alt(df):
+    parts = []
+    for name, rows in df.groupby("kind", sort=False):
+        top = rows.loc[rows["reward"].idxmax()]
+        low = rows.loc[rows["reward"].idxmin()]
+        parts.append(
+            f"{name}: greatest, {top.reward:.2f}, at a cosine of {top.similarity:.2f}; "
+            f"least, {low.reward:.2f}, at {low.similarity:.2f}"
+        )
+    return "The difficulty reward against the cosine. " + "; ".join(parts) + "."
+
+
+viz.Figure(
+    cliffs,
+    {
+        "kind": "lines", "x": "similarity", "y": "reward", "series": "side", "facet": "kind",
+        "height": 3.0, "xlabel": "cosine s", "ylabel": "r₂", "hlines": [{"at": 0}],
+    },
+    alt=_cliff_alt,
+    label="fig-07-cliff",
+    caption="Eq. 3 with the bounds that this chapter's rule chooses. Just inside its bound each "
+    "case is greatest; a hair beyond, it is as bad as can be near there.",
+)
+
+# %% [markdown]
+# {numref}`fig-07-cliff` has a shape that anyone who tunes policies should stop at: **the best
+# place is at the edge of the cliff**.
+# A policy that is paid by it will climb towards the edge, and an encoder that shifts by a
+# hundredth moves the edge under its feet.
+
+# %% [markdown]
+# ## Both: Eq. 4
+#
+# $$
+# r_\theta(x,y)=w_1\,r_1+w_2\,r_2
+# $$ (eq-07-dual)
+#
+# with $w_1=w_2=0.5$ in the paper. (At the pocket tier we tune with 0.7 and 0.3.)
+
+# %%
+body(rewards.dual_reward)
+
+# %% [markdown]
+# What are the weights worth in each other's coin?
+# Take a hard negative that is certainly right, $P=1$, with cosine $s$, and one that is certainly
+# wrong, $P=0$, a hair inside $\alpha^-$.
+# The right one earns more if
+#
+# $$
+# s>\alpha^--\frac{w_1}{w_2} .
+# $$ (eq-07-trade)
+#
+# With equal weights that is true of nearly every cosine there is: correctness comes first.
+# With $w_2$ twice $w_1$, a right negative with a cosine of 0.4 loses against a paraphrase.
+
+# %% [markdown]
+# ## The landscape
+#
+# Now take hold of it.
+# Colour is the reward, the black line is where it is zero, the dashed line is the cliff.
+# Drag the circle, or give it the focus and press the arrow keys.
+# Move the sliders, and watch two things: where the landscape is highest, and which of the
+# generator's own answers would win. Large dots are those that earn most among the first $n$
+# answers to their request.
+
+# %% tags=["hide-input"]
+few = table[table["row"] < 30][
+    ["row", "kind", "candidate", "similarity", "p", "right", "anchor", "text"]
+].assign(similarity=lambda df: df["similarity"].round(3), p=lambda df: df["p"].round(4))
+tables, modes = {"answers": few.reset_index(drop=True)}, []
+controls = [
+    {"name": "kind", "type": "choice", "label": "asked for", "value": "positive",
+     "options": [["positive", "positives"], ["negative", "hard negatives"]]},
+    {"name": "alpha_positive", "type": "range", "label": "α⁺", "min": -1, "max": 0.99,
+     "step": 0.01, "value": round(chosen.positive_bound, 2), "format": ".2f"},
+    {"name": "alpha_negative", "type": "range", "label": "α⁻", "min": -0.3, "max": 1,
+     "step": 0.01, "value": round(chosen.negative_bound, 2), "format": ".2f"},
+    {"name": "omega", "type": "range", "label": "Ω", "min": 0, "max": 1, "step": 0.01,
+     "value": round(chosen.lower_bound, 2), "format": ".2f"},
+    {"name": "w1", "type": "range", "label": "w₁", "min": 0, "max": 1, "step": 0.05,
+     "value": 0.5, "format": ".2f"},
+    {"name": "w2", "type": "range", "label": "w₂", "min": 0, "max": 1, "step": 0.05,
+     "value": 0.5, "format": ".2f"},
+    {"name": "n", "type": "range", "label": "best of", "values": [1, 2, 4, 8, 16],
+     "value": 16},
+]
+still = few.assign(
+    oracle=np.where(few["right"], "right", "wrong"), asked=few["kind"].map(SOURCE)
+)
+picked = recipe.best(few, recipe.dual(few, chosen)).assign(
+    oracle="best of 16", asked=lambda df: df["kind"].map(SOURCE)
+)
+tables["still"] = pd.concat([still, picked])[["asked", "similarity", "p", "oracle"]]
+
+
+def _landscape_alt(tables):
+    parts = []
+    for name, df in tables["still"].groupby("asked", sort=False):
+        best = df[df["oracle"] == "best of 16"]
+        parts.append(
+            f"{name}: the best of 16 answers have a mean cosine of "
+            f"{best['similarity'].mean():.2f} and a mean probability of {best['p'].mean():.2f}"
+        )
+    return (
+        "The landscape of the dual reward over cosine and probability, with the generator's "
+        "answers on it. " + "; ".join(parts) + f". The cliffs lie at cosines of "
+        f"{chosen.positive_bound:.2f} for positives and {chosen.negative_bound:.2f} for hard "
+        "negatives."
+    )
+
+
+viz.Figure(
+    tables,
+    {
+        "kind": "explorer", "explorer": "reward", "controls": controls,
+        "options": {"probe": {"s": 0.9, "p": 0.95}},
+        "static": {
+            "kind": "scatter", "data": "still", "x": "similarity", "y": "p",
+            "series": "oracle", "facet": "asked", "height": 3.6,
+            "order": {"series": ["right", "wrong", "best of 16"]},
+            "colors": {"right": "blue", "wrong": "orange", "best of 16": "green"},
+            "xlim": (-0.3, 1.05), "ylim": (-0.05, 1.05),
+            "xlabel": "cosine s of anchor and answer", "ylabel": "probability of the target",
+        },
+    },
+    alt=_landscape_alt,
+    label="fig-07-landscape",
+    caption="The dual reward over cosine and probability, with real answers of the generator to "
+    "30 anchors (one seed). In print: the answers, and which of 16 the reward would pick.",
+)
+
+# %% [markdown]
+# Three things to try in {numref}`fig-07-landscape`.
+#
+# - Positives, $w_1=0$. The best answers gather at the cliff, and the share of right ones falls.
+# - Hard negatives, $w_2=0$. Nearly all are right, and they lie far to the left.
+# - Either kind: drag $\Omega$ from end to end. Colours change, the black line moves, and not one
+#   large dot does.
+
+# %% [markdown]
+# ## Where a policy will sit
+#
+# What the large dots show has a name, *best of $n$*: let the generator answer $n$ times, keep
+# the answer that earns most.
+# It is what a policy becomes that is pulled towards the reward and held near where it started,
+# and it costs no training.
+# So before PPO spends an hour we can ask of any reward, in seconds, whether we would like what it
+# is going to get us.
+
+# %%
+released = recipe.released(table)
+picks = recipe.compared(table, chosen, released["reward"])
+picks.query("n == 16")[["reward", "kind", "right", "copies", "p", "similarity"]].style.hide(
+).format(precision=2, subset=["p", "similarity"]).format(
+    precision=0, subset=["right", "copies"]
+)
+
+# %% tags=["hide-input"]
+best_of = ledger.rows("07-best-of")
+WAYS = ["r₁ alone", "r₂ alone", "both", "both, without α"]
+paths = best_of[best_of["reward"].isin(WAYS)].groupby(
+    ["kind", "reward", "n"], as_index=False
+)[["similarity", "right"]].mean()
+paths["answers"] = paths["n"].map(lambda n: "16" if n == 16 else "")
+
+
+def _paths_alt(tables):
+    parts = []
+    for name, df in tables.items():
+        last = df[df["n"] == 16].set_index("reward")
+        first = df[df["n"] == 1].iloc[0]
+        parts.append(
+            f"{name}: from {first.right:.0f} percent right at cosine {first.similarity:.2f}, "
+            "best of 16 goes to " + ", ".join(
+                f"{last.right[way]:.0f} percent at {last.similarity[way]:.2f} by {way}"
+                for way in WAYS
+            )
+        )
+    return "Paths of best of n in the plane of cosine and share right. " + "; ".join(parts) + "."
+
+
+walk = {
+    "kind": "path", "x": "similarity", "y": "right", "series": "reward", "step": "n",
+    "label": "answers", "order": {"series": WAYS}, "ylim": (0, 105), "xlim": (0.66, 1.0),
+    "xticks": [0.7, 0.8, 0.9, 1.0],
+    "xlabel": "mean cosine of what is picked", "ylabel": "right, percent",
+}
+viz.Figure(
+    {name: paths[paths["kind"] == kind] for kind, name in SOURCE.items()},
+    {"kind": "panels", "columns": 2, "height": 3.6, "panels": [
+        {**walk, "data": name, "title": name} for name in SOURCE.values()
+    ]},
+    alt=_paths_alt,
+    label="fig-07-best",
+    caption="Where each reward leads: best of 1, 2, 4, 8 and 16 answers. Means over three seeds, "
+    "from the ledger.",
+)
+
+# %% [markdown]
+# All paths of {numref}`fig-07-best` begin at one point, the generator as it is.
+#
+# *$r_2$ alone* walks to the cliff and takes mistakes for difficulty: the more answers it may
+# choose from, the fewer of the chosen are right.
+# This is *reward hacking* before any policy has been trained.
+#
+# *$r_1$ alone* gets the right ones. On hard negatives it moves to the **left**, to contradictions
+# that are far away and easy. On positives it now and then picks a plain copy, which entails its
+# anchor beyond doubt.
+#
+# *Both* are as right as $r_1$ alone, and the negatives are much harder.
+# The positives gain next to nothing in hardness, and are rid of the copies.
+
+# %%
+ledger.show(
+    "07-discriminator", "07-needs-correctness", "07-harder-positives", "07-harder-negatives"
+)
+
+# %% [markdown]
+# ## Bounds that nobody printed
+#
+# The paper names $\Omega$, $\alpha^+$ and $\alpha^-$ and prints no value.
+# The authors' code has 0.93, 0.70, and no $\alpha^-$ at all.
+# We cannot take these over: a cosine of 0.7 means nothing until one knows the encoder.
+#
+# So we take a rule. Look at what the generator writes now, and at the answers that the
+# discriminator accepts. Then
+#
+# - $\alpha^+$ is the 5 % quantile of the accepted positives' cosines: what is further away than
+#   95 % of the accepted ones is as likely a mistake of the discriminator as a hard positive;
+# - $\alpha^-$ is the 95 % quantile of the accepted hard negatives' cosines, for the same reason;
+# - $\Omega$ is the 5 % quantile of the accepted answers' probabilities.
+#
+# No label is read. In adaptive rounds the rule is applied anew in each, so the bounds move with
+# the encoder.
+
+# %%
+body(rewards.choose_bounds)
+
+# %%
+pd.DataFrame([chosen]).round(3)
+
+# %% [markdown]
+# The same answers and the same rule, with an encoder that has seen no label:
+
+# %%
+by_encoder = ledger.rows("07-encoders").groupby("encoder")
+by_encoder[["positive_bound", "negative_bound"]].agg(["min", "max"]).round(2)
+
+# %% [markdown]
+# (Over three seeds.) $\alpha^-$ stays, and $\alpha^+$ falls to about zero.
+# The unsupervised encoder puts honest paraphrases anywhere.
+# A fixed 0.70 would call a large part of them mistakes.
+#
+# Is the 5 % a lucky number? Best of 16 by the dual reward, with bounds from other quantiles and
+# with none:
+
+# %%
+quantiles = ledger.rows("07-quantiles")
+by_quantile = quantiles.groupby(["quantile", "kind"], sort=False)
+by_quantile[["positive_bound", "negative_bound", "right", "similarity"]].mean().round(2)
+
+# %% [markdown]
+# (Means over three seeds.)
+# The quantile is a dial between hard and right. It is not a fine one, but at a quantile of 0.01
+# positives begin to suffer.
+#
+# $\alpha^+$ earns its keep: without it, five to eleven positives in a hundred more are wrong.
+# $\alpha^-$ we could not see at work. A paraphrase that poses as a negative is caught by the
+# discriminator already, and no bound is needed where $r_1$ stands guard.
+
+# %%
+ledger.show("07-eq3-cliff", "07-omega-shift", "07-lower-bound", "07-upper-bound", "07-quantile",
+            "07-bound-encoder")
+
+# %% [markdown]
+# ## Another reward, under the same name
+#
+# The authors released their code, and with it a reward service. It computes something else.
+# That is common, and seldom looked at: a reward grows by patches while one tunes, and the paper
+# is written from the idea.
+#
+# | term | the paper | the released code |
+# |---|---|---|
+# | $r_1$, target predicted | $P-\Omega$ | $30\,(P-0.93)$ |
+# | $r_1$, another label predicted | $P-\Omega$ | 1.5 × the target's raw logit; a negative predicted neutral: −1 |
+# | $r_2$, positive | $(1-s)\operatorname{sgn}(s-\alpha^+)$ | $15\,(0.85-s)$, sign turned below 0.70 |
+# | $r_2$, negative | $s\operatorname{sgn}(\alpha^--s)$ | $15\,(s-0.65)$: no upper bound |
+# | sum | 0.5 and 0.5 | 1 and 1, and terms for form |
+# | form | none | +0.5 if clean; near copy −5, not ASCII −8, under five characters −7, each *instead of* the rest; lost words −⅓ each; −3.5 unless … |
+#
+# We have it as `rewards.released_reward`, part by part.
+
+# %%
+parts = ["correctness", "difficulty", "form", "length", "always", "replaced", "reward"]
+sample = table.join(released).groupby(["kind", "right"]).head(1)
+sample[["kind", "text", "right", *parts]].style.hide().format(precision=1, na_rep="–")
+
+# %% [markdown]
+# ### A condition that is always true
+#
+# Look at the column *always*. The code wants to take 3.5 points from texts that do not end with
+# a full stop or a quotation mark, and says
+#
+# ```python
+# if item[-1] != "." or item[-1] != '"':
+#     reward -= 3.5
+# ```
+#
+# No character is both. So the condition is true of every text, and all pay.
+#
+# Does it matter? To whom all pay alike, nothing has changed, as with $\Omega$.
+# But not all pay: a text under five characters has its reward set to −7 and goes home before the
+# condition is reached.
+
+# %%
+blank = rewards.released_reward(["a man is running"], [" "], ["positive"], [[0.0, 0, 0]], [0])
+print("saying nothing earns", blank["reward"].item())
+print(f"answers that earn less: {100 * (released['reward'] < -7).mean():.0f} %, of the right",
+      f"ones {100 * (released['reward'][table['right']] < -7).mean():.0f} %")
+
+# %% [markdown]
+# A quarter of what the generator writes would do better to be silent.
+# A policy need not be clever to find that out. It has to stumble over one blank.
+
+# %% [markdown]
+# ### Better wrong than unsure
+#
+# $30\,(P-0.93)$ is paid where the asked-for label wins, and something mild where it loses.
+
+# %% tags=["hide-input"]
+negatives = table["kind"] == "negative"
+dip = pd.DataFrame({
+    "p": table["p"], "points": released["correctness"], "kind": table["kind"].map(SOURCE),
+})  # fmt: skip
+
+
+def _dip_alt(df):
+    unsure = df[df["p"].between(0.5, 0.8)]["points"]
+    low, high = df[df["p"] < 0.5]["points"], df[df["p"] > 0.93]["points"]
+    return (
+        "The released correctness reward against the probability of the target. Below one half "
+        f"the mean is {low.mean():.1f}, from one half to 0.8 it is {unsure.mean():.1f}, above "
+        f"0.93 it is {high.mean():.1f}."
+    )
+
+
+viz.Figure(
+    dip,
+    {
+        "kind": "scatter", "x": "p", "y": "points", "series": "kind", "height": 3.2,
+        "xlabel": "probability of the target", "ylabel": "released correctness",
+        "vlines": [{"at": 0.93, "label": "0.93"}], "hlines": [{"at": 0}],
+        "colors": {"positives": "blue", "hard negatives": "orange"},
+    },
+    alt=_dip_alt,
+    label="fig-07-dip",
+    caption="What the released code pays for correctness, for 4,800 real answers (one seed). "
+    "Eq. 2 would be one straight line.",
+)
+
+# %% [markdown]
+# The ditch in {numref}`fig-07-dip` lies exactly where a policy that is learning must pass: from
+# *refused* to *accepted*.
+# An answer that has just won the discriminator over loses a dozen points.
+
+# %%
+recipe_values = {
+    **recipe.dual_values(table, chosen, picks),
+    **recipe.released_values(table, chosen, picks, released),
+}
+for claim, value in recipe_values.items():
+    ledger.record(claim, value, minutes=(time.perf_counter() - started) / 60)
+ledger.show("07-released-always", "07-released-silence", "07-released-hesitant",
+            "07-released-order", "07-released-negatives")
+
+# %% [markdown]
+# ### And yet
+#
+# For all that, best of 16 by the released reward is no catastrophe: it orders answers much as
+# the equations do. Its negatives are harder than those by Eqs. 2 to 4 (a cosine of 0.92 against
+# 0.87), and more of them are wrong, as one would expect without $\alpha^-$ and with difficulty
+# paid that well.
+#
+# The lesson is not that somebody made a mistake.
+# It is that *a reward is what the code pays*. Three habits find most of it:
+# print the parts for real outputs; ask what the laziest possible text earns; and let best of $n$
+# show you your policy before you train it.
+
+# %% [markdown]
+# ## Ready for a trainer
+#
+# `rewards.reward_functions` joins kernels and judges. It gives the two parts as functions of
+# texts, in the form that TRL's trainers take, and our PPO too.
+# Anchors are embedded once, and rows of similar length are judged together.
+
+# %%
+generator, discriminator, encoder = recipe.judges()
+r1, r2 = rewards.reward_functions(discriminator, encoder.encode, **chosen._asdict())
+said = ["a guy is running", "a man is running", "a man is sitting", "a dog is sleeping", ""]
+asked = ["positive", "positive", "negative", "negative", "negative"]
+anchor = ["a man is running"] * 5
+pd.DataFrame({
+    "asked for": asked, "answer": said,
+    "r₁": r1(completions=said, anchor=anchor, kind=asked),
+    "r₂": r2(completions=said, anchor=anchor, kind=asked),
+}).assign(r=lambda df: 0.5 * df["r₁"] + 0.5 * df["r₂"]).style.hide().format(precision=2)
+
+# %% [markdown]
+# ```python
+# from trl import RLOOConfig, RLOOTrainer
+#
+# RLOOTrainer(
+#     model=generator, reward_funcs=[r1, r2],
+#     args=RLOOConfig(reward_weights=[0.5, 0.5]),
+#     train_dataset=tasks,   # columns prompt, anchor, kind: art.tasks(anchors)
+# )
+# ```
+#
+# `art.tune_rloo` is this call with a tier's settings, and `art.tune` the same for PPO.
+
+# %% [markdown]
+# ## The chapter's ledger
+
+# %%
+ledger.show(chapter=7)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise} The reward by hand
+# :label: ex-07-reward
+#
+# *10 minutes.* Equations {eq}`eq-07-correctness` to {eq}`eq-07-dual` for arrays of answers.
+# `positive` says which are positives. Mind what is paid on the bound itself.
+# ```
+
+# %% tags=["solution"]
+def dual_reward(p, s, positive, omega, alpha_plus, alpha_minus, w1=0.5, w2=0.5):
+    """Reward of n answers.
+
+    p, s: arrays [n], probability of the target and cosine; positive: bool array [n].
+    """
+    ### BEGIN SOLUTION: r₁, then r₂ by np.where, then their weighted sum
+    r1 = p - omega
+    r2 = np.where(positive, (1 - s) * np.sign(s - alpha_plus), s * np.sign(alpha_minus - s))
+    return w1 * r1 + w2 * r2
+    ### END SOLUTION
+
+
+# %%
+checks.ch07.dual_reward(dual_reward)
+
+# %% [markdown]
+# ```{exercise} What is correctness worth?
+# :label: ex-07-trade
+#
+# *10 minutes.* A hard negative with $P=p$ competes with a certainly wrong one ($P=0$) a hair
+# inside $\alpha^-$. From which cosine on does it earn at least as much? Generalise
+# {eq}`eq-07-trade` to any $p$. Cosines lie in $[-1,1]$: where every cosine will do return −1,
+# and where none below $\alpha^-$ will do return `None`.
+# ```
+
+# %% tags=["solution"]
+def break_even(p, alpha_minus, w1, w2):
+    """Least cosine s in [-1, α⁻) with w1·p + w2·s ≥ w2·α⁻, or None (w1 ≥ 0, w2 > 0)."""
+    ### BEGIN SOLUTION: solve for s, then mind both ends
+    s = alpha_minus - w1 * p / w2
+    return None if s >= alpha_minus else max(-1.0, s)
+    ### END SOLUTION
+
+
+# %%
+checks.ch07.break_even(break_even)
+
+# %% [markdown]
+# ```{exercise} Bounds by the rule
+# :label: ex-07-bounds
+#
+# *15 minutes.* $\alpha^+$ and $\alpha^-$ by the rule of this chapter: quantiles of the cosines of
+# *accepted* answers, those with $P>0.5$. Which end is each quantile at?
+# ```
+
+# %% tags=["solution"]
+def bounds(p, s, positive, quantile=0.05):
+    """(α⁺, α⁻) from n answers; p, s: arrays [n]; positive: bool array [n]."""
+    ### BEGIN SOLUTION: the accepted ones of each kind, and np.quantile
+    accepted = p > 0.5
+    low = np.quantile(s[accepted & positive], quantile)
+    high = np.quantile(s[accepted & ~positive], 1 - quantile)
+    return float(low), float(high)
+    ### END SOLUTION
+
+
+# %%
+checks.ch07.bounds(bounds)
+
+# %% [markdown]
+# ```{exercise} Mend the condition
+# :label: ex-07-ending
+#
+# *5 minutes.* Write what the released condition was meant to say: 3.5 points are taken from a
+# text that ends neither with a full stop nor with a double quotation mark. A blank text ends with
+# neither. Space at the end does not count.
+# ```
+
+# %% tags=["solution"]
+def ending_penalty(text):
+    """0.0 or -3.5."""
+    ### BEGIN SOLUTION: neither … nor
+    return 0.0 if text.rstrip().endswith((".", '"')) else -3.5
+    ### END SOLUTION
+
+
+# %%
+checks.ch07.ending_penalty(ending_penalty)
+
+# %% [markdown]
+# ```{exercise} What is the laziest text?
+# :label: ex-07-lazy
+#
+# *Open.* Find, by hand or by search, the text that earns most under Eqs. 2 to 4 for the anchor
+# "a man is running" as a hard negative. Is it what you would teach an encoder? Then change one
+# number so that your text no longer wins.
+# ```
+
+# %% [markdown]
+# ## What to read next
+#
+# Best of $n$ shows where a reward leads; reinforcement learning goes there. Chapter 8 builds the
+# loop {cite}`schulman2017ppo`, with a penalty for leaving the language behind
+# {cite}`ziegler2019finetuning,ouyang2022instructgpt`, and chapter 9 turns the wheel three times.
+#
+# That a critic can be the writer itself is what {doc}`/notebooks/04_self_curation` is about; its
+# blind spots are there to be compared with those of our discriminator.

@@ -1,0 +1,164 @@
+/* The dual reward of ART (chapter 07): similarity across, probability of the asked-for label upwards,
+   the reward as colour. The kernels are those of synthlib/rewards.py; tests/test_explorer_reward.py
+   compares them.
+
+   Tables: answers {row, kind, candidate, similarity, p, right, anchor, text}, and, where there is one,
+   policy {step, kind, similarity, p, right, anchor, text}. Controls: kind, omega, alpha_positive,
+   alpha_negative, w1, w2, n (best of n), and with a policy: shown ("generator" | "policy"), step. */
+"use strict";
+
+SC.reward = {
+  r1: (p, omega) => p - omega,
+  r2: (s, kind, alpha) => (kind === "positive" ? (1 - s) * Math.sign(s - alpha) : s * Math.sign(alpha - s)),
+  dual: (s, p, kind, o) => o.w1 * SC.reward.r1(p, o.omega)
+    + o.w2 * SC.reward.r2(s, kind, kind === "positive" ? o.alpha_positive : o.alpha_negative),
+  /** Of each request's first n answers the one that earns most; the earlier one where two earn the same. */
+  best(rows, n, o) {
+    const found = new Map();
+    for (const row of rows) {
+      if (row.candidate >= n) continue;
+      const earned = SC.reward.dual(row.similarity, row.p, row.kind, o), known = found.get(row.row);
+      if (!known || earned > known.earned) found.set(row.row, { row, earned });
+    }
+    return [...found.values()].map((entry) => entry.row);
+  },
+};
+
+SC.explorers.reward = (() => {
+  const LOW = -0.3, COLUMNS = 44, ROWS = 16, EDGE = 1e-6;
+  const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
+  const two = (v) => SC.format(v, ".2f"), signed = (v) => SC.format(v, "+.2f");
+  const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+  const share = (rows) => `${SC.format(100 * mean(rows.map((r) => (r.right ? 1 : 0))), ".0f")} %`;
+  const word = { positive: "positive", negative: "hard negative" };
+
+  const alphaOf = (state) => (state.kind === "positive" ? state.alpha_positive : state.alpha_negative);
+  /** Places along the similarity, with both sides of the cliff among them. */
+  const places = (alpha, count) => {
+    const even = Array.from({ length: count + 1 }, (_, i) => LOW + ((1 - LOW) * i) / count);
+    const edges = [alpha - EDGE, alpha, alpha + EDGE].filter((s) => s > LOW && s < 1);
+    return [...even, ...edges].sort((a, b) => a - b);
+  };
+  function reading(view) {
+    const o = view.state, { s, p } = o.probe, policy = o.shown === "policy";
+    const table = view.table(policy ? "policy" : "answers");
+    const rows = table.rows.filter((r) => r.kind === o.kind && Number.isFinite(r.similarity) && Number.isFinite(r.p));
+    const at = (v) => SC.reward.dual(v, p, o.kind, o);
+    const top = places(alphaOf(o), 400).reduce((a, b) => (at(b) > at(a) ? b : a));
+    return {
+      rows, policy, s, p, at, top, best: policy ? [] : SC.reward.best(rows, o.n, o),
+      r1: SC.reward.r1(p, o.omega), r2: SC.reward.r2(s, o.kind, alphaOf(o)), r: at(s),
+    };
+  }
+  function sentences(view) {
+    const o = view.state, now = reading(view), out = [];
+    out.push(`A ${word[o.kind]} of similarity ${two(now.s)} and probability ${two(now.p)}: r₁ ${signed(now.r1)}, r₂ ${signed(now.r2)}, reward ${signed(now.r)}.`);
+    out.push(`At this probability the reward is greatest, ${signed(now.at(now.top))}, at a similarity of ${two(now.top)}.`);
+    if (!now.rows.length) out.push(`No ${word[o.kind]} is shown.`);
+    else if (now.policy) out.push(`The policy's ${now.rows.length} answers at step ${SC.number(o.step)}: ${share(now.rows)} right, mean similarity ${two(mean(now.rows.map((r) => r.similarity)))}.`);
+    else {
+      const single = now.rows.filter((r) => r.candidate === 0);
+      out.push(`Single answers: ${share(single)} right, mean similarity ${two(mean(single.map((r) => r.similarity)))}. ` +
+        `Best of ${o.n} by this reward: ${share(now.best)} right, mean similarity ${two(mean(now.best.map((r) => r.similarity)))}.`);
+    }
+    return out;
+  }
+
+  function map(view, picture, box, now) {
+    const o = view.state, alpha = alphaOf(o);
+    const f = view.frame(picture, box, {
+      x: { domain: [LOW, 1], label: "similarity of anchor and answer", grid: false },
+      y: { domain: [0, 1], label: "probability of the asked-for label", grid: false },
+    });
+    // Cells between neighbouring places, so that no cell lies across the cliff.
+    const edges = places(alpha, COLUMNS).filter((s, i, all) => !i || s - all[i - 1] > EDGE / 2);
+    const values = [];
+    for (let i = 0; i + 1 < edges.length; i++) for (let j = 0; j < ROWS; j++)
+      values.push([i, j, SC.reward.dual((edges[i] + edges[i + 1]) / 2, (j + 0.5) / ROWS, o.kind, o)]);
+    const reach = Math.max(0.01, ...values.map((v) => Math.abs(v[2])));
+    for (const [i, j, value] of values) {
+      const x = f.x(edges[i]), y = f.y((j + 1) / ROWS);
+      f.back.append(view.svg("rect", { x, y, width: f.x(edges[i + 1]) - x + 0.4, height: f.y(j / ROWS) - y + 0.4,
+        style: { fill: view.heat(value, -reach, reach, { diverging: true }).fill }, "shape-rendering": "crispEdges" }));
+    }
+    // Where the reward is nothing: the line between earning and losing.
+    const side = [[LOW, Math.min(alpha, 1) - EDGE], [Math.max(alpha, LOW) + EDGE, 1]];
+    for (const [from, to] of side) {
+      const line = [];
+      for (let k = 0; o.w1 > 0 && to > from && k <= 60; k++) {
+        const s = from + ((to - from) * k) / 60, p = o.omega - (o.w2 / o.w1) * SC.reward.r2(s, o.kind, alpha);
+        if (p >= 0 && p <= 1) line.push(`${f.x(s).toFixed(1)},${f.y(p).toFixed(1)}`);
+      }
+      if (line.length > 1) f.g.append(view.svg("polyline", { points: line.join(" "), fill: "none", style: { stroke: view.colours.ink }, "stroke-width": 1.4 }));
+    }
+    if (alpha > LOW && alpha < 1) {
+      const x = f.x(alpha), left = alpha > 0.6;
+      f.g.append(view.svg("line", { x1: x, x2: x, y1: f.top, y2: f.bottom, style: { stroke: view.colours.ink }, "stroke-width": 1.6, "stroke-dasharray": "5 4" }),
+        view.svg("text", { x: x + (left ? -5 : 5), y: f.bottom - 6, "text-anchor": left ? "end" : "start", style: { "font-weight": 700 } }, o.kind === "positive" ? "α⁺" : "α⁻"));
+    }
+    return f;
+  }
+
+  function cut(view, picture, box, now) {
+    const o = view.state, alpha = alphaOf(o), line = places(alpha, 200).filter((s) => s !== alpha);
+    const earned = line.map(now.at);
+    const f = view.frame(picture, box, {
+      x: { domain: [LOW, 1], label: "similarity" }, y: { domain: SC.extent([...earned, 0], 0.08), label: "reward" },
+      title: `The cut at probability ${two(now.p)}`,
+    });
+    f.back.append(view.svg("line", { x1: f.left, x2: f.right, y1: f.y(0), y2: f.y(0), class: "sc-axis" }));
+    for (const part of [(s) => s < alpha, (s) => s > alpha]) {
+      const points = line.filter(part).map((s) => `${f.x(s).toFixed(1)},${f.y(now.at(s)).toFixed(1)}`);
+      if (points.length > 1) f.g.append(view.svg("polyline", { points: points.join(" "), fill: "none", style: { stroke: view.colours.blue }, "stroke-width": 2.2 }));
+    }
+    view.mark(f, "green", "^", f.x(now.top), f.y(now.at(now.top)) - 9, 6);
+    view.mark(f, "ink", "o", f.x(now.s), f.y(now.r), 5);
+  }
+
+  function draw(view) {
+    const o = view.state, now = reading(view), wide = view.width >= 620;
+    const high = wide ? 400 : 320, across = wide ? Math.round(view.width * 0.6) : view.width;
+    const picture = view.picture(wide ? high : high + 210, { name: "The landscape of the dual reward" });
+    const f = map(view, picture, { left: 0, top: 0, width: across, height: high }, now);
+    const picked = new Set(now.best), marks = [];
+    const hidden = new Set(o.hidden || []);
+    for (const row of [...now.rows].sort((a, b) => picked.has(a) - picked.has(b))) {
+      const name = row.right ? "right" : "wrong";
+      if (hidden.has(name)) continue;
+      const chosen = now.policy || picked.has(row), x = f.x(clamp(row.similarity, LOW, 1)), y = f.y(row.p);
+      view.mark(f, row.right ? "blue" : "orange", row.right ? "o" : "X", x, y, chosen ? 5 : 2.6,
+        chosen ? { stroke: view.hex.ink, "stroke-width": 1.2 } : { opacity: 0.45 });
+      if (chosen) marks.push({
+        x, y, group: name, row,
+        lines: [row.anchor, `→ ${SC.text(row.text)}`, ["similarity", two(row.similarity)], ["probability", two(row.p)],
+          ["reward", signed(SC.reward.dual(row.similarity, row.p, o.kind, o))], ["the oracle says", name]],
+      });
+    }
+    cut(view, picture, wide ? { left: across + 6, top: 0, width: view.width - across - 6, height: high }
+      : { left: 0, top: high + 8, width: view.width, height: 200 }, now);
+    view.read(picture, marks.sort((a, b) => a.x - b.x), {
+      pick: (mark) => view.set({ probe: { s: mark.row.similarity, p: mark.row.p } }),
+    });
+    // The probe lies above everything else.
+    const x = f.x(clamp(now.s, LOW, 1)), y = f.y(now.p);
+    const handle = view.svg("g", {},
+      view.svg("line", { x1: f.left, x2: f.right, y1: y, y2: y, style: { stroke: view.colours.ink }, "stroke-width": 1, opacity: 0.6 }),
+      view.svg("circle", { cx: x, cy: y, r: 16, fill: "transparent" }),
+      view.svg("circle", { cx: x, cy: y, r: 8, style: { fill: view.colours.ground, stroke: view.colours.ink }, "stroke-width": 3 }),
+      view.svg("text", { x: x + (now.s > 0.5 ? -14 : 14), y: y + (now.p > 0.85 ? 24 : -12), "text-anchor": now.s > 0.5 ? "end" : "start",
+        style: { "font-weight": 700, "paint-order": "stroke", stroke: view.hex.ground, "stroke-width": "4px" } }, `r = ${signed(now.r)}`));
+    picture.append(handle);
+    const to = (s, p) => view.set({ probe: { s: Number(clamp(s, LOW, 1).toFixed(3)), p: Number(clamp(p, 0, 1).toFixed(3)) } });
+    view.drag(handle, {
+      move: (px, py) => to(f.x.invert(px), f.y.invert(py)), key: (dx, dy) => to(o.probe.s + dx * 0.01, o.probe.p + dy * 0.01),
+      label: "Probe: arrow keys change similarity and probability", name: "probe", value: `similarity ${two(now.s)}, probability ${two(now.p)}, reward ${signed(now.r)}`,
+    });
+    view.legend([{ value: "right", label: "right, by the oracle", token: "blue", marker: "o", kind: "dot" },
+      { value: "wrong", label: "wrong", token: "orange", marker: "X", kind: "dot" }]);
+    view.root.append(view.html("div", { class: "sc-note" }, sentences(view).map((text) => view.html("p", { style: { margin: "0.2em 0" } }, text))));
+  }
+  return {
+    state: (view) => ({ probe: view.options.probe || { s: 0.8, p: 0.9 }, ...(view.all.policy ? {} : { shown: "generator" }) }),
+    draw, describe: (view) => sentences(view).join(" "),
+  };
+})();
