@@ -420,7 +420,7 @@
       for (let t = 0; t < room; t++) {
         const logits = running.map((r) => r.logits);
         const scores = mix(logits, dial, model.banned), chosen = best(scores);
-        if (Number.isNaN(scores[chosen])) throw new Error("The model's logits are not numbers.");
+        if (!(scores[chosen] > -Infinity)) throw new Error("The model's logits are not numbers.");
         const step = { step: t, id: chosen, word: model.words[chosen] };
         if (slopes) {
           const tilt = mix(logits, used.map((k) => slopes[k]), []);
