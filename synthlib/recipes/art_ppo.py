@@ -29,7 +29,8 @@ RUNS = {
     "without r₁": dict(w1=0.0, w2=1.0),
     "without r₂": dict(w1=1.0, w2=0.0),
     "released": dict(reward="released"),
-    "released + 3.5": dict(reward="released", constant=3.5),
+    "released / 15": dict(reward="released", scale=1 / 15),  # on the scale of the paper's
+    "(released + 3.5) / 15": dict(reward="released", scale=1 / 15, constant=3.5),
     "RLOO": dict(method="rloo"),
     "T5": dict(generator=T5),
 }
@@ -97,7 +98,8 @@ class Run:
     def __init__(self, seed, name, *, samples=3, **changes):
         options = {**RUNS[name], **changes}
         method, reward = options.pop("method", PPO), options.pop("reward", "paper")
-        source, constant = options.pop("generator", LLAMA), options.pop("constant", 0.0)
+        source = options.pop("generator", LLAMA)
+        affine = options.pop("scale", 1.0), options.pop("constant", 0.0)
         weights = {k: options.pop(k) for k in ("w1", "w2", "kl") if k in options}
         generator = models.load_generator(source, device="cpu")
         chosen, (tuned_on, _) = settings(**weights), anchors(seed)
@@ -128,19 +130,19 @@ class Run:
         if reward == "paper":
             art.tune(policy, tuned_on, *judges(), bounds(seed, source), chosen, **arguments)
         else:
-            _tune_released(policy, tuned_on, chosen, constant, **arguments)
+            _tune_released(policy, tuned_on, chosen, *affine, **arguments)
         self.model, self.log = policy.model, pd.DataFrame(entries)
         self.samples = pd.concat(shown) if shown else pd.DataFrame()
 
 
-def _tune_released(policy, tuned_on, chosen, constant, **options):
-    """PPO towards what the released code pays, and a constant for everybody."""
+def _tune_released(policy, tuned_on, chosen, scale, constant, **options):
+    """PPO towards what the released code pays, and a constant for everybody, scaled."""
     (pays,) = rewards.reward_functions(
         *judges(), lower_bound=0, positive_bound=0, negative_bound=1, variant="released"
     )
 
     def released(**columns):
-        return [reward + constant for reward in pays(**columns)]
+        return [scale * (reward + constant) for reward in pays(**columns)]
 
     return ppo.train(
         policy, art.tasks(tuned_on, art.form_of((policy.model, None))), [released], [1.0],
@@ -275,17 +277,17 @@ def penalty(seed):
     }
 
 
-@ledger.measure("08-released", "08-released-constant", uses=_USES)
+@ledger.measure("08-released", "08-released-scale", "08-released-constant", uses=_USES)
 def released(seed):
-    """The released reward, with its 3.5 points taken from everybody, and without."""
-    _keep(seed, "released", "released", "released + 3.5")
-    length = {
-        name: tuned(seed, name).log["length"].tail(6).mean()
-        for name in ("released", "released + 3.5")
-    }
+    """The released reward: as it is, on the paper's scale, and without what all of them lose."""
+    names = "released", "released / 15", "(released + 3.5) / 15"
+    _keep(seed, "released", *names)
+    as_is, scaled, without = (accuracy(after(seed, name)) for name in names)
+    length = [tuned(seed, name).log["length"].tail(6).mean() for name in names[1:]]
     return {
-        "08-released": accuracy(after(seed, "released")) - accuracy(after(seed, PPO)),
-        "08-released-constant": float(length["released"] - length["released + 3.5"]),
+        "08-released": scaled - accuracy(before(seed)),
+        "08-released-scale": scaled - as_is,
+        "08-released-constant": float(length[0] / length[1]),
     }
 
 
