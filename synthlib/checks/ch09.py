@@ -1,0 +1,227 @@
+"""Checks of the exercises of chapter 9, adaptive rounds."""
+
+from itertools import product
+
+from synthlib.checks import Mistake, run, wrong_answers
+
+
+# --- usable_share ---------------------------------------------------------------------
+def _usable_share(p, q, tries):
+    """Chance that at least one of `tries` positives and one of the negatives is accepted: the sum
+    over all outcomes."""
+    share = 0.0
+    for outcome in product((0, 1), repeat=2 * tries):
+        positives, negatives = outcome[:tries], outcome[tries:]
+        if any(positives) and any(negatives):
+            chance = 1.0
+            for hit in positives:
+                chance *= p if hit else 1 - p
+            for hit in negatives:
+                chance *= q if hit else 1 - q
+            share += chance
+    return share
+
+
+def _share_cases(rng):
+    yield 0.7, 0.45, 1
+    yield 0.7, 0.45, 3
+    yield {"p": 0.9, "q": 0.85, "tries": 2}
+    yield 1.0, 0.2, 4
+    yield 0.0, 0.5, 3
+    for tries in (1, 2, 5):
+        yield float(rng.uniform(0.1, 0.9)), float(rng.uniform(0.1, 0.9)), tries
+
+
+_SHARE = (
+    Mistake(
+        "tries in pairs",
+        lambda p, q, tries: 1 - (1 - p * q) ** tries,
+        "You ask for one try in which both are accepted. The positive of one try may stand beside "
+        "the negative of another: take the two kinds apart.",
+    ),
+    Mistake(
+        "one try",
+        lambda p, q, tries: p * q,
+        "That is the share with a single answer of each kind. With several tries one accepted "
+        "answer of a kind is enough.",
+    ),
+    Mistake(
+        "all must be accepted",
+        lambda p, q, tries: (p * q) ** tries,
+        "You want every try to be accepted. One of each kind is enough.",
+    ),
+    Mistake(
+        "expected number",
+        lambda p, q, tries: min(1.0, tries * p) * min(1.0, tries * q),
+        "tries · p is the expected number of accepted answers, no probability. At least one is "
+        "accepted with probability 1 − (1 − p)^tries.",
+    ),
+    Mistake(
+        "either kind",
+        lambda p, q, tries: 1 - ((1 - p) * (1 - q)) ** tries,
+        "You count anchors with an accepted answer of either kind. A triplet needs both.",
+    ),
+)
+
+
+def usable_share(function):
+    """Check ``usable_share(p, q, tries) -> float``: anchors that yield a triplet."""
+    return run("What the filter forgives", function, _usable_share, _share_cases, _SHARE)
+
+
+# --- triplets -------------------------------------------------------------------------
+def _select(rows):
+    anchors = []
+    for anchor, *_ in rows:
+        if anchor not in anchors:
+            anchors.append(anchor)
+    found = []
+    for anchor in anchors:
+        chosen = {}
+        for source, kind, text, accepted in rows:
+            good = accepted and source == anchor and kind not in chosen
+            if good and text.split() != anchor.split():
+                chosen[kind] = text
+        if len(chosen) == 2:
+            found.append((anchor, chosen["positive"], chosen["negative"]))
+    return found
+
+
+_P, _N = "positive", "negative"
+
+
+def _select_cases(rng):
+    yield [("a", _P, "b", True), ("a", _N, "c", True)]
+    yield [
+        ("a", _P, "b", False), ("a", _P, "d", True), ("a", _P, "e", True), ("a", _N, "c", True),
+    ]  # fmt: skip
+    yield [("a", _P, "a", True), ("a", _N, "c", True)]  # a copy is no positive
+    yield [("a", _P, "a ", True), ("a", _P, "b", True), ("a", _N, "c", True)]
+    yield [("a", _P, "b", True), ("x", _N, "y", True)]  # halves of two anchors
+    yield [
+        ("x", _N, "y", True), ("a", _N, "c", True), ("x", _P, "z", True), ("a", _P, "b", True),
+    ]  # fmt: skip
+    yield [("a", _P, "b", True), ("a", _N, "c", False)]
+    yield []
+    words = ["a", "x", "m n", "b", "c d", "e"]
+    for _ in range(3):
+        rows = [
+            (words[rng.integers(3)], (_P, _N)[rng.integers(2)], words[rng.integers(6)],
+             bool(rng.random() < 0.6))
+            for _ in range(24)
+        ]  # fmt: skip
+        yield rows
+
+
+def _variant(*, copies=False, last=False, rejected=False, half=False):
+    def wrong(rows):
+        chosen = {}
+        for anchor, kind, text, accepted in rows:
+            mine = chosen.setdefault(anchor, {})
+            good = (accepted or rejected) and (copies or text.split() != anchor.split())
+            if good and (last or kind not in mine):
+                mine[kind] = text
+        return [
+            (anchor, mine.get(_P, ""), mine.get(_N, ""))
+            for anchor, mine in chosen.items()
+            if len(mine) == 2 or (half and mine)
+        ]
+
+    return wrong
+
+
+def _in_step(rows):
+    good = [row for row in rows if row[3] and row[2].split() != row[0].split()]
+    positives = [row for row in good if row[1] == _P]
+    negatives = [row for row in good if row[1] == _N]
+    return [(p[0], p[2], n[2]) for p, n in zip(positives, negatives, strict=False)]
+
+
+_SELECT = (
+    Mistake(
+        "copies kept", _variant(copies=True),
+        "A copy of the anchor is entailed, so the discriminator accepts it, and it teaches "
+        "nothing. Compare words, not characters: a space may differ.",
+    ),
+    Mistake(
+        "the last one", _variant(last=True),
+        "You keep the last accepted answer of a kind. Take the first.",
+    ),
+    Mistake(
+        "no filter", _variant(rejected=True),
+        "You take answers that the discriminator has rejected.",
+    ),
+    Mistake(
+        "half triplets", _variant(half=True),
+        "An anchor without an accepted answer of both kinds makes no triplet: leave it out.",
+    ),
+    Mistake(
+        "halves of different anchors", _in_step,
+        "You pair the n-th accepted positive with the n-th accepted negative. Both have to belong "
+        "to one anchor.",
+    ),
+)  # fmt: skip
+
+
+def triplets(function):
+    """Check ``triplets(rows) -> list of (anchor, positive, negative)``."""
+    return run("From answers to triplets", function, _select, _select_cases, _SELECT)
+
+
+# --- texts ----------------------------------------------------------------------------
+def _texts(rounds, steps, batch, anchors, candidates):
+    written = 0
+    for _ in range(rounds):
+        for _ in range(steps):
+            written += batch
+        for _ in range(anchors):
+            for _ in ("positive", "negative"):
+                written += candidates
+    return written
+
+
+def _texts_cases(rng):
+    yield 1, 2, 4, 3, 1
+    yield 3, 5, 8, 10, 3
+    yield {"rounds": 2, "steps": 7, "batch": 16, "anchors": 20, "candidates": 2}
+    for _ in range(3):
+        yield tuple(int(rng.integers(1, 12)) for _ in range(5))
+
+
+_TEXTS = (
+    Mistake(
+        "PPO for nothing",
+        lambda rounds, steps, batch, anchors, candidates: rounds * 2 * anchors * candidates,
+        "PPO writes as well: a batch of answers at every step. The control may have as many.",
+    ),
+    Mistake(
+        "one kind",
+        lambda rounds, steps, batch, anchors, candidates:
+            rounds * (steps * batch + anchors * candidates),
+        "Every anchor is asked for positives and for negatives.",
+    ),
+    Mistake(
+        "both kinds at every step",
+        lambda rounds, steps, batch, anchors, candidates:
+            rounds * 2 * (steps * batch + anchors * candidates),
+        "A batch of PPO already holds both kinds: do not count it twice.",
+    ),
+    Mistake(
+        "one round",
+        lambda rounds, steps, batch, anchors, candidates:
+            steps * batch + 2 * anchors * candidates,
+        "That is a single round.",
+    ),
+)  # fmt: skip
+
+
+def texts(function):
+    """Check ``texts(rounds, steps, batch, anchors, candidates) -> int``."""
+    return run("An equal budget", function, _texts, _texts_cases, _TEXTS)
+
+
+WRONG = {
+    "usable_share": wrong_answers(_SHARE),
+    "triplets": wrong_answers(_SELECT),
+    "texts": wrong_answers(_TEXTS),
+}
