@@ -511,6 +511,8 @@ def _explorer(data, spec):
         raise _unknown("explorer", spec.get("explorer"), explorers())
     if not isinstance(spec.get("options", {}), dict):
         raise ValueError(f"options of an explorer must be a dict, given {spec['options']!r}")
+    if spec["explorer"] == "usual":  # a usual kind in the page, another picture on paper
+        check(data, spec.get("options", {}).get("spec"))
     static = spec.get("static")
     if not isinstance(static, dict) or static.get("kind") == "explorer" or "controls" in static:
         raise ValueError(

@@ -126,10 +126,10 @@
     const set = (text, f) => html("button", { type: "button", key: text, style: { margin: "0 8px 4px 0" }, on: { click: f } }, text);
     view.root.append(html("p", { style: { margin: "4px 0" } },
       set("Lay the clouds on one level", () => view.set({ shift: levelled(view) })), set("Put all back", () => view.set({ shift: {}, hidden: [] }))));
-    const td = (text) => html("td", { style: { padding: "1px 14px 1px 0" } }, text), th = (text) => html("th", { scope: "col", style: { "text-align": "left", padding: "1px 14px 1px 0" } }, text);
-    view.root.append(html("table", { class: "sc-numbers", style: { "border-collapse": "collapse", "font-variant-numeric": "tabular-nums", margin: "2px 0 0" } },
-      html("thead", {}, html("tr", {}, th("part"), th("pairs"), th("Spearman inside"), th("moved by"))),
-      html("tbody", {}, kept.map((p, i) => html("tr", {}, html("th", { scope: "row", style: { "text-align": "left", "font-weight": "400", padding: "1px 14px 1px 0" } }, SC.text(p.name)), td(p.gold.length), td(one(now.each[i])), td(signed(p.move)))))));
+    const part = (text) => html("th", { scope: "row", style: { "border-bottom": `1px solid ${view.colours.grid}`, color: "inherit", "font-size": "inherit" } }, text);
+    view.root.append(html("table", { style: { "font-variant-numeric": "tabular-nums" } },
+      html("thead", {}, html("tr", {}, ["part", "pairs", "Spearman inside", "moved by"].map((text) => html("th", { scope: "col" }, text)))),
+      html("tbody", {}, kept.map((p, i) => html("tr", {}, part(SC.text(p.name)), [p.gold.length, one(now.each[i]), signed(p.move)].map((text) => html("td", {}, text)))))));
   }
 
   /** Shifts that give all parts the mean cosine of the whole. */

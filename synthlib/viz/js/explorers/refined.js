@@ -70,7 +70,7 @@
 
   const numbers = (n) => Array.from({ length: n }, (_, i) => i);
   const two = (v) => SC.format(v, ".2f");
-  const percent = (v) => SC.format(v, ".0%").replace("%", " %");
+  const percent = (v) => SC.format(v, ".1%").replace("%", " %");
   const READ = { paper: "Eqs. 6 and 7", printed: "Algorithm 1 as printed", released: "the released code" };
 
   function moved(order, item, to) {
@@ -143,11 +143,10 @@
       [`ListMLE of row ${v.row + 1}`, two(v.losses.row[0]), two(v.losses.row[1])],
       ["ListMLE, mean over the rows", two(v.losses.list[0]), two(v.losses.list[1])],
     ];
-    const th = (text) => html("th", { scope: "col", style: { "text-align": "left", padding: "2px 14px 2px 0", "font-weight": "600" } }, text);
-    view.root.append(html("table", { class: "sc-numbers", style: { margin: "10px 0 0", "border-collapse": "collapse", "font-variant-numeric": "tabular-nums" } },
-      html("thead", {}, html("tr", {}, th("targets"), th("the teacher's"), th("refined"))),
-      html("tbody", {}, figures.map(([name, a, b]) => html("tr", {}, html("th", { scope: "row", style: { "text-align": "left", "font-weight": "400", padding: "2px 14px 2px 0" } }, name),
-        html("td", { style: { padding: "2px 14px 2px 0" } }, a), html("td", { style: { padding: "2px 14px 2px 0" } }, b))))));
+    const name = (text) => html("th", { scope: "row", style: { "border-bottom": `1px solid ${view.colours.grid}`, color: "inherit", "font-size": "inherit", "white-space": "normal" } }, text);
+    view.root.append(html("table", { style: { "margin-top": "10px", "font-variant-numeric": "tabular-nums" } },
+      html("thead", {}, html("tr", {}, ["targets", "the teacher's", "refined"].map((text) => html("th", { scope: "col" }, text)))),
+      html("tbody", {}, figures.map(([what, a, b]) => html("tr", {}, name(what), html("td", {}, a), html("td", {}, b))))));
   }
 
   function describe(view) {
