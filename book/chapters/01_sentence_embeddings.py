@@ -113,48 +113,55 @@ points.requires_grad_()
 optimizer = torch.optim.Adam([points], lr=0.05)
 frames = []
 for step in range(401):
-    if step in (0, 60, 400):
+    if step % (4 if step < 80 else 20) == 0:
         x, y = torch.nn.functional.normalize(points.detach(), dim=1).T.numpy()
         frames.append(pd.DataFrame({
-            "step": f"step {step}", "meaning": list("ABCDEFGH") * 2,
-            "shown": (list("ABCDEFGH") if step else [""] * 8) + [""] * 8,
+            "step": step, "meaning": list("ABCDEFGH") * 2,
+            "shown": (list("ABCDEFGH") if step >= 20 else [""] * 8) + [""] * 8,
             "sentence": ["first"] * 8 + ["second"] * 8, "x": x, "y": y,
         }))
     loss = losses.info_nce(points[:8], points[8:], tau=0.1)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-circle = pd.concat(frames, ignore_index=True)
+frames = pd.concat(frames, ignore_index=True)
+stills = frames[frames["step"].isin([0, 60, 400])]
+stills = stills.assign(when="step " + stills["step"].astype(str)).reset_index(drop=True)
 
 # %% tags=["hide-input"]
-def _circle_alt(df):
+def _circle_alt(data):
+    df = data["stills"]
     degrees = np.degrees(np.arctan2(df.y, df.x))
     spans = df.assign(angle=degrees).groupby("step").angle.agg(np.ptp)
     return (
         "Sixteen points on a circle, two for each of eight meanings. At the start "
-        "they share "
-        f"{spans['step 0']:.0f} degrees of it; after 60 steps they have fanned out; "
-        "after 400 the "
-        "two points of each meaning lie on each other and the eight meanings share "
-        "the circle "
-        "evenly."
+        f"they share {spans[0]:.0f} degrees of it; after 60 steps they have fanned out; "
+        "after 400 the two points of each meaning lie on each other and the eight meanings "
+        "share the circle evenly."
     )
 
 
+CIRCLE = {
+    "kind": "scatter", "x": "x", "y": "y", "series": "sentence", "label": "shown",
+    "circle": 1, "aspect": "equal", "xlabel": "", "ylabel": "",
+    "xlim": (-1.3, 1.3), "ylim": (-1.3, 1.3), "xticks": [-1, 0, 1], "yticks": [-1, 0, 1],
+}
 viz.Figure(
-    circle,
+    {"frames": frames, "stills": stills},
     {
-        "kind": "scatter", "x": "x", "y": "y", "series": "sentence", "label": "shown",
-        "facet": "step", "circle": 1, "aspect": "equal", "xlabel": "", "ylabel": "",
-        "xlim": (-1.3, 1.3), "ylim": (-1.3, 1.3),
-        "xticks": [-1, 0, 1], "yticks": [-1, 0, 1],
+        "kind": "explorer", "explorer": "usual",
+        "controls": [
+            {"name": "step", "type": "range", "column": "step", "value": 0, "format": "d"},
+            {"name": "play", "type": "play", "of": "step", "label": "Let go", "seconds": 7},
+        ],
+        "options": {"spec": CIRCLE | {"data": "frames", "hover": ["meaning"]}},
+        "static": CIRCLE | {"data": "stills", "facet": "when"},
     },
     alt=_circle_alt,
     label="fig-01-circle",
-    caption="Contrast at work. Eight meanings with two sentences each, free to move "
-    "on a circle, "
-    "follow the gradient of InfoNCE ($\\tau=0.1$). Partners meet; meanings share out "
-    "the space.",
+    caption="Contrast at work. Eight meanings with two sentences each, free to move on a "
+    "circle, follow the gradient of InfoNCE ($\\tau=0.1$) for 400 steps. Partners meet; "
+    "meanings share out the space.",
 )
 
 # %% [markdown]
@@ -639,6 +646,13 @@ viz.Figure(
         "kind": "path", "x": "alignment", "y": "uniformity", "series": "encoder",
         "step": "step", "label": "step", "colors": COLORS,
         "xlabel": "alignment (less is better)", "ylabel": "uniformity (less is better)",
+        "xlim": (0, 1.1 * walks["alignment"].max()),
+        "ylim": (walks["uniformity"].min() - 0.2, 0),
+        "controls": [
+            {"name": "step", "type": "range", "label": "up to step", "column": "step",
+             "upto": True, "value": int(walks["step"].max()), "format": "d"},
+            {"name": "play", "type": "play", "of": "step", "label": "Train", "seconds": 6},
+        ],
     },
     alt=_walk_alt,
     label="fig-01-path",
@@ -856,38 +870,54 @@ marks.set_index("encoder")[["pairs", "all", "mean", "wmean"]].round(1)
 # A picture shows how that can be.
 
 # %% tags=["hide-input"]
-dots = pd.concat(
+shown = ["masked LM", "unsupervised", "supervised"]
+dots = pd.concat([
     pd.DataFrame({
-        "part": name,
-        "similarity by the oracle": part["score"],
-        "cosine": foundations.cosines(encoders["unsupervised"], part),
-    }).sample(150, random_state=0)
-    for name, part in parts.items()
-).reset_index(drop=True)
-viz.Figure(
-    dots,
-    {
-        "kind": "scatter", "x": "similarity by the oracle", "y": "cosine",
-        "series": "part",
-        "ylabel": "cosine (unsupervised SimCSE)", "xlabel": "similarity by the oracle",
-    },
-    alt=lambda df: "Four clouds, strangers low on the left, rewordings on the right. "
-    "Spearman within them: "
-    + ", ".join(
-        f"{name} {100 * spearmanr(p.iloc[:, 1], p.iloc[:, 2]).statistic:.0f}"
-        for name, p in df.groupby("part", sort=False)
+        "encoder": encoder, "part": name, "gold": part["score"],
+        "cosine": foundations.cosines(encoders[encoder], part),
+    }).sample(frac=0.3, random_state=0)
+    for encoder in shown for name, part in parts.items()
+], ignore_index=True)
+
+
+def _clouds_alt(df):
+    df = df[df["encoder"] == "unsupervised"]
+    rho = {
+        name: 100 * spearmanr(part["gold"], part["cosine"]).statistic
+        for name, part in [*df.groupby("part", sort=False), ("all", df)]
+    }
+    whole = rho.pop("all")
+    return (
+        "Four clouds of pairs, strangers low on the left, rewordings on the right. "
+        "Spearman within them: "
+        + ", ".join(f"{name} {value:.0f}" for name, value in rho.items())
+        + f"; all together {whole:.0f}."
     )
-    + f"; all together {100 * spearmanr(df.iloc[:, 1], df.iloc[:, 2]).statistic:.0f}.",
+
+
+viz.Figure(
+    {"pairs": dots},
+    {
+        "kind": "explorer", "explorer": "aggregation",
+        "controls": [{"name": "encoder", "type": "choice", "column": "encoder",
+                      "value": "unsupervised"}],
+        "options": {"xlabel": "similarity by the oracle"},
+        "static": {
+            "kind": "scatter", "data": "pairs", "x": "gold", "y": "cosine",
+            "series": "part", "xlabel": "similarity by the oracle",
+        },
+    },
+    alt=lambda data: _clouds_alt(data["pairs"]),
     label="fig-01-aggregations",
-    caption="The four parts of the set under unsupervised SimCSE, 150 pairs of each. "
-    "*All* "
-    "rewards an encoder for telling the clouds apart; the means see only the order "
-    "inside each.",
+    caption="The four parts of the set under unsupervised SimCSE, three pairs in ten. "
+    "*All* rewards an encoder for telling the clouds apart; the means see only the order "
+    "inside each. Drag a cloud up or down by its handle, or leave a part out.",
 )
 
 # %% [markdown]
 # Each part has its own range of scores ({numref}`fig-01-aggregations`). *All* sees the distance
 # between the clouds; the *means* see only the order inside each cloud, where it is harder.
+# Lay the clouds on one level: *all* falls below the means, and they do not move.
 # Neither is wrong. They answer different questions, and their figures must never share a column.
 #
 # In this book every STS figure is *all* unless it says otherwise, and `evaluate_sts` prints the

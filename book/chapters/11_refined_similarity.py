@@ -99,11 +99,13 @@ def row_table(i, omega=0.5):
 
 
 # %% tags=["hide-input"]
-idea = row_table(0).query("what in ['teacher', 'in order', 'paper']")
-idea = idea.replace({"what": {"paper": "refined"}})
+idea = pd.concat([row_table(0, k / 10).assign(omega=k / 10) for k in range(11)])
+idea = idea.query("what in ['teacher', 'in order', 'paper']")
+idea = idea.replace({"what": {"paper": "refined"}}).reset_index(drop=True)
 
 
 def _idea_alt(df):
+    df = df[df["omega"] == 0.5]
     wide = df.pivot(index="place", columns="what", values="cosine")
     nearer = ((wide.refined - wide["in order"]).abs()
               < (wide.teacher - wide["in order"]).abs()).sum()
@@ -122,12 +124,14 @@ viz.Figure(
         "xlabel": "place in the list", "ylabel": "cosine to the first sentence",
         "colors": {"teacher": "grey", "in order": "green", "refined": "blue"},
         "order": {"series": ["teacher", "in order", "refined"]},
+        "controls": [{"name": "omega", "type": "range", "label": "$\\omega$",
+                      "column": "omega", "value": 0.5, "format": ".1f"}],
     },
     alt=_idea_alt,
     label="fig-11-idea",
-    caption="The first row of one list's similarities ($\\omega=0.5$). *In order* are "
-    "the teacher's own values, sorted: the value that belongs in each place. *Refined* "
-    "lies between the two.",
+    caption="The first row of one list's similarities ($\\omega=0.5$ at first). *In order* "
+    "are the teacher's own values, sorted: the value that belongs in each place. *Refined* "
+    "lies between the two; $\\omega$ says where.",
 )
 
 # %% [markdown]
@@ -441,6 +445,82 @@ print(inspect.getsource(losses._plackett_luce))
 #
 # *Ties.* Equal targets keep the order of the row. The released loss draws lots, and it takes a target
 # of exactly $-1$ for padding.
+#
+# ### A list in your hands
+#
+# Here is all of it together, on the first ten sentences of our list. Whatever you change, similarities,
+# ranks, targets and loss are computed anew, by the rules of this chapter.
+#
+# The scores are the teacher's own cosines over $\tau=0.05$: before training, the encoder *is* its teacher.
+
+# %% tags=["hide-input"]
+HELD = 10
+held = phi[example][:HELD, :HELD].astype(float)
+first, second = (axis.ravel() for axis in np.indices(held.shape))
+refined = losses.refine_similarity(held, 0.5).numpy()
+hands = {
+    "sentences": pd.DataFrame({"item": range(HELD), "sentence": rows[example][:HELD]}),
+    "similarities": pd.DataFrame({
+        "item": first, "other": second, "similarity": held.ravel(),
+        "move": (refined - held).ravel(), "from": (first + 1).astype(str),
+        "to": (second + 1).astype(str),
+    }),
+}
+
+
+def _hands_alt(data):
+    df = data["similarities"]
+    move = df[df["other"] > df["item"]]["move"]
+    order = {
+        name: np.mean([losses.list_mle(s / 0.05, t).item() for s, t in zip(held, target)])
+        for name, target in {"own": held, "refined": refined}.items()
+    }
+    return (
+        f"{len(data['sentences'])} sentences of a list. With ω = 0.5 Eq. 6 raises "
+        f"{(move > 1e-9).sum()} of their {len(move)} similarities and lowers "
+        f"{(move < -1e-9).sum()}, by {move.abs().max():.2f} at most. Pairs out of order: "
+        f"{post.misorder(held):.1%} before, {post.misorder(refined):.1%} after. ListMLE, mean "
+        f"over the rows: {order['own']:.1f} under the teacher's order, "
+        f"{order['refined']:.1f} under the refined one."
+    )
+
+
+# %% tags=["hide-input"]
+viz.Figure(
+    hands,
+    {
+        "kind": "explorer", "explorer": "refined",
+        "controls": [
+            {"name": "omega", "type": "range", "label": "$\\omega$", "min": 0, "max": 1,
+             "step": 0.05, "value": 0.5, "format": ".2f"},
+            {"name": "variant", "type": "choice", "label": "reading", "options": [
+                ["paper", "Eqs. 6 and 7"], ["printed", "as printed"],
+                ["released", "as released"]]},
+            {"name": "row", "type": "range", "label": "seen from sentence", "min": 1,
+             "max": HELD - 1, "step": 1, "value": 1, "format": "d"},
+        ],
+        "options": {"tau": 0.05},
+        "static": {
+            "kind": "heatmap", "data": "similarities", "x": "to", "y": "from",
+            "value": "move", "center": 0, "vlabel": "refined − teacher",
+            "xlabel": "to sentence", "ylabel": "from sentence",
+        },
+    },
+    alt=_hands_alt,
+    label="fig-11-hands",
+    caption="What Eq. 6 does to a list. Drag a sentence by its handle to another place, or move it "
+    "with the arrow keys. (In print: what $\\omega=0.5$ adds to each of the teacher's similarities.)",
+)
+
+# %% [markdown]
+# Four things to try in {numref}`fig-11-hands`.
+#
+# - Set $\omega=0$. The targets are the teacher's, and both losses are the same: an encoder that ranks
+#   as its targets say has the smallest loss that its scores allow. What refinement adds to the loss is
+#   what training can take away.
+# - Drag the sentence of the teacher's rank 2 to place 2. In its place it does not move any more.
+# - Choose *as printed*, and look which way the exchanged ones go.
+# - Choose *as released*, seen from sentence 6. Nothing rises, wherever you put the sentences.
 #
 # ## Post-training, live
 #
