@@ -70,7 +70,7 @@ def test_one_seed_measures_every_claim(monkeypatch, table):
     recipe.bounds.cache_clear()
     found = recipe.measure_rewards(3)
     recipe.bounds.cache_clear()
-    assert set(found) == set(ledger.claims(7).index)
+    assert set(found) == {c for c in ledger.claims(7).index if not c.startswith("07-policy")}
     assert all(np.isfinite(value) for name, value in found.items() if "hesitant" not in name)
     assert found["07-omega-shift"] < 1e-6
     assert set(kept) == {"07-best-of", "07-quantiles", "07-encoders"}
@@ -78,6 +78,27 @@ def test_one_seed_measures_every_claim(monkeypatch, table):
     assert found["07-needs-correctness"] == pytest.approx(
         last["both"].mean() - last["r₂ alone"].mean()
     )
+
+
+def test_a_policy_is_watched_while_it_is_tuned(monkeypatch):
+    """Answers to the same anchors at the steps asked for; the first are the generator's own."""
+    monkeypatch.setattr(recipe, "SHOWN", (0, 1))
+    monkeypatch.setattr(recipe, "bounds", lambda seed: BOUNDS)
+    kept = {}
+    monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
+    table = recipe.tuned(5, steps=1, watched=6)
+    assert table.groupby("step").size().to_dict() == {0: 12, 1: 12}
+    before, after = (table[table["step"] == step].reset_index(drop=True) for step in (0, 1))
+    assert (before["anchor"] == after["anchor"]).all() and (before["text"] != after["text"]).any()
+    plain = recipe._seen(recipe.judges()[0], list(before["anchor"][::2]), 1, 5)
+    assert list(plain["text"]) == list(before["text"])
+
+    monkeypatch.setattr(recipe, "tuned", lambda seed: table)
+    found = recipe.measure_policy(5)
+    assert found["07-policy-right"] == pytest.approx(
+        100 * (after["right"].mean() - before["right"].mean())
+    )
+    assert len(kept["07-policy"]) == 24
 
 
 def test_refused_answers_cannot_win_by_correctness():

@@ -11,6 +11,7 @@ column ``right`` and in what is computed from it; no reward sees it.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +27,7 @@ ANCHORS, CANDIDATES = 150, 16
 PROBES = 200  # anchors whose answers set the bounds, as in a round of the recipe
 QUANTILES = (0.01, 0.05, 0.1, 0.25)
 NONE = rewards.Bounds(0.0, -1.0, 1.0)  # bounds that bind nothing
+STEPS, SHOWN, WATCHED = 32, (0, 4, 8, 16, 24, 32), 60  # of the policy on the landscape
 UNSUPERVISED = "pocket/simcse-unsup-bert"
 ASKED = {"positive": "entailment", "negative": "contradiction"}
 _USES = (
@@ -79,7 +81,12 @@ def answers(seed, anchors=ANCHORS, candidates=CANDIDATES) -> pd.DataFrame:
 
 
 def _written(anchors, candidates, seed):
-    generator, discriminator, encoder = judges()
+    return _seen(judges()[0], anchors, candidates, seed)
+
+
+def _seen(generator, anchors, candidates, seed):
+    """Answers of a generator, with what both judges and the oracle say."""
+    _, discriminator, encoder = judges()
     table = art.write(
         generator, anchors, candidates=candidates, temperature=1.0,
         max_new_tokens=art.settings("pocket").max_new_tokens, seed=seed, batch_size=256,
@@ -200,6 +207,38 @@ def by_encoder(seed) -> pd.DataFrame:
     )
 
 
+def tuned(seed, steps=STEPS, watched=WATCHED) -> pd.DataFrame:
+    """What a policy answers while PPO tunes it: 32 steps of 64 answers, the paper's weights.
+
+    Returns
+    -------
+    DataFrame
+        As `answers`, with the column step, for the steps of `SHOWN`: one answer of each kind to
+        the same anchors, which PPO does not ask.
+    """
+    own = dataclasses.replace(art.settings("pocket"), w1=0.5, w2=0.5)
+    _, discriminator, encoder = judges()
+    generator = models.load_generator(own.generator, device="cpu")
+    drawn = list(dict.fromkeys(corpora.premises(32 * steps + 2 * watched, 80_000 + seed)))
+    examined, prompted = drawn[:watched], drawn[watched:]
+    policy, shown = art.policy(generator, own, seed=seed), []
+
+    def watch(step):
+        table = _seen((policy.model, policy.tokenizer), examined, 1, seed)
+        shown.append(table.assign(step=step))
+
+    def after(entry, tasks, texts):
+        if entry["step"] in SHOWN:
+            watch(entry["step"])
+
+    watch(0)
+    art.tune(
+        policy, prompted, discriminator, encoder.encode, bounds(seed), own, steps=steps,
+        batch_size=64, mini_batch_size=16, seed=seed, on_step=after, progress=False,
+    )  # fmt: skip
+    return pd.concat(shown, ignore_index=True)
+
+
 def jump(chosen: rewards.Bounds, step=1e-9) -> float:
     """By how much r₂ of a positive changes from just below α⁺ to just above it."""
     a = chosen.positive_bound
@@ -275,4 +314,21 @@ def measure_rewards(seed):
         **released_values(table, chosen, picked, found),
         "07-quantile": float(np.ptp(right)),
         "07-bound-encoder": alpha["unsupervised"] - alpha["supervised"],
+    }
+
+
+@ledger.measure(
+    "07-policy-right", "07-policy-negatives", uses=(*_USES, "synthlib/ppo.py", "synthlib/tiers.py")
+)
+def measure_policy(seed):
+    """Where a policy goes, for one seed: from step 0 to the last one."""
+    table = tuned(seed)
+    ledger.keep_rows("07-policy", seed, table.drop(columns=["candidate"]))
+    ends = [table[table["step"] == step] for step in (SHOWN[0], SHOWN[-1])]
+    negatives = [rows[(rows["kind"] == "negative") & rows["right"]] for rows in ends]
+    return {
+        "07-policy-right": 100 * float(ends[1]["right"].mean() - ends[0]["right"].mean()),
+        "07-policy-negatives": float(
+            negatives[1]["similarity"].mean() - negatives[0]["similarity"].mean()
+        ),
     }
