@@ -28,6 +28,8 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    # A page has its own living figures; widgets would be in it twice.
+    "SYNTHLIB_FIGURES": "page",
     # The kernel is this environment's, whatever else is installed for the user.
     "JUPYTER_PREFER_ENV_PATH": "1",
     "JUPYTER_PLATFORM_DIRS": "1",

@@ -841,7 +841,9 @@ def _axes(ax, table, spec, look):
             path_effects=look.halo,
         )
     if spec.get("aspect") == "equal":
-        ax.set_aspect("equal", adjustable="datalim" if not spec.get("xlim") else "box")
+        # Axes that share theirs with others cannot change their limits by themselves.
+        shares = len(ax.get_shared_x_axes().get_siblings(ax)) > 1
+        ax.set_aspect("equal", adjustable="box" if shares or spec.get("xlim") else "datalim")
     for key, setter in (("xlim", ax.set_xlim), ("ylim", ax.set_ylim)):
         if spec.get(key):
             setter(*spec[key])

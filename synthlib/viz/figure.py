@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from synthlib.viz import draw, page_model, script
-from synthlib.viz.spec import check, columns, tables
+from synthlib.viz import draw, page_model, script, widget
+from synthlib.viz.spec import check, columns, control_value, tables
 
 #: What a page of the book reads: everything that it shows, as JSON.
 MIMETYPE = "application/vnd.synthlib.figure+json"
@@ -139,6 +139,35 @@ class Figure:
         """A page (HTML) of this figure alone, alive without a kernel and without the network."""
         return script.page(self.payload(), self.svg(), self.svg(mode="dark"))
 
+    def widget(self, state=None):
+        """The living figure as a widget (anywidget) for a notebook.
+
+        Parameters
+        ----------
+        state : dict, optional
+            Values of controls by name that differ from their values at the start.
+
+        Returns
+        -------
+        anywidget.AnyWidget
+            Its traitlet ``state`` (dict) is the controls' state: it changes when a reader moves a
+            control, and the figure changes when it is assigned.
+
+        Raises
+        ------
+        ValueError
+            A name in `state` that is no control and no part of the figure's own state.
+        ImportError
+            anywidget is not installed.
+        """
+        controls = self.spec.get("controls", [])
+        start = {c["name"]: control_value(self.tables, c) for c in controls}
+        for name in state or {}:
+            if name not in start and self.spec["kind"] != "explorer" and name != "hidden":
+                raise ValueError(f"no control is named {name!r}; there are: {', '.join(start)}")
+        widget.allow_in_colab()
+        return widget.widget_class()(data=self.payload(), state=start | (state or {}))
+
     def save(self, folder):
         """Write data, picture and texts, each file complete or not at all.
 
@@ -175,6 +204,17 @@ class Figure:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """What notebooks and the book's pages show."""
+        colab = "google.colab" in sys.modules
+        if widget.wanted():
+            try:
+                bundle = self.widget()._repr_mimebundle_()
+            except ImportError:  # without anywidget a figure is a picture
+                bundle = None
+            if bundle:
+                # A viewer that has no widgets shows the picture.
+                data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+                still = {} if colab else {"image/png": base64.b64encode(self.png()).decode("ascii")}
+                return {**still, **data, "text/plain": self.alt}, metadata
         png = base64.b64encode(self.png()).decode("ascii")
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
         alt = html.escape(self.alt, quote=True)
@@ -187,7 +227,7 @@ class Figure:
             "image/png": png,
         }
         # Colab shows the HTML; what only a page of the book needs would weigh on its notebook.
-        if "google.colab" not in sys.modules:
+        if not colab:
             stems = self._file_stems()
             bundle[MIMETYPE] = {
                 "version": 1,
