@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book test browser notebooks pocket ledger lint screenshot clean distclean
+.PHONY: help venv book pdf test browser notebooks pocket ledger lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -37,8 +37,13 @@ book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _
 test: $(STAMP)  ## run all tests (those in the browser need the built book, else they are skipped)
 	$(PY) -m pytest -n 2 --dist loadgroup
 
-browser: $(STAMP)  ## run the tests of the built book in a headless Chromium
+pdf: $(STAMP)  ## print the built book (built first where it is not): _build/book.pdf
+	@test -f _build/html/index.html || $(PY) book/_ext/make_book.py
 	@test -d _build/browser/node_modules/playwright-core || $(PY) tests/browser/browser.py install
+	$(PY) book/_ext/make_pdf.py
+
+browser: $(STAMP)  ## run the tests of the built book in a headless Chromium
+	@test -d _build/browser/node_modules/axe-core || $(PY) tests/browser/browser.py install
 	$(PY) -m pytest -m browser tests/test_browser.py
 
 notebooks: $(STAMP)  ## regenerate notebooks/ from book/chapters/

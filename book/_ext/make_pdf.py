@@ -269,7 +269,7 @@ def main(argv=None):
     source.write_text(text, encoding="utf-8")
     ask = [sys.executable, str(Path(__file__).resolve()), "--numbers", str(draft)]
     report = browser.run("print", source=str(source), out=str(draft), numbers=ask)
-    if report["errors"] or report["failed"] or report["remote"]:
+    if any(report[key] for key in ("errors", "failed", "remote", "cut_off")):
         print(f"no PDF was made, the browser reports {report}", file=sys.stderr)
         return 1
     os.replace(draft, PDF)

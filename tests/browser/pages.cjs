@@ -293,6 +293,10 @@ async function print(browser) {
     }
     return found;
   });
+  const cut_off = await page.evaluate(() => [...document.querySelectorAll("pre, table, mjx-container, img")].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width && (box.right > innerWidth + 1 || (one.tagName === "PRE" && one.scrollWidth > one.clientWidth + 1));
+  }).map((one) => one.tagName + " " + one.textContent.trim().slice(0, 60)));
   const options = { path: job.out, preferCSSPageSize: true, printBackground: true, outline: true, tagged: true };
   await page.pdf(options);
   if (job.numbers) {
@@ -302,7 +306,7 @@ async function print(browser) {
     await page.pdf(options);
   }
   await context.close();
-  return { ...seen, shrunk };
+  return { ...seen, shrunk, cut_off };
 }
 
 (async () => {
