@@ -44,6 +44,7 @@ import pandas as pd
 from synthlib import checks, ledger, rewards, viz
 from synthlib.recipes import art
 from synthlib.recipes import art_rewards as recipe
+from synthlib.viz.landscape import reward_landscape
 
 pd.set_option("display.max_colwidth", None)
 started = time.perf_counter()
@@ -274,66 +275,9 @@ body(rewards.dual_reward)
 # answers to their request.
 
 # %% tags=["hide-input"]
-few = table[table["row"] < 30][
-    ["row", "kind", "candidate", "similarity", "p", "right", "anchor", "text"]
-].assign(similarity=lambda df: df["similarity"].round(3), p=lambda df: df["p"].round(4))
-tables, modes = {"answers": few.reset_index(drop=True)}, []
-controls = [
-    {"name": "kind", "type": "choice", "label": "asked for", "value": "positive",
-     "options": [["positive", "positives"], ["negative", "hard negatives"]]},
-    {"name": "alpha_positive", "type": "range", "label": "α⁺", "min": -1, "max": 0.99,
-     "step": 0.01, "value": round(chosen.positive_bound, 2), "format": ".2f"},
-    {"name": "alpha_negative", "type": "range", "label": "α⁻", "min": -0.3, "max": 1,
-     "step": 0.01, "value": round(chosen.negative_bound, 2), "format": ".2f"},
-    {"name": "omega", "type": "range", "label": "Ω", "min": 0, "max": 1, "step": 0.01,
-     "value": round(chosen.lower_bound, 2), "format": ".2f"},
-    {"name": "w1", "type": "range", "label": "w₁", "min": 0, "max": 1, "step": 0.05,
-     "value": 0.5, "format": ".2f"},
-    {"name": "w2", "type": "range", "label": "w₂", "min": 0, "max": 1, "step": 0.05,
-     "value": 0.5, "format": ".2f"},
-    {"name": "n", "type": "range", "label": "best of", "values": [1, 2, 4, 8, 16],
-     "value": 16},
-]
-still = few.assign(
-    oracle=np.where(few["right"], "right", "wrong"), asked=few["kind"].map(SOURCE)
-)
-picked = recipe.best(few, recipe.dual(few, chosen)).assign(
-    oracle="best of 16", asked=lambda df: df["kind"].map(SOURCE)
-)
-tables["still"] = pd.concat([still, picked])[["asked", "similarity", "p", "oracle"]]
-
-
-def _landscape_alt(tables):
-    parts = []
-    for name, df in tables["still"].groupby("asked", sort=False):
-        best = df[df["oracle"] == "best of 16"]
-        parts.append(
-            f"{name}: the best of 16 answers have a mean cosine of "
-            f"{best['similarity'].mean():.2f} and a mean probability of {best['p'].mean():.2f}"
-        )
-    return (
-        "The landscape of the dual reward over cosine and probability, with the generator's "
-        "answers on it. " + "; ".join(parts) + f". The cliffs lie at cosines of "
-        f"{chosen.positive_bound:.2f} for positives and {chosen.negative_bound:.2f} for hard "
-        "negatives."
-    )
-
-
-viz.Figure(
-    tables,
-    {
-        "kind": "explorer", "explorer": "reward", "controls": controls,
-        "options": {"probe": {"s": 0.9, "p": 0.95}},
-        "static": {
-            "kind": "scatter", "data": "still", "x": "similarity", "y": "p",
-            "series": "oracle", "facet": "asked", "height": 3.6,
-            "order": {"series": ["right", "wrong", "best of 16"]},
-            "colors": {"right": "blue", "wrong": "orange", "best of 16": "green"},
-            "xlim": (-0.3, 1.05), "ylim": (-0.05, 1.05),
-            "xlabel": "cosine s of anchor and answer", "ylabel": "probability of the target",
-        },
-    },
-    alt=_landscape_alt,
+reward_landscape(
+    table[table["row"] < 30],
+    chosen,
     label="fig-07-landscape",
     caption="The dual reward over cosine and probability, with real answers of the generator to "
     "30 anchors (one seed). In print: the answers, and which of 16 the reward would pick.",
