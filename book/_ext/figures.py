@@ -22,7 +22,7 @@ from myst_nb.core import render
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-from synthlib.viz import script
+from synthlib.viz import page_model, script
 
 MIMETYPE = "application/vnd.synthlib.figure+json"
 #: A phone in its upright position; `figures.css` knows the same width.
@@ -193,6 +193,7 @@ def write_scripts(app):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SCRIPT).write_text(script.script() + "\nSC.page();\n", encoding="utf-8")
     (folder / STYLE).write_text(script.css(), encoding="utf-8")
+    page_model.write(folder)  # loaded by a figure whose reader runs the model, and not before
 
 
 def load_script(app, pagename, templatename, context, doctree):

@@ -52,6 +52,7 @@ import pandas as pd
 from synthlib import checks, decoding, ledger, models, prompts, tiers, viz
 from synthlib.recipes import multicsr, multicsr_breaking
 from synthlib.recipes import multicsr_generation as generation
+from synthlib.viz import page_examples
 from synthlib.world import corpora, report
 
 settings = tiers.get("pocket").multicsr
@@ -596,6 +597,41 @@ viz.Figure(
 # Each generator gains where it was weak: T5 in contradictions, Llama in entailments.
 # There is little to lose on the other side, and little is lost before the collapse.
 
+# %% [markdown]
+# ### Turn it yourself
+#
+# A curve counts hundreds of sentences. Here is one of them, the one that we followed above, with
+# the curve beside it.
+#
+# Drag $\omega$ and watch the words. Press one to see what each instruction thinks of it.
+# The bars on the right of the table say for which $\omega$ a word is written: where a bar ends,
+# another word takes over.
+#
+# Then press the button. The small T5 is fetched into this page and runs there, so that you
+# can write a premise of your own, choose among the eight instructions, and change the noise.
+
+# %% tags=["hide-input"]
+sweep = both[both["generator"] == "T5"].assign(kind="mean of both")
+sweep = pd.concat([sweep, rights[rights["generator"] == "T5"]])
+page_examples.omega_figure(
+    t5, row["anchor"],
+    prompts.CONTRADICTION["pocket"][row["contradiction"] - 1],
+    row["contradiction_noisy"].split(" . input :")[0],
+    sweep=sweep.groupby(["kind", "omega"], as_index=False, sort=False)["percent"].mean(),
+    label="fig-03-explorer",
+    caption="One sentence at any $\\omega$, word by word: each instruction's favourite, the word "
+    "that the mixture chooses, and for which $\\omega$ it does. Underlined words differ "
+    "from plain decoding. Beside it, T5's curves of the paper's Fig. 6.",
+)
+
+# %% [markdown]
+# Three things to try in {numref}`fig-03-explorer`.
+#
+# Find the $\omega$ at which the verb turns, and compare it with the crossing that we computed.
+# Go to the far right and see which words come up, and how little either instruction wants them.
+# Ask for a contradiction against shuffled words instead of the opposite: does $\omega$ still
+# find the verb?
+
 # %% tags=["hide-input"]
 t5_sweep = sweeps[sweeps["generator"] == "T5"]
 mean = t5_sweep.groupby(["kind", "omega", "outcome"], as_index=False)["percent"].mean()
@@ -889,6 +925,10 @@ by_seed = pd.concat({
 each = noise.groupby(["noise", "kind", "instruction"], as_index=False).mean(numeric_only=True)
 each["degradation"] = each["plain"] - each["alone"]
 each["improvement"] = each["contrasted"] - each["plain"]
+asked = {"contradiction": prompts.CONTRADICTION, "entailment": prompts.ENTAILMENT}
+each["prompt"] = [
+    asked[kind]["pocket"][i - 1] for kind, i in zip(each["kind"], each["instruction"])
+]
 views = {
     "points": by_seed,
     "sentences (%)": by_seed.assign(
@@ -911,11 +951,12 @@ def _noise_alt(df):
 
 
 viz.Figure(
-    dots[["what", "noise", "degradation", "improvement"]],
+    dots[["what", "noise", "degradation", "improvement", "seed", "kind", "prompt"]],
     {
         "kind": "scatter", "x": "degradation", "y": "improvement", "series": "noise",
         "facet": "what", "height": 3.2, "xlabel": "degradation, alone",
         "ylabel": "improvement, contrasted", "hlines": [{"at": 0}],
+        "hover": ["seed", "kind", "prompt"],
         "order": {"series": list(prompts.NOISE), "facet": list(views)},
         "colors": {"reorder": "sky", "mask": "gold", "truncate": "green",
                    "opposite": "orange"},
@@ -925,7 +966,7 @@ viz.Figure(
     caption="The paper's Fig. 5 in the pocket world, for T5 at $\\omega=0.3$. One dot a seed (300 "
     "premises), counted in points of accuracy and, as in the paper, in sentences; on the "
     "right, in points, one dot for each noise and instruction, the mean of the seeds. From "
-    "the ledger.",
+    "the ledger. A dot says its seed, or its instruction.",
 )
 
 # %% [markdown]

@@ -51,7 +51,7 @@ from synthlib import checks, curation, decoding, ledger, models, prompts, tiers,
 from synthlib.recipes import multicsr_generation, ranking
 from synthlib.recipes import ranking_generation as generation
 from synthlib.recipes import ranking_figures as figures
-from synthlib.viz import explorers
+from synthlib.viz import explorers, page_examples
 
 pd.set_option("display.max_colwidth", None)
 settings = tiers.get("pocket").ranking
@@ -270,6 +270,25 @@ found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0)
 #
 # So we decode in two ways in what follows: *greedily*, as the paper does, and *sampled* at
 # temperature 0.5, where a list can leave a loop.
+
+# %% [markdown]
+# ### Whisper yourself
+#
+# Here is the list of the beginning once more, with sixteen sentences, and $\lambda$ to turn.
+# Press the button, and our Llama is fetched into this page: it writes 32 sentences from any anchor
+# of yours, at any $\lambda$, while you watch.
+
+# %% tags=["hide-input"]
+page_examples.list_figure(
+    llama, anchors[2], room=28, label="fig-10-live",
+    caption="A greedy list as it is written. Bold: words that are new or stand elsewhere than in "
+    "the sentence before. The tinted rows are a loop that the list does not leave. The bar is the "
+    "share of words in common with the anchor, a rough measure that needs no encoder.",
+)
+
+# %% [markdown]
+# Begin with $\lambda=0$ and look where the tinted rows start. Does a larger $\lambda$ put it off?
+# And how much of the anchor is left by then?
 
 # %% [markdown]
 # (ch-10-verify)=

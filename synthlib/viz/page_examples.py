@@ -129,7 +129,7 @@ def noisy_table(first=None) -> pd.DataFrame:
 
 def omega_figure(
     generator, sentence, instruction, opposite, *, name="generator-t5", omega=0.3, room=28,
-    omegas=OMEGAS, sweep=None, compact=False, **texts,
+    omegas=OMEGAS, sweep=None, compact=False, prompt="Premise", **texts,
 ) -> Figure:  # fmt: skip
     """The ω explorer: a sentence decoded from two contexts, word by word.
 
@@ -151,6 +151,8 @@ def omega_figure(
         Percent right over many sentences (omega, kind, percent), to stand beside the example.
     compact : bool
         Without choice of instructions and table of steps, for a cover.
+    prompt : str
+        Label of the sentence's field.
     **texts
         ``label`` and ``caption`` of the figure.
 
@@ -194,7 +196,8 @@ def omega_figure(
                           "contradiction": "orange"},
                 "model": name, "megabytes": round(len(script(name)) / 1e6, 1), "room": room,
                 "top": 3, "template": TEMPLATE, "sentence": sentence, "instruction": instruction,
-                "noise": "opposite", "place": _turning(recorded, omega), "compact": compact,
+                "noise": "opposite", "place": _turning(recorded, omega or 0.3), "compact": compact,
+                "prompt": prompt,
             },
             "static": {
                 "kind": "heatmap", "data": "shown", "x": "place", "y": "view",
@@ -229,7 +232,8 @@ def _favourites(recorded, omega):
 def _turning(recorded, omega):
     """The first place where ω changes what plain decoding writes; 0 where it changes nothing."""
     said = recorded[recorded["chosen"]].set_index(["omega", "step"])["word"]
-    now, plain = (said.loc[min(OMEGAS, key=lambda w: abs(w - x))] for x in (omega, 0.0))
+    grid = recorded["omega"].unique()
+    now, plain = (said.loc[min(grid, key=lambda w: abs(w - x))] for x in (omega, 0.0))
     return next((int(t) for t in now.index if t not in plain.index or now[t] != plain[t]), 0)
 
 
@@ -300,3 +304,19 @@ def list_figure(
         ) + ".",
         **texts,
     )  # fmt: skip
+
+
+def cover() -> Figure:
+    """The figure of the book's first page: one premise, to be contradicted, at any ω."""
+    from synthlib import models
+
+    return omega_figure(
+        models.load_generator("pocket/generator-t5", device="cpu"),
+        "one petite woman is strolling in the forest",
+        prompts.CONTRADICTION["pocket"][0],
+        prompts.ENTAILMENT["pocket"][0],
+        omegas=tuple(round(0.05 * i, 2) for i in range(20)),
+        omega=0.0,
+        compact=True,
+        prompt="A sentence to contradict",
+    )

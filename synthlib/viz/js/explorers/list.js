@@ -75,6 +75,8 @@
       } else shown = recall(view);
       memory.shown = shown;
       form.busy(Boolean(memory.job));
+      const behind = form.model && (!shown.finished || shown.key !== JSON.stringify([view.state.sentence, view.state.lam]));
+      root.setAttribute("aria-busy", behind ? "true" : "false");
       if (form.error) form.tell(form.error);
       else if (!form.model) {
         const exact = Math.abs(shown.lam - view.state.lam) < 1e-9;

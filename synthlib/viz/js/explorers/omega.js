@@ -38,9 +38,11 @@
     return memory.byOmega.get(at);
   }
 
+  const keyOf = (now) => JSON.stringify([now.contexts, now.omega]);
+
   /** Ask the model for what is set now, unless it is asked or has answered: a drag never queues up. */
   function ask(view, form, now) {
-    const memory = view.memory, key = JSON.stringify([now.contexts, now.omega]), pair = JSON.stringify(now.contexts);
+    const memory = view.memory, key = keyOf(now), pair = JSON.stringify(now.contexts);
     if (memory.asking || (memory.answer && memory.answer.key === key)) return;
     memory.asking = true;
     const { room, top } = view.options, steps = [];
@@ -156,6 +158,9 @@
       const form = SC.modelForm(view, { label: options.prompt || "Premise", name: options.model, megabytes: options.megabytes });
       const shown = current(view, form, now), answer = view.memory.answer;
       view.memory.shown = shown;
+      // What stands there may still be the answer to what was set a moment ago.
+      const behind = form.model && (!answer || answer.key !== keyOf(now));
+      root.setAttribute("aria-busy", behind ? "true" : "false");
       if (form.error) form.tell(form.error);
       else if (!form.model) form.tell(now.recorded ? form.hint : "This setting is not recorded: press the button, and the model writes it here.");
       else if (answer && answer.error) form.tell(`The model cannot write this: ${SC.text(answer.error, 200)}`);
