@@ -25,7 +25,7 @@ def small(tmp_path_factory):
         tmp_path_factory.mktemp("art") / "run", tier="pocket", device="cpu", quiet=True,
         lower_bound=0.9, positive_bound=0.8, negative_bound=0.98, **SMALL,
     )  # fmt: skip
-    patch.setattr(results, "recipe", lambda seed, base="BERT": made)
+    patch.setattr(results, "recipe", lambda seed: made)
     patch.setattr(results, "settings", lambda: own)
     patch.setattr(results, "HELD_OUT", 6)
     patch.setattr(results, "STEPS", 2)
@@ -128,12 +128,13 @@ def test_rounds(small, monkeypatch):
     assert found["09-filter-control"] == mark["ART", 3] - mark["filter only", 3] != 0
     assert found["09-table3-rounds"] == mark["ART", 3] - mark["ART", 1]
     assert mark["ART", 2] != mark["ART, from the first encoder", 2]
+    assert len(kept["09-cloud"]) == 4 * 2 * 6
     assert len(kept["09-ppo"]) == 3 and set(kept["09-table6"]["round"]) == {0, 1, 2, 3}
 
 
 def test_pays_at_equal_budget(small):
     table = results.pays(0)
-    assert len(table) == 2 * (2 + 3)
+    assert len(table) == 2 + 3 + 3
     total = table.assign(total=table["texts"] + table["ppo"]).groupby("data")["total"].max()
     assert total["raw"] == total["tuned"]
     unfiltered = table[~table["filter"]]
@@ -149,6 +150,13 @@ def test_a_weak_generator_at_equal_budget(small, monkeypatch):
     total = (table["texts"] + table["ppo"]).to_numpy()
     assert total[0] == total[2] == 2 * (24 + 6) and total[1] == 48
     assert (table["triplets"] > 0).all()
+
+
+def test_another_base_goes_through_the_rounds(small):
+    once, twice = (results.through_rounds.__wrapped__(0, "RoBERTa") for _ in range(2))
+    before = results._load(results.BASES["RoBERTa"])(["a man is running"])
+    assert np.abs(once(["a man is running"]) - before).max() > 1e-4
+    assert np.allclose(once(["a man is running"]), twice(["a man is running"]), atol=1e-6)
 
 
 def test_table2_names_its_rows(small, monkeypatch):
