@@ -292,12 +292,6 @@ def cases(table, n=6) -> pd.DataFrame:
     return first[first["row"].isin(chosen)].sort_values(["row", "round", "kind"])[names]
 
 
-def cloud(table, n=100) -> pd.DataFrame:
-    """Where the first answers for n anchors sit: cosine, probability, right or not."""
-    first = table[(table["candidate"] == 0) & (table["row"] < n)]
-    return first[["round", "kind", "similarity", "p", "right"]].round(3)
-
-
 # ------------------------------------------------------------------ Table 3
 def table3(seed) -> pd.DataFrame:
     """Every round's encoder, beside the control's and those that were begun anew.
@@ -339,10 +333,7 @@ def measure_rounds(seed):
     """The three rounds of one seed: Tables 3 to 6."""
     found = outputs(seed)
     four, five, three = accuracy(found), difficulty(found), table3(seed)
-    kept = {
-        "09-table4": four, "09-table5": five, "09-table6": cases(found), "09-cloud": cloud(found),
-    }  # fmt: skip
-    for name, rows in kept.items():
+    for name, rows in (("09-table4", four), ("09-table5", five), ("09-table6", cases(found))):
         ledger.keep_rows(name, seed, rows)
     ledger.keep_rows("09-table3", seed, three)
     logs = [recipe(seed).log(k).assign(round=k) for k in range(1, ROUNDS + 1)]
