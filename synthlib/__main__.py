@@ -18,6 +18,7 @@ __all__ = ["main"]
 # Commands whose options live with their module: (module, one line of help).
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
+    "figures": ("synthlib.viz.gallery", "write the book's figures with their data"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
     "page-model": ("synthlib.viz.page_model", "write the models that a page of the book runs"),
 }

@@ -1,0 +1,242 @@
+"""The book's figures with their data, as files: ``python -m synthlib figures --out DIR``.
+
+A figure is what the chapter's cell leaves when it runs, so the chapters are run; where the book was
+built from the sources as they are now, its execution cache is read instead, which takes seconds.
+Each figure then writes itself by `Figure.save`.
+"""
+
+import argparse
+import difflib
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from synthlib.viz.figure import MIMETYPE, Figure, _write
+from synthlib.viz.widget import VARIABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+#: What a chapter needs around it when it is executed here, as in the book's build.
+ENVIRONMENT = {
+    VARIABLE: "page",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "PYTHONHASHSEED": "0",
+}
+SECONDS = 900  # that one cell may take
+_LABEL = re.compile(r"""label\s*=\s*["'](fig-[a-z0-9-]+)["']""")
+
+
+def _read(path):
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def _code(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def chapters(folder=None):
+    """Labels of the figures of each chapter's notebook.
+
+    Parameters
+    ----------
+    folder : path, optional
+        With ``NN_name.ipynb`` files; by default the repository's ``notebooks``.
+
+    Returns
+    -------
+    dict of Path to list of str
+
+    Raises
+    ------
+    FileNotFoundError
+        No notebook there.
+    """
+    folder = Path(folder) if folder else ROOT / "notebooks"
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(
+            f"no chapters in {folder}: run this in a checkout of the book's repository, or name "
+            "the folder with --notebooks"
+        )
+    return {path: list(dict.fromkeys(_LABEL.findall(_code(_read(path))))) for path in paths}
+
+
+def _project():
+    """The build's own module about the project, where there is one."""
+    path = ROOT / "book" / "_ext" / "project.py"
+    if not path.is_file():
+        return None
+    spec = importlib.util.spec_from_file_location("_synthlib_book_project", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_build(notebook, folder):
+    """The executed notebook out of the book's execution cache, or None."""
+    if folder is None or not folder.is_dir():
+        return None
+    try:
+        from jupyter_cache import get_cache
+    except ImportError:
+        return None
+    cache = get_cache(folder)
+    try:
+        record = cache.match_cache_notebook(notebook)
+    except KeyError:
+        return None
+    return cache.get_cache_bundle(record.pk).nb
+
+
+def _execute(path, notebook):
+    try:
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+    except ImportError:
+        raise ValueError(
+            "running a chapter needs nbclient and ipykernel: pip install nbclient ipykernel"
+        ) from None
+    resources = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources)
+    try:
+        return client.execute(env=os.environ | ENVIRONMENT)
+    except CellExecutionError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise ValueError(f"chapter {path.stem} stopped with an error: {last}") from None
+
+
+def _frame(raw):
+    """A table as `spec.columns` describes it, as a DataFrame again."""
+    table = pd.DataFrame(dict(zip(raw["columns"], raw["data"], strict=True)))
+    for name in raw["columns"]:
+        if raw["types"].get(name) == "float":
+            table[name] = table[name].astype(float)
+        if name in raw.get("levels", {}):
+            table[name] = pd.Categorical(table[name], raw["levels"][name])
+    return table
+
+
+def figures(notebook):
+    """The figures that an executed notebook holds, in their order."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            page = output.get("data", {}).get(MIMETYPE)
+            if page and page.get("label"):
+                data = {name: _frame(raw) for name, raw in page["tables"].items()}
+                keys = {key: page[key] for key in ("label", "caption")}
+                found.append(Figure(data, page["spec"], page["alt"], **keys))
+    return found
+
+
+def regenerate(out, only=(), folder=None, say=print):
+    """Write the book's figures with their data.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the files; made where it is absent.
+    only : list of str
+        Labels (``fig-03-omega``) or chapters (``03``); all when empty.
+    folder : path, optional
+        Of the notebooks.
+    say : callable
+        Gets one line of progress at a time.
+
+    Returns
+    -------
+    list of Path
+        All files of the figures asked for. Chapters that were done before and have not changed
+        are not run again.
+    """
+    out, project = Path(out), _project()
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; the name of a folder is wanted")
+    known = chapters(folder)
+    names = {label for labels in known.values() for label in labels}
+    stems = {key for path in known for key in (path.stem, path.stem[:2])}
+    for name in only:
+        if name not in names | stems:
+            close = difflib.get_close_matches(name, sorted(names | stems), 3)
+            hint = f" (did you mean {', '.join(close)}?)" if close else ""
+            raise ValueError(f"no figure or chapter {name!r}{hint}; --list shows them")
+    work = {
+        path: [n for n in labels if not only or {n, path.stem, path.stem[:2]} & set(only)]
+        for path, labels in known.items()
+    }
+    work = {path: labels for path, labels in work.items() if labels}
+    state = project.kernel_hash() if project else ""
+    cache = project.cache_path() if project else None
+    files = []
+    for number, (path, labels) in enumerate(work.items(), 1):
+        start, notebook = time.perf_counter(), _read(path)
+        digest = hashlib.sha256((state + _code(notebook)).encode()).hexdigest()
+        done = out / ".done" / f"{path.stem}.json"
+        before = json.loads(done.read_text()) if done.is_file() else {}
+        before = before.get("figures", {}) if before.get("digest") == digest else {}
+        ready = {
+            label: before[label]
+            for label in labels
+            if label in before and all((out / name).is_file() for name in before[label])
+        }
+        head = f"[{number}/{len(work)}] {path.stem}"
+        if len(ready) == len(labels):
+            say(f"{head}: {len(labels)} figures are there already")
+        else:
+            executed = _from_build(notebook, cache)
+            if executed is None:
+                say(f"{head}: running the chapter (minutes) …")
+                executed = _execute(path, notebook)
+            made = {figure.label: figure for figure in figures(executed)}
+            for label in labels:
+                if label in made:
+                    ready[label] = [p.name for p in made[label].save(out)]
+                    done.parent.mkdir(parents=True, exist_ok=True)
+                    text = json.dumps({"digest": digest, "figures": before | ready}, indent=1)
+                    _write(done, text.encode())
+            missing = [label for label in labels if label not in made]
+            say(f"{head}: {len(ready)} figures in {time.perf_counter() - start:.0f} s")
+            if missing:
+                raise ValueError(f"{path.stem} ran, but left no figure {', '.join(missing)}")
+        files += [out / name for label in labels for name in ready[label]]
+    return files
+
+
+def main(argv=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m synthlib figures",
+        description="Write the book's figures with their data: CSV, description (JSON), a page "
+        "that is alive by itself (HTML), PNG, SVG, text alternative and caption.",
+        epilog="The chapters are run (about half an hour together on two cores), or read from the "
+        "book's build where that is current. Interrupted, the same command goes on.",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for the files")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME",
+        help="a label (fig-03-omega) or a chapter (03); may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="show the figures' labels and stop")
+    parser.add_argument("--notebooks", metavar="DIR", help="folder of the chapters' notebooks")
+    options = parser.parse_args(argv)
+    if options.list:
+        for path, labels in chapters(options.notebooks).items():
+            for label in labels:
+                print(f"{path.stem}  {label}")
+        return 0
+    if not options.out:
+        parser.error("--out DIR is needed: the folder for the files")
+    say = lambda line: print(line, flush=True)  # noqa: E731
+    files = regenerate(options.out, options.only, options.notebooks, say)
+    print(f"{len(files)} files in {options.out}")
+    return 0
