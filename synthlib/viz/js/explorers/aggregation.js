@@ -43,7 +43,10 @@
   /** Parts with their pairs, shifted or as they are. */
   function parts(view, shifted = true) {
     const chosen = view.controls.filter((c) => c.column).map((c) => view.state[c.name]).join(), memory = view.memory;
-    if (memory.chosen !== chosen) { // a cloud is cut out and drawn once, and moved as a whole
+    if (memory.chosen !== chosen) {
+      const { rows } = view.table("pairs"), bad = rows.filter((r) => !Number.isFinite(r.gold) || !Number.isFinite(r.cosine)).length;
+      if (!rows.length || bad) throw new Error(rows.length ? `${bad} of ${rows.length} pairs lack a score or a cosine` : "the table of pairs is empty");
+      // A cloud is cut out and drawn once, and moved as a whole.
       const table = view.table("pairs");
       Object.assign(memory, { chosen, clouds: new Map(), raw: names(view).map((name) => {
         const own = table.where("part", name);

@@ -29,6 +29,8 @@
   function draw(view) {
     const { html, svg } = view, { sigma, oracle } = view.state;
     const pairs = view.table("pairs").rows, all = view.all.pairs;
+    if (!pairs.length) throw new Error("the table of pairs is empty");
+    if (!pairs.every((p) => Number.isFinite(p.cosine))) throw new Error("a cosine is not a number");
     const words = new Map(view.table("sentences").rows.map((r) => [r.name, r.sentence]));
     const anchors = view.all.pairs.unique("anchor"), candidates = view.all.pairs.unique("candidate");
     const low = SC.extent(all.col("cosine"))[0], turned = view.narrow;

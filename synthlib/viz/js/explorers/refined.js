@@ -48,12 +48,21 @@
     return pairs ? wrong / pairs : NaN;
   }
 
+  const numbers = (n) => Array.from({ length: n }, (_, i) => i);
+  /** The sentences as they stand; what is no permutation (Python writes the state, too) is the list's own order. */
+  function orderOf(view) {
+    const own = numbers(view.table("sentences").length), given = view.state.order;
+    return Array.isArray(given) && String([...given].sort((a, b) => a - b)) === String(own) ? given : own;
+  }
+
   /** All that the figure shows, from its state. */
   function values(view) {
     const items = view.table("sentences").rows, table = view.table("similarities").rows;
     const at = new Map(items.map((r, i) => [r.item, i])), phi0 = items.map(() => []);
-    for (const r of table) phi0[at.get(r.item)][at.get(r.other)] = r.similarity;
-    const order = view.state.order, phi = order.map((i) => order.map((j) => phi0[i][j]));
+    for (const r of table) if (at.has(r.item) && at.has(r.other)) phi0[at.get(r.item)][at.get(r.other)] = r.similarity;
+    if (items.length < 2) throw new Error(`a list has two sentences or more, given ${items.length}`);
+    if (!phi0.every((row) => items.every((_, j) => Number.isFinite(row[j])))) throw new Error(`similarities of all ${items.length} × ${items.length} pairs are wanted, as finite numbers`);
+    const order = orderOf(view), phi = order.map((i) => order.map((j) => phi0[i][j]));
     const row = Math.min(Math.max(view.state.row, 1), order.length) - 1, tau = view.options.tau || 0.05;
     const refined = refine(phi, view.state.omega, view.state.variant);
     const suffix = phi[row].slice(row), sorted = suffix.slice().sort((a, b) => b - a), rank = [];
@@ -68,7 +77,6 @@
     };
   }
 
-  const numbers = (n) => Array.from({ length: n }, (_, i) => i);
   const two = (v) => SC.format(v, ".2f");
   const percent = (v) => SC.format(v, ".1%").replace("%", " %");
   const READ = { paper: "Eqs. 6 and 7", printed: "Algorithm 1 as printed", released: "the released code" };
@@ -80,7 +88,7 @@
   }
 
   function draw(view) {
-    const { html, svg } = view, v = values(view), order = view.state.order, n = order.length;
+    const { html, svg } = view, v = values(view), order = orderOf(view), n = order.length;
     const reach = Math.max(...v.phi0.flat()) - Math.min(...v.phi0.flat());
     const room = view.state.variant === "paper" ? 0.05 : Math.log1p(view.state.omega * reach) + 0.05;
     const [low, high] = SC.extent(v.phi0.flat());
@@ -98,14 +106,14 @@
       const grip = view.drag(html("div", { style: { width: "36px", "min-height": "30px", display: "grid", "place-items": "center", cursor: "grab", "touch-action": "none", "border-radius": "4px", color: view.colours.muted } }, "⠿"), {
         label: `Move: ${sentence}`, name: `item-${item}`, value: `place ${place + 1} of ${n}; ${said}`,
         move: (_, y) => {
-          const top = view.root.getBoundingClientRect().top, now = view.state.order.indexOf(item);
+          const top = view.root.getBoundingClientRect().top, now = orderOf(view).indexOf(item);
           const middle = view.memory.rows.map((r) => { const b = r.getBoundingClientRect(); return (b.top + b.bottom) / 2 - top; });
           let to = now;
           while (to > 0 && y < middle[to - 1]) to--;
           while (to < n - 1 && y > middle[to + 1]) to++;
-          view.set({ order: moved(view.state.order, item, to) });
+          view.set({ order: moved(orderOf(view), item, to) });
         },
-        key: (_, dy) => view.set({ order: moved(view.state.order, item, view.state.order.indexOf(item) - dy) }),
+        key: (_, dy) => view.set({ order: moved(orderOf(view), item, orderOf(view).indexOf(item) - dy) }),
       });
       grip.setAttribute("aria-valuenow", place + 1);
       grip.setAttribute("aria-valuemin", 1);
@@ -150,7 +158,7 @@
   }
 
   function describe(view) {
-    const v = values(view), s = view.state, n = s.order.length, out = numbers(n).filter((p) => s.order[p] !== p).length;
+    const v = values(view), s = view.state, order = orderOf(view), n = order.length, out = order.filter((i, p) => i !== p).length;
     const way = v.suffix.map((value, k) => Math.sign(Number((v.refined[v.row][v.row + k] - value).toFixed(9))));
     const count = (sign) => way.filter((w) => w === sign).length;
     return `${n} sentences, ${out ? `${out} of them away from their place` : "in the list's own order"}. By ${READ[s.variant]} with ω ${two(s.omega)}, seen from sentence ${v.row + 1}: ` +
