@@ -25,7 +25,7 @@ SC.reward = {
 };
 
 SC.explorers.reward = (() => {
-  const LOW = -0.3, COLUMNS = 44, ROWS = 16, EDGE = 1e-6;
+  const LOW = -0.3, COLUMNS = 32, ROWS = 12, EDGE = 1e-6;
   const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
   const two = (v) => SC.format(v, ".2f"), signed = (v) => SC.format(v, "+.2f");
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -67,19 +67,20 @@ SC.explorers.reward = (() => {
   function map(view, picture, box, now) {
     const o = view.state, alpha = alphaOf(o);
     const f = view.frame(picture, box, {
-      x: { domain: [LOW, 1], label: "similarity of anchor and answer", grid: false },
-      y: { domain: [0, 1], label: "probability of the asked-for label", grid: false },
+      x: { domain: [LOW, 1.02], label: "similarity of anchor and answer", grid: false, ticks: [0, 0.25, 0.5, 0.75, 1] },
+      y: { domain: [-0.03, 1.03], label: "probability of the asked-for label", grid: false, ticks: [0, 0.25, 0.5, 0.75, 1] },
     });
     // Cells between neighbouring places, so that no cell lies across the cliff.
     const edges = places(alpha, COLUMNS).filter((s, i, all) => !i || s - all[i - 1] > EDGE / 2);
     const values = [];
     for (let i = 0; i + 1 < edges.length; i++) for (let j = 0; j < ROWS; j++)
       values.push([i, j, SC.reward.dual((edges[i] + edges[i + 1]) / 2, (j + 0.5) / ROWS, o.kind, o)]);
-    const reach = Math.max(0.01, ...values.map((v) => Math.abs(v[2])));
+    // What is earned and what is lost each go to the end of their own colour.
+    const most = Math.max(0.01, ...values.map((v) => v[2])), least = Math.max(0.01, ...values.map((v) => -v[2]));
     for (const [i, j, value] of values) {
       const x = f.x(edges[i]), y = f.y((j + 1) / ROWS);
       f.back.append(view.svg("rect", { x, y, width: f.x(edges[i + 1]) - x + 0.4, height: f.y(j / ROWS) - y + 0.4,
-        style: { fill: view.heat(value, -reach, reach, { diverging: true }).fill }, "shape-rendering": "crispEdges" }));
+        style: { fill: view.heat(value / (value > 0 ? most : least), -1, 1, { diverging: true }).fill }, "shape-rendering": "crispEdges" }));
     }
     // Where the reward is nothing: the line between earning and losing.
     const side = [[LOW, Math.min(alpha, 1) - EDGE], [Math.max(alpha, LOW) + EDGE, 1]];
@@ -120,18 +121,24 @@ SC.explorers.reward = (() => {
     const high = wide ? 400 : 320, across = wide ? Math.round(view.width * 0.6) : view.width;
     const picture = view.picture(wide ? high : high + 210, { name: "The landscape of the dual reward" });
     const f = map(view, picture, { left: 0, top: 0, width: across, height: high }, now);
-    const picked = new Set(now.best), marks = [];
-    const hidden = new Set(o.hidden || []);
-    for (const row of [...now.rows].sort((a, b) => picked.has(a) - picked.has(b))) {
-      const name = row.right ? "right" : "wrong";
-      if (hidden.has(name)) continue;
-      const chosen = now.policy || picked.has(row), x = f.x(clamp(row.similarity, LOW, 1)), y = f.y(row.p);
-      view.mark(f, row.right ? "blue" : "orange", row.right ? "o" : "X", x, y, chosen ? 5 : 2.6,
-        chosen ? { stroke: view.hex.ink, "stroke-width": 1.2 } : { opacity: 0.45 });
-      if (chosen) marks.push({
+    const picked = new Set(now.best), marks = [], faint = { right: "", wrong: "" };
+    const hidden = new Set(o.hidden || []), place = (row) => [f.x(clamp(row.similarity, LOW, 1)), f.y(row.p)];
+    const shown = now.rows.filter((row) => !hidden.has(row.right ? "right" : "wrong"));
+    // Answers that were not picked are many: all right ones are one path, all wrong ones another.
+    for (const row of shown.filter((r) => !now.policy && !picked.has(r))) {
+      const [x, y] = place(row).map((v) => v.toFixed(1));
+      if (row.right) faint.right += `M${x},${y}m-2.6,0a2.6,2.6 0 1,0 5.2,0a2.6,2.6 0 1,0 -5.2,0`;
+      else faint.wrong += `M${x},${y}m-2.4,-2.4l4.8,4.8m0,-4.8l-4.8,4.8`;
+    }
+    f.g.append(view.svg("path", { d: faint.right || "M0,0", opacity: 0.5, style: { fill: view.colours.blue } }),
+      view.svg("path", { d: faint.wrong || "M0,0", opacity: 0.7, fill: "none", "stroke-width": 1.5, style: { stroke: view.colours.orange } }));
+    for (const row of shown.filter((r) => now.policy || picked.has(r))) {
+      const name = row.right ? "right" : "wrong", [x, y] = place(row);
+      view.mark(f, row.right ? "blue" : "orange", row.right ? "o" : "X", x, y, 5, { stroke: view.hex.ink, "stroke-width": 1.2 });
+      marks.push({
         x, y, group: name, row,
         lines: [row.anchor, `→ ${SC.text(row.text)}`, ["similarity", two(row.similarity)], ["probability", two(row.p)],
-          ["reward", signed(SC.reward.dual(row.similarity, row.p, o.kind, o))], ["the oracle says", name]],
+          ["reward", signed(SC.reward.dual(row.similarity, row.p, row.kind, o))], ["the oracle says", name]],
       });
     }
     cut(view, picture, wide ? { left: across + 6, top: 0, width: view.width - across - 6, height: high }
@@ -154,8 +161,9 @@ SC.explorers.reward = (() => {
       label: "Probe: arrow keys change similarity and probability", name: "probe", value: `similarity ${two(now.s)}, probability ${two(now.p)}, reward ${signed(now.r)}`,
     });
     view.legend([{ value: "right", label: "right, by the oracle", token: "blue", marker: "o", kind: "dot" },
-      { value: "wrong", label: "wrong", token: "orange", marker: "X", kind: "dot" }]);
-    view.root.append(view.html("div", { class: "sc-note" }, sentences(view).map((text) => view.html("p", { style: { margin: "0.2em 0" } }, text))));
+      { value: "wrong", label: "wrong", token: "orange", marker: "X", kind: "dot" }],
+      { title: now.policy ? "the policy's answers:" : "answers (large: what earns most):" });
+    view.root.append(view.html("div", { style: { "font-size": "13px" } }, sentences(view).map((text) => view.html("p", { style: { margin: "0.2em 0" } }, text))));
   }
   return {
     state: (view) => ({ probe: view.options.probe || { s: 0.8, p: 0.9 }, ...(view.all.policy ? {} : { shown: "generator" }) }),
