@@ -72,6 +72,7 @@ SC.explorers.reward = (() => {
     });
     // Cells between neighbouring places, so that no cell lies across the cliff.
     const edges = places(alpha, COLUMNS).filter((s, i, all) => !i || s - all[i - 1] > EDGE / 2);
+    f.back.setAttribute("opacity", "0.7"); // the answers are to be seen before the colour
     const values = [];
     for (let i = 0; i + 1 < edges.length; i++) for (let j = 0; j < ROWS; j++)
       values.push([i, j, SC.reward.dual((edges[i] + edges[i + 1]) / 2, (j + 0.5) / ROWS, o.kind, o)]);
@@ -95,7 +96,7 @@ SC.explorers.reward = (() => {
     if (alpha > LOW && alpha < 1) {
       const x = f.x(alpha), left = alpha > 0.6;
       f.g.append(view.svg("line", { x1: x, x2: x, y1: f.top, y2: f.bottom, style: { stroke: view.colours.ink }, "stroke-width": 1.6, "stroke-dasharray": "5 4" }),
-        view.svg("text", { x: x + (left ? -5 : 5), y: f.bottom - 6, "text-anchor": left ? "end" : "start", style: { "font-weight": 700 } }, o.kind === "positive" ? "α⁺" : "α⁻"));
+        view.svg("text", { x: x + (left ? -5 : 5), y: (f.top + f.bottom) / 2, "text-anchor": left ? "end" : "start", style: { "font-weight": 700 } }, o.kind === "positive" ? "α⁺" : "α⁻"));
     }
     return f;
   }
