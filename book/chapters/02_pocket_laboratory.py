@@ -562,7 +562,8 @@ names = {
 }
 judged = pd.DataFrame({
     "oracle": some.score, "judge": np.array(expected, dtype=float),
-    "how the pair arose": some.kind.map(names),
+    "how the pair arose": some.kind.map(names), "first": some.sentence1,
+    "second": some.sentence2,
 }).dropna()
 viz.Figure(
     judged,
@@ -571,6 +572,7 @@ viz.Figure(
         "xlabel": "similarity by the oracle",
         "ylabel": "by the T5 generator (expected value)",
         "xlim": (-0.1, 5.1), "ylim": (-0.1, 5.1), "xticks": [0, 1, 2, 3, 4, 5],
+        "hover": ["first", "second"],
     },
     alt=lambda df: "Scores of the judge against the oracle's for "
     f"{len(df)} pairs: they rise together, Spearman "
@@ -581,7 +583,8 @@ viz.Figure(
     ) + ".",
     label="fig-02-judge",
     caption="The T5 generator as a judge: one point a pair of the natural set. The "
-    "order is mostly right, single scores are off by a point and more.",
+    "order is mostly right, single scores are off by a point and more. A point reads its "
+    "two sentences.",
 )
 
 # %% [markdown]
@@ -591,7 +594,7 @@ viz.Figure(
 # that were learnt from noisy examples.
 #
 # Now look at the contradictions. Some score low; others score as high as a paraphrase, and
-# there the judge has not noticed the one word that changed.
+# there the judge has not noticed the one word that changed. Point at one and find the word.
 # A judge reads with the same eyes as a generator.
 #
 # All that is worth knowing before one sets a threshold. *Keep what scores above 4* means one
