@@ -446,12 +446,14 @@ numbers.rename(columns={
     "order": "as written", "order_gold": "by the oracle", "order_kept": "kept lists",
     "order_cut": "cut lists", "left": "cut: % left", "kept": "kept %",
     "repeated": "repeated %", "distance": "distance of the 16th",
-}).round(2)
+}).style.format(precision=2, na_rep="–")
 
 # %% [markdown]
 # Four columns of *order*, because one alone misleads:
 # *as written*, by the encoder; *by the oracle*, which knows the meanings; of the *kept lists*
 # only; and of lists that are *cut* at their first malformed or repeated sentence.
+# A dash stands where there is nothing to order: greedy step-by-step lists only copy, so none is
+# kept, and a cut leaves too little of each.
 #
 # **What is drawn from a batch** has no order, as the paper says.
 #
@@ -589,9 +591,12 @@ straight = pd.concat([
 ])
 straight = straight[straight["what"] != "drawn from a batch"]
 straight.groupby(["decoding", "what"])[["straight", "long_enough"]].mean().rename(
-    columns={"straight": "straightness", "long_enough": "lists with 8 moves (%)"}).round(2)
+    columns={"straight": "straightness", "long_enough": "lists with 8 moves (%)"}
+).style.format(precision=2, na_rep="–")
 
 # %% [markdown]
+# (A dash: no list has eight moves.)
+#
 # Two yardsticks. Eight points drawn independently, all about equally far from each other, have
 # $1/8\approx0.13$. A random walk, each move in a new direction, has about $1/\sqrt8\approx0.35$.
 #
