@@ -129,7 +129,8 @@ def noisy_table(first=None) -> pd.DataFrame:
 
 def omega_figure(
     generator, sentence, instruction, opposite, *, name="generator-t5", omega=0.3, room=28,
-    omegas=OMEGAS, sweep=None, compact=False, prompt="Premise", **texts,
+    omegas=OMEGAS, sweep=None, compact=False, prompt="Premise",
+    views=("as asked", "noisy", "mixture"), **texts,
 ) -> Figure:  # fmt: skip
     """The ω explorer: a sentence decoded from two contexts, word by word.
 
@@ -153,6 +154,8 @@ def omega_figure(
         Without choice of instructions and table of steps, for a cover.
     prompt : str
         Label of the sentence's field.
+    views : three str
+        Names of either context and of the mixture.
     **texts
         ``label`` and ``caption`` of the figure.
 
@@ -164,7 +167,7 @@ def omega_figure(
         TEMPLATE.format(instruction=text, sentence=sentence) for text in (instruction, opposite)
     )
     recorded = contrast_steps(generator, asked, noisy, omegas, max_new_tokens=room)
-    shown = _favourites(recorded, omega)
+    shown = _favourites(recorded, omega, views)
     controls = [
         {"name": "omega", "type": "range", "label": "ω", "min": min(omegas), "max": max(omegas),
          "step": round(omegas[1] - omegas[0], 4), "value": omega, "format": ".2f"},
@@ -182,7 +185,6 @@ def omega_figure(
             {"name": "noise", "type": "choice", "label": "Noisy instruction", "value": "opposite",
              "options": [[noise, text] for noise, text in NOISES.items()]},
         ]  # fmt: skip
-    views = list(dict.fromkeys(shown["view"]))
     tables = {"shown": shown, "recorded": recorded, "instructions": instructions}
     if sweep is not None:
         tables["sweep"] = sweep[["omega", "kind", "percent"]]
@@ -197,13 +199,14 @@ def omega_figure(
                 "model": name, "megabytes": round(len(script(name)) / 1e6, 1), "room": room,
                 "top": 3, "template": TEMPLATE, "sentence": sentence, "instruction": instruction,
                 "noise": "opposite", "place": _turning(recorded, omega or 0.3), "compact": compact,
-                "prompt": prompt,
+                "prompt": prompt, "views": list(views),
             },
             "static": {
                 "kind": "heatmap", "data": "shown", "x": "place", "y": "view",
                 "value": "probability", "text": "word", "vmin": 0, "vmax": 1, "height": 2.4,
                 "xlabel": "place in the sentence", "ylabel": "", "vlabel": "probability",
-                "order": {"x": list(dict.fromkeys(shown["place"])), "y": views},
+                "order": {"x": list(dict.fromkeys(shown["place"])),
+                          "y": list(dict.fromkeys(shown["view"]))},
             },
         },
         alt=f"Decoding word by word at ω = {omega:g}, for the premise: {sentence}. "
@@ -215,10 +218,10 @@ def omega_figure(
     )  # fmt: skip
 
 
-def _favourites(recorded, omega):
+def _favourites(recorded, omega, names):
     """The favourite word of each view at one ω, for the static picture."""
     rows = recorded[np.isclose(recorded["omega"], omega)]
-    views = {"as asked": "asked", "noisy": "noisy", f"ω = {omega:g}": "mixed"}
+    views = {names[0]: "asked", names[1]: "noisy", f"ω = {omega:g}": "mixed"}
     parts = []
     for view, column in views.items():
         best = rows.loc[rows.groupby("step")[column].idxmax()]
@@ -319,4 +322,5 @@ def cover() -> Figure:
         omega=0.0,
         compact=True,
         prompt="A sentence to contradict",
+        views=("asked to contradict", "asked to paraphrase", "mixture"),
     )

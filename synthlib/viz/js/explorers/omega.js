@@ -4,7 +4,8 @@
    synthlib.viz.page_examples.omega_tables; instructions {instruction, noise, noisy}.
    Options: model, megabytes, room, top, template, sentence, instruction, noise (what is recorded),
    place (the first to look at), sweep (the title of a table sweep {omega, kind, percent}: percent right over
-   many sentences), kinds (its colours), compact (a cover's figure: the words in a line, without the table). */
+   many sentences), kinds (its colours), views (names of the three), compact (a
+   cover's figure: the words in a line, without the table). */
 (function (SC) {
   "use strict";
   const END = "(end)";
@@ -115,7 +116,8 @@
   }
 
   function detail(view, step, now) {
-    const { html } = view, looks = [["blue", "as asked"], ["orange", "noisy"], ["purple", "mixture"]];
+    const { html } = view, names = view.options.views || ["as asked", "noisy", "mixture"];
+    const looks = ["blue", "orange", "purple"].map((token, k) => [token, names[k]]);
     const seen = step.leaders.slice(0, view.narrow ? 6 : 7);
     return html("div", { class: "sc-m-detail" },
       html("p", { class: "sc-m-detail-title" }, `Word ${step.step + 1}: `, html("b", {}, name(step.word)), ` ${stretch(view, step)}`),
