@@ -334,6 +334,30 @@ def test_changed_words_leave_the_longest_common_part():
         assert all(c in rest for c in kept) and len(kept) == longest(before, after)
 
 
+# ------------------------------------------------------------------ in a notebook
+def test_a_notebook_gets_the_weights_from_its_kernel(generators, asked):
+    from synthlib.viz import widget
+
+    figure, sent = widget.widget_class()(data={}, state={}), []
+    figure.send = sent.append
+    for content in ({"model": "generator-t5"}, {"model": "../nli"}, {"model": ["x"]}, "x", {}):
+        figure._handle_custom_msg(content, [])
+    assert [message["model"] for message in sent] == ["generator-t5"]
+    assert "SC.ask = (name)" in figure._esm
+    got = node(
+        """async (SC, { payload, row }) => {
+          SC.ask = async (name) => (name === payload.name ? payload : null);
+          const model = await SC.model.open("generator-t5", { worker: false }), events = [];
+          const { text } = await model.write(row, (step) => events.push(step.word)).promise;
+          return { text, events, where: model.where, known: await model.tokenize("a zebra") };
+        }""",
+        {"payload": sent[0]["payload"], "row": rows(asked[:1], 0.3)[0]},
+    )
+    assert got["text"] == python_texts(generators["generator-t5"], asked[:1], 0.3)[0]
+    assert " ".join(got["events"]) == f"{got['text']} </s>" and got["where"] == "page"
+    assert got["known"]["unknown"] == ["zebra"]
+
+
 # ------------------------------------------------------------------ in the browser
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, generators):

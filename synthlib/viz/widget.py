@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 
-from synthlib.viz import script
+from synthlib.viz import page_model, script
 
 #: Set to "page" where a notebook is executed for the book: its pages hold living figures anyway.
 VARIABLE = "SYNTHLIB_FIGURES"
@@ -12,6 +12,17 @@ VARIABLE = "SYNTHLIB_FIGURES"
 _RENDER = """
 export default {
   render({ model, el }) {
+    // Beside a notebook lies no file: a figure that runs a model asks the kernel for its weights.
+    SC.ask = (name) => new Promise((resolve, reject) => {
+      const got = (message) => {
+        if (!message || message.model !== name) return;
+        model.off("msg:custom", got);
+        resolve(message.payload);
+      };
+      model.on("msg:custom", got);
+      model.send({ model: name });
+      setTimeout(() => reject(new Error("no kernel answers")), 30000);
+    });
     const handle = SC.mount(el, model.get("data"), {
       state: model.get("state"),
       onstate(state) { model.set("state", state); model.save_changes(); },
@@ -30,6 +41,13 @@ def wanted():
         return False
     shell = sys.modules["IPython"].get_ipython()
     return getattr(shell, "kernel", None) is not None
+
+
+def _answer(widget, content, buffers):
+    """Send the weights of a model that the page's script asks for."""
+    name = content.get("model") if isinstance(content, dict) else None
+    if isinstance(name, str) and name in page_model.NAMES:
+        widget.send({"model": name, "payload": page_model.payload(name)})
 
 
 @functools.cache
@@ -60,6 +78,10 @@ def widget_class():
         _css = script.css()
         data = traitlets.Dict().tag(sync=True)
         state = traitlets.Dict().tag(sync=True)
+
+        def __init__(self, **values):
+            super().__init__(**values)
+            self.on_msg(_answer)
 
         def __repr__(self):
             return f"<LivingFigure {self.data.get('label') or ''}: {self.data.get('alt')}>"

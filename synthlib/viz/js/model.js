@@ -520,6 +520,7 @@
   function fetchWeights(name) {
     const held = (SC.weights || {})[name];
     if (held) return Promise.resolve(held);
+    if (SC.ask) return SC.ask(name); // in a notebook: from its kernel
     if (!SC.load) return Promise.reject(new Error("There is no page to load the model from."));
     return SC.load(`${name}.js`);
   }
