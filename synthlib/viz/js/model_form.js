@@ -39,11 +39,11 @@
       Returns {input, model (null until the reader has pressed "run"), tell(text), busy(on)}. */
   SC.modelForm = (view, { label, name, megabytes, run = "Run the model", onstart, onstop }) => {
     const memory = view.memory, { html } = view;
-    if (memory.form) return memory.form;
+    if (memory.form) { memory.form.follow(); return memory.form; }
     const id = `sc-model-${(SC.modelForms = (SC.modelForms || 0) + 1)}`;
     const input = html("input", { type: "text", id, maxlength: 300, autocomplete: "off", autocapitalize: "off",
       spellcheck: "false", class: "sc-model-text", "aria-describedby": `${id}-status` });
-    input.value = view.state.sentence;
+    let last = (input.value = view.state.sentence);
     const button = html("button", { type: "submit", class: "sc-model-run" }, run);
     const stop = html("button", { type: "button", class: "sc-model-stop", hidden: true, on: { click: () => onstop && onstop() } }, "Stop");
     const status = html("p", { class: "sc-model-status", id: `${id}-status` });
@@ -53,6 +53,8 @@
     const form = (memory.form = {
       node, input, button, model: null, error: null,
       tell: (text) => { if (status.textContent !== text) status.textContent = text; },
+      // Python may set the sentence as well.
+      follow: () => { if (last !== view.state.sentence) last = input.value = view.state.sentence; },
       busy: (on) => { if (onstop) stop.hidden = !on; },
       hint: `Recorded when the book was built. The button fetches the model (${megabytes} MB, once); it then runs in this page, with sentences of your own.`,
     });

@@ -101,7 +101,7 @@
       if (shown.part) rows.push(html("tr", { class: "sc-m-part" }, html("td", { class: "sc-m-number" }, String(sentences.length)), html("td", { colspan: 3 }, `${SC.text(shown.part)} …`)));
       root.append(html("p", { class: "sc-m-asked" }, `λ = ${SC.format(shown.lam, ".1f")}: ${verdict(shown)}${shown.stopped ? " (stopped)" : ""}.`),
         html("div", { class: "sc-m-scroll", tabindex: "0", role: "region", "aria-label": "The list", key: "scroll" }, html("table", { class: "sc-m-list" },
-          html("thead", {}, html("tr", {}, ["", "sentence (bold: new or moved, against the one before)", "", "words shared with the anchor"].map((h) => html("th", { scope: "col" }, h)))),
+          html("thead", {}, html("tr", {}, ["#", "sentence (bold: new or moved, against the one before)", "note", "words shared with the anchor"].map((h) => html("th", { scope: "col" }, h)))),
           html("tbody", {}, rows))));
     },
 

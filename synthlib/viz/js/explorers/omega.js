@@ -48,7 +48,7 @@
     memory.asking = true;
     const { room, top } = view.options, steps = [];
     const plain = memory.plain && memory.plain.pair === pair ? Promise.resolve(memory.plain)
-      : form.model.write({ contexts: [now.contexts[0]], weights: [1], room }).promise.then((done) => ({ pair, words: done.text.split(" ") }));
+      : form.model.write({ contexts: [now.contexts[0]], weights: [1], room }).promise.then((done) => ({ pair, words: done.text ? done.text.split(" ") : [] }));
     const writing = form.model.write({ contexts: now.contexts, weights: [1, -now.omega], slopes: [0, -1], room, top }, (step) => {
       // The model says how far the dial may turn from where it stands; the reader sees ω itself.
       if (step.word !== undefined) steps.push({ ...step, low: step.low + now.omega, high: step.high + now.omega });
@@ -186,7 +186,7 @@
         return;
       }
       root.append(html("div", { class: "sc-m-columns" }, html("div", { class: "sc-m-scroll" }, html("table", { class: "sc-m-steps" },
-        html("thead", {}, html("tr", {}, ["", "written", "as asked", "noisy", "written for ω"].map((h) => html("th", { scope: "col" }, h)))),
+        html("thead", {}, html("tr", {}, ["#", "written", "as asked", "noisy", "written for ω"].map((h) => html("th", { scope: "col" }, h)))),
         html("tbody", {}, steps.map((step, i) => html("tr", { class: i === place ? "sc-m-here" : null },
           html("td", { class: "sc-m-number" }, String(i + 1)), html("td", {}, buttons[i]), cell(step, 0), cell(step, 1),
           html("td", {}, strip(view, step, omega), html("span", { class: "sc-m-aside" }, stretch(view, step)))))))), side));
