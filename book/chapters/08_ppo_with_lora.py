@@ -1,0 +1,854 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# (ch-08)=
+# # PPO with LoRA
+#
+# {ref}`ch-07` built a reward: a number that says how right and how hard a sentence is.
+# Nobody can differentiate it. It comes from two judges that read finished text.
+#
+# So how does a language model learn from it?
+# It tries. It writes an answer, hears one number, and makes what was better than expected a little
+# more likely.
+#
+# That is all that reinforcement learning does here. The rest of this chapter is about the two words
+# *expected* and *a little*: what we compare with, and how far one number may move a model.
+#
+# **You will be able to**
+#
+# - turn one reward for a whole answer into an advantage for each of its tokens;
+# - name the term of the equations that each line of a PPO loop computes;
+# - keep one model in memory where others keep two;
+# - read a dashboard of a tuning run, and see in it whether the policy learns, stands still, breaks or
+#   cheats;
+# - choose a KL coefficient, and say what happens on both sides of it.
+#
+# **Time and memory.** About one minute on one idle processor core and 1 GB of memory. Nothing is
+# downloaded.
+
+# %%
+import synthlib
+
+synthlib.preflight()
+
+# %%
+import inspect
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from synthlib import checks, ledger, models, ppo, rewards, viz
+from synthlib.recipes import art
+from synthlib.recipes import art_ppo as recipe
+
+pd.set_option("display.max_colwidth", None)
+
+# %% [markdown]
+# ## The idea, with one picture
+
+# %% tags=["hide-input"]
+viz.Figure(
+    [
+        {"source": "prompt", "target": "policy", "what": "1 ask"},
+        {"source": "policy", "target": "answer", "what": "2 write"},
+        {"source": "answer", "target": "reward", "what": "3 judge"},
+        {"source": "reward", "target": "advantage", "what": "4 compare"},
+        {"source": "advantage", "target": "new policy", "what": "5 update"},
+    ],
+    {"kind": "flow", "source": "source", "target": "target", "label": "what"},
+    alt="A road of six stations: a prompt is put to the policy, which writes an answer; the judges "
+    "turn it into a reward; compared with what was expected it becomes an advantage; the update "
+    "makes a new policy of it.",
+    label="fig-08-road",
+    caption="One step of PPO. It is repeated with the new policy.",
+)
+
+# %% [markdown]
+# A *policy* is a language model that is being tuned, written $\pi$.
+# It is asked for a positive or a negative of an *anchor* $x$, writes $y$, and the episode is over
+# ({numref}`fig-08-road`). No second move: the literature calls such an environment a *bandit*.
+#
+# ART maximises (Eq. 1)
+#
+# $$
+# \mathbb{E}_{x,\,y\sim\pi}\bigl[\,r(x,y)-\beta\,D_\text{KL}\bigl(\pi(y\mid x)\,\Vert\,
+# \pi^\text{ref}(y\mid x)\bigr)\bigr].
+# $$ (eq-08-objective)
+#
+# $r$ is the dual reward of {ref}`ch-07`. $\pi^\text{ref}$ is the *reference*, the model as it was
+# before tuning. $D_\text{KL}$ measures how far the policy has moved away from it, and $\beta$ what a
+# nat of distance costs.
+#
+# Why pay for distance? Because $r$ is only a model of what we want.
+# Far from the text that its judges know, it can be wrong, and a policy that is paid for being wrong
+# will find the place.
+
+# %% [markdown]
+# ## One model in memory
+#
+# Equation {eq}`eq-08-objective` needs two models, the policy and its reference.
+# Of a model with seven billion weights that hurts.
+#
+# LoRA {cite}`hu2022lora` solves it on the way. The weights $W$ of the model stay frozen.
+# Beside each adapted layer stand two thin matrices, and only they are trained:
+#
+# $$
+# h = Wx + \tfrac{\alpha}{r}\,BAx,\qquad A\in\mathbb{R}^{r\times d},\; B\in\mathbb{R}^{d'\times r}.
+# $$ (eq-08-lora)
+#
+# $B$ begins at zero, so the policy begins as the reference.
+# And at any time, *switching the adapter off* gives the reference back.
+
+# %%
+start = time.perf_counter()
+generator = models.load_generator(recipe.LLAMA, device="cpu")
+settings = recipe.settings()
+policy = art.policy(generator, settings)
+tuned_on, unseen = recipe.anchors(0)
+tasks = art.tasks(tuned_on, art.form_of(generator))
+tasks[:2]
+
+# %%
+torch.manual_seed(0)
+answers = policy.write([task["prompt"] for task in tasks[:4]], max_new_tokens=28)
+
+
+def distance():
+    """Mean of |log π − log π_ref| over the tokens of these answers."""
+    with torch.no_grad():
+        on, _, _ = policy(answers)
+        with policy.adapter_off():
+            off, _, _ = policy(answers)
+    return (on - off)[answers.mask].abs().mean().item()
+
+
+at_first = distance()
+layers = [p for name, p in policy.named_parameters() if "lora_B" in name]
+with torch.no_grad():
+    layers[0].add_(0.1)  # as if something had been learnt
+after_a_change = distance()
+with torch.no_grad():
+    layers[0].zero_()
+print(f"policy and reference differ by {at_first:.3f} at first, {after_a_change:.3f} after a "
+      f"change of one layer, {distance():.3f} when it is taken back")
+
+# %%
+base = sum(p.numel() for p in generator[0].parameters() if not p.requires_grad)
+trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
+ratio = (base + trained) / (2 * base + trained)
+ledger.record("08-one-model", ratio)
+pd.DataFrame({
+    "weights held": {
+        "adapter off as reference": base + trained,
+        "policy and a frozen copy": 2 * base + trained,
+    }
+}).assign(share=lambda df: df["weights held"] / (2 * base + trained)).style.format(
+    {"weights held": "{:,}", "share": "{:.0%}"}
+)
+
+# %% [markdown]
+# Our generator is so small, and adapted in so many layers, that the adapter is a large part of it.
+# Of a large model it is a hair: at the shape of Qwen2.5-0.5B the two ways hold 1.01 and 1.99 GB
+# (computed from the shapes, without activations; `benchmarks/README.md`).
+#
+# The price is a second pass through the same model instead of through another one. It costs the same
+# time.
+
+# %% [markdown]
+# ## From one reward to many tokens
+#
+# The judges see an answer. The model chose *tokens*, one after another.
+# Which of them deserve the praise?
+#
+# **The penalty is paid at each token**, the reward at the last:
+#
+# $$
+# r_t=-\beta\,\log\frac{\pi(y_t\mid x,y_{<t})}{\pi^\text{ref}(y_t\mid x,y_{<t})}
+# +\begin{cases}r(x,y)&t=T\\0&\text{else.}\end{cases}
+# $$ (eq-08-token)
+#
+# Summed over the answer, its mean is {eq}`eq-08-objective`.
+
+# %%
+print(inspect.getsource(ppo.token_rewards).split('"""')[-1])
+
+# %% [markdown]
+# **What was expected** is the work of a second head on the same model, one linear layer on its last
+# hidden state: the *value* $V_t$, a guess of all that is still to be paid when token $t$ is about to be
+# chosen.
+#
+# **The advantage** says how much better than expected it went {cite}`schulman2016gae`.
+# One token's surprise is
+#
+# $$
+# \delta_t=r_t+\gamma V_{t+1}-V_t,
+# $$ (eq-08-delta)
+#
+# and the advantage adds up the surprises from here on, the later the less:
+#
+# $$
+# A_t=\delta_t+\gamma\lambda\,A_{t+1}.
+# $$ (eq-08-gae)
+#
+# Behind the end, $V$ and $A$ are zero. $\gamma$ is 1 here: an answer of a dozen tokens needs no
+# discount. $\lambda$ decides how far the praise travels back.
+
+# %%
+print(inspect.getsource(ppo.gae).split('"""')[-1])
+
+# %% [markdown]
+# An example that fits on paper. An answer of four tokens, a small penalty at each, a reward of 0.6 at
+# the end. The value head has expected 0.2 all along.
+
+# %%
+r = torch.tensor([[-0.02, -0.05, 0.0, 0.6]])
+V = torch.full((1, 4), 0.2)
+everything = torch.ones(1, 4, dtype=torch.bool)
+small = pd.DataFrame({"token": [1, 2, 3, 4], "reward": r[0], "value": V[0]})
+for lam in (0.0, 0.95, 1.0):
+    small[f"A, λ = {lam:g}"] = ppo.gae(r, V, everything, lam=lam)[0][0]
+small.style.hide().format("{:.2f}", subset=small.columns[1:])
+
+# %% [markdown]
+# At $\lambda=0$ the whole surprise falls on the last token, which is often a full stop.
+# At $\lambda=1$ every token gets what came after it, less what had been expected: fair, but noisy,
+# since each token is praised for the luck of all later ones.
+# $\lambda=0.95$, as in the released code, lies between.
+#
+# Last, over a whole batch, advantages are *whitened*: mean 0, deviation 1. Half of the tokens are then
+# praised and half are blamed, whatever the scale of the reward.
+
+# %% [markdown]
+# ## A little
+#
+# The gradient of $\log\pi$ times the advantage would do. But the answers are dear, so we want to learn
+# from each batch more than once. After the first update it was written by *another* policy,
+# $\pi_\text{old}$.
+#
+# The ratio $\rho_t=\pi(y_t)/\pi_\text{old}(y_t)$ corrects for that, as long as it stays near 1.
+# PPO {cite}`schulman2017ppo` therefore pays nothing for leaving $[1-\epsilon,1+\epsilon]$:
+#
+# $$
+# L=\mathbb{E}_t\bigl[\min\bigl(\rho_t A_t,\;\operatorname{clip}(\rho_t,1-\epsilon,1+\epsilon)\,A_t
+# \bigr)\bigr].
+# $$ (eq-08-clip)
+
+# %% tags=["hide-input"]
+EPSILONS = (0.1, 0.2, 0.4)
+ratios = np.linspace(0.3, 1.9, 81)
+
+
+def objective(rho, advantage, epsilon):
+    """−policy loss of one token, by the kernel."""
+    log_p = torch.tensor([[np.log(rho)]])
+    zero, one = torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool)
+    old = dict(log_p=zero, value=zero, returns=zero, advantage=zero + advantage)
+    return -ppo.ppo_loss(log_p, zero, old, one, clip=epsilon)[1]["policy"]
+
+
+clipped = pd.DataFrame([
+    {"ratio": rho, "objective": objective(rho, a, epsilon), "epsilon": epsilon,
+     "token": f"{word} token, A = {a:+d}"}
+    for epsilon in EPSILONS for word, a in (("good", 1), ("bad", -1)) for rho in ratios
+])
+
+
+def _clip_alt(df):
+    text = []
+    for token, part in df[df.epsilon == 0.2].groupby("token", sort=False):
+        flat = part[part.objective.diff().abs() < 1e-6].ratio
+        text.append(f"For a {token} it is flat from {flat.min():.1f} to {flat.max():.1f}.")
+    return "The clipped objective against the ratio at epsilon 0.2. " + " ".join(text)
+
+
+viz.Figure(
+    clipped,
+    {
+        "kind": "lines", "x": "ratio", "y": "objective", "series": "token",
+        "xlabel": "ratio ρ of new to old probability", "ylabel": "objective",
+        "vlines": [{"at": 1, "label": "unchanged"}],
+        "controls": [{"name": "epsilon", "type": "choice", "label": "ε", "column": "epsilon",
+                      "value": 0.2}],
+    },
+    alt=_clip_alt,
+    label="fig-08-clip",
+    caption="What one token contributes to {eq}`eq-08-clip`. Where a line is flat there is no "
+    "gradient: the token has been moved far enough. (Computed by `ppo.ppo_loss`.)",
+)
+
+# %% [markdown]
+# Read {numref}`fig-08-clip` from the 1 outwards.
+# A good token gains while its probability rises, up to $1+\epsilon$. Then the push ends.
+# A bad token is pushed down to $1-\epsilon$.
+# In the other direction nothing is flat: if the policy has moved *against* the advantage, it is called
+# back from anywhere. That is what the minimum is for.
+#
+# The value head learns by least squares, clipped in the same spirit. Here is the loss whole.
+
+# %%
+print(inspect.getsource(ppo.ppo_loss).split('"""')[-1])
+
+# %% [markdown]
+# | line | term |
+# |---|---|
+# | `ratio` | $\rho_t$ |
+# | `free`, `clipped` | $-\rho_tA_t$ and $-\operatorname{clip}(\rho_t)A_t$; a loss is minimised, so the signs turn |
+# | `policy` | $-L$ of {eq}`eq-08-clip`: the larger of two losses is the smaller of two objectives |
+# | `near`, `error`, `fit` | $\tfrac12(V_t-R_t)^2$ with $R_t=A_t+V_t^\text{old}$, and $V$ not further than $\epsilon_v$ from what it was |
+# | `policy + value_weight * fit` | one loss, for the adapter and the value head together |
+#
+# ## The loop
+#
+# Everything is there. This is PPO.
+
+# %%
+def loop(policy, tasks, pay, *, steps, answers_a_step=32, kl=0.05, rate=2e-3):
+    """Tune a policy, and return the mean reward of each step."""
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
+    paid = []
+    for step in range(steps):
+        batch = tasks[step * answers_a_step : (step + 1) * answers_a_step]
+        # 1, 2: ask and write. 3: the judges pay.
+        answers = policy.write([task["prompt"] for task in batch], max_new_tokens=28)
+        mask, scores = answers.mask, pay(batch, policy.texts(answers))
+        # What the policy and its reference think of these tokens.
+        with torch.no_grad():
+            log_p, _, value = policy(answers)
+            with policy.adapter_off():
+                reference, _, _ = policy(answers)
+        # 4: compare with what was expected.
+        reward = ppo.token_rewards(scores, log_p, reference, mask, kl=kl)
+        advantage, returns = ppo.gae(reward, value, mask)
+        old = dict(log_p=log_p, value=value, returns=returns,
+                   advantage=ppo.whiten(advantage, mask))
+        # 5: two passes over the batch, half of it at a time.
+        for rows in [*torch.randperm(len(batch)).chunk(2), *torch.randperm(len(batch)).chunk(2)]:
+            log_p, _, value = policy(answers.rows(rows))
+            before = {name: column[rows] for name, column in old.items()}
+            loss, _ = ppo.ppo_loss(log_p, value, before, mask[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+        paid.append(scores.mean().item())
+    return paid
+
+
+# %% [markdown]
+# The judges are those of {ref}`ch-07`. The bounds $\Omega$, $\alpha^+$ and $\alpha^-$ come from its rule.
+
+# %%
+bounds = recipe.bounds(0)
+correctness, difficulty = rewards.reward_functions(*recipe.judges(), **bounds._asdict())
+
+
+def pay(batch, texts):
+    """w₁ r₁ + w₂ r₂ of each answer."""
+    columns = {key: [task[key] for task in batch] for key in ("anchor", "kind")}
+    r1 = np.array(correctness(texts, **columns))
+    r2 = np.array(difficulty(texts, **columns))
+    return torch.tensor(settings.w1 * r1 + settings.w2 * r2, dtype=torch.float32)
+
+
+torch.manual_seed(1)
+paid = loop(policy, tasks, pay, steps=3)
+print("mean reward of three steps:", [round(x, 2) for x in paid])
+print(f"{time.perf_counter() - start:.0f} s since the models were loaded")
+
+# %% [markdown]
+# Three steps of 32 answers show that it runs, and little more: the reward of so few answers goes up
+# and down by itself.
+#
+# `ppo.train` is this loop with what a long run needs: a learning rate that falls
+# to zero, the best adapter kept, checkpoints, several processes, gradients that add up over small
+# passes when memory is short, an early stop when the policy runs away, and a log.
+#
+# ## A tuning run, live
+#
+# 24 steps of 64 answers, positives and negatives mixed, no anchor asked twice.
+# The oracle of {ref}`ch-02` reads along and counts how many answers are *right*. It is a spectator:
+# nothing that it sees reaches the policy.
+
+# %%
+start = time.perf_counter()
+run = recipe.Run(0, recipe.PPO)
+minutes = (time.perf_counter() - start) / 60
+log = run.log
+shown = ["step", "reward", "correctness", "difficulty", "kl", "entropy", "right"]
+print(f"{60 * minutes:.0f} s")
+log.loc[[0, 7, 15, 23], shown].style.hide().format("{:.2f}", subset=shown[1:])
+
+# %% tags=["hide-input"]
+DASHBOARD = {
+    "reward": "reward", "correctness": "r₁, correctness", "difficulty": "r₂, difficulty",
+    "kl": "KL (nats an answer)", "entropy": "entropy (nats)", "clip_fraction": "clipped tokens",
+    "explained_variance": "explained variance", "length": "length (tokens)",
+    "right": "right, says the oracle",
+}
+panels = log[["step", *DASHBOARD]]
+
+
+def _dashboard_alt(df):
+    first, last = df.head(6).mean(), df.tail(6).mean()
+    return "Nine curves over the steps of a tuning run; mean of the first and of the last six: " + (
+        "; ".join(f"{name} {first[c]:.2f} to {last[c]:.2f}" for c, name in DASHBOARD.items())
+    ) + "."
+
+
+viz.Figure(
+    panels,
+    {
+        "kind": "panels", "columns": 3,
+        "panels": [
+            {"kind": "lines", "x": "step", "y": column, "title": title, "ylabel": "",
+             "xlabel": "step"}
+            for column, title in DASHBOARD.items()
+        ],
+        "controls": [
+            {"name": "step", "type": "range", "label": "up to step", "column": "step",
+             "upto": True, "value": int(panels.step.max())},
+            {"name": "play", "type": "play", "of": "step", "seconds": 8, "label": "play"},
+        ],
+    },
+    alt=_dashboard_alt,
+    label="fig-08-dashboard",
+    caption="The dashboard of the live run (seed 0). Only the last picture needs an oracle; the "
+    "others are in the log of any run.",
+)
+
+# %% [markdown]
+# How to read {numref}`fig-08-dashboard`:
+#
+# - **Reward and its parts.** What is paid. Look at the parts: a sum can rise while one of them falls.
+# - **KL.** How far the policy has gone, in nats an answer. It begins at 0 and should settle.
+# - **Entropy.** How undecided the policy is at a token. A fall toward 0 means that it says the same
+#   thing whatever it is asked.
+# - **Clipped tokens.** The share that has reached the edge of {eq}`eq-08-clip`. Near 0 the steps are
+#   small. Above a third they are too large.
+# - **Explained variance** of the value head: 1 means that it foresees every reward, 0 that it knows the
+#   mean only. Ours learns little in so short a run. PPO works without a good guess, only more noisily.
+# - **Length**, with the shares of copies and blanks in the log. Many cheats begin here.
+#
+# And the answers themselves, which no curve replaces:
+
+# %%
+samples = run.samples.assign(right=recipe.right(run.samples))
+samples[samples["row"] == samples["row"].iloc[0]].sort_values(["kind", "step"])[
+    ["kind", "step", "text", "right"]
+].style.hide().set_caption("anchor: " + samples["anchor"].iloc[0])
+
+# %% [markdown]
+# Is the tuned generator better on anchors that it has never seen? `examine` asks for one answer of each
+# kind to 200 of them.
+
+# %%
+before, after = recipe.before(0), recipe.examine(0, run.model, run.tokenizer)
+gain = recipe.accuracy(after) - recipe.accuracy(before)
+ledger.record("08-accuracy", gain, minutes=minutes)
+rise = log["reward"].tail(6).mean() - log["reward"].head(6).mean()
+ledger.record("08-reward-rises", rise, minutes=minutes)
+pd.concat([
+    recipe.outcomes(table).assign(when=when)
+    for when, table in (("before", before), ("after", after))
+]).set_index(["kind", "when"]).sort_index(ascending=[True, False]).style.format(
+    lambda x: f"{x:.0%}", subset=["right", "copied", "opposite", "neutral", "broken"]
+).format("{:.2f}", subset=["p", "similarity"])
+
+# %% [markdown]
+# More answers are right, of both kinds, and copies are gone or rare. On this seed some of the gain is paid for
+# with splinters: an answer that is no sentence of the world (*broken*) was rare before.
+#
+# ## How much may it move?
+#
+# The penalty has one number, $\beta$. What is the right one?
+#
+# For a bandit the answer to {eq}`eq-08-objective` is known in closed form:
+#
+# $$
+# \pi^{*}(y\mid x)\;\propto\;\pi^\text{ref}(y\mid x)\,\exp\bigl(r(x,y)/\beta\bigr).
+# $$ (eq-08-optimum)
+#
+# The best policy is the reference, *tilted* toward the reward. With a large $\beta$ it is hardly tilted.
+# With $\beta\to0$ only the best answer is left, of whatever the reward calls best.
+# (The last exercise is this formula; the tests of `ppo.train` hold the loop against it.)
+#
+# We tuned with three coefficients: none, the pocket tier's 0.05, and ten times that.
+
+# %% tags=["hide-input"]
+BETAS = {"β = 0": "orange", recipe.PPO: "blue", "β = 0.5": "green"}
+NAMED = {recipe.PPO: "β = 0.05"}
+
+
+def in_fours(rows, columns):
+    """Means over four steps each, by seed: single steps of 64 answers are noisy."""
+    four = rows.assign(step=4 * ((rows["step"] - 1) // 4 + 1), run=rows["run"].replace(NAMED))
+    return four.groupby(["run", "seed", "step"], as_index=False)[columns].mean()
+
+
+drift = in_fours(ledger.rows("08-kl-log"), ["kl", "right"])
+
+
+def _kl_alt(df):
+    last = df[df.step == df.step.max()].groupby("run")[["kl", "right"]].mean()
+    return "KL and share of right answers by step for three coefficients, three seeds. At the end: " + (
+        "; ".join(f"{run} {row.kl:.1f} nats and {row.right:.0%} right"
+                  for run, row in last.iterrows())
+    ) + "."
+
+
+panel = {
+    "kind": "lines", "x": "step", "series": "run", "markers": True, "xlabel": "step",
+    "colors": {NAMED.get(name, name): colour for name, colour in BETAS.items()},
+    "order": {"series": [NAMED.get(name, name) for name in BETAS]},
+}
+viz.Figure(
+    drift,
+    {
+        "kind": "panels", "columns": 2, "legend": True,
+        "panels": [
+            panel | {"y": "kl", "title": "distance", "ylabel": "KL (nats an answer)"},
+            panel | {"y": "right", "title": "what it is for", "ylabel": "right answers"},
+        ],
+    },
+    alt=_kl_alt,
+    label="fig-08-kl",
+    caption="Three coefficients of the penalty, means of four steps (three seeds, committed; "
+    "bands: range). The oracle's count is not seen by any run.",
+)
+
+# %% tags=["hide-input"]
+def study(name):
+    """Kept rows of a study: shares of outcomes over both kinds, mean and range of the seeds."""
+    rows = ledger.rows(f"08-{name}").replace({"run": NAMED})
+    both = rows.groupby(["run", "seed"], sort=False)[["right", "copied", "broken"]].mean()
+    table = both.groupby(level="run", sort=False).mean()
+    ends = both.groupby(level="run", sort=False)["right"].agg(["min", "max"])
+    table.insert(1, "range", [f"{low:.0%} – {high:.0%}" for low, high in ends.to_numpy()])
+    kinds = rows.groupby(["run", "kind"], sort=False)[["right", "similarity"]].mean().unstack()
+    for kind in art.KINDS:
+        table[f"right {kind}s"] = kinds["right", kind]
+    for kind in art.KINDS:
+        table[f"cosine of {kind}s"] = kinds["similarity", kind]
+    shares = [c for c in table if c.startswith(("right", "copied", "broken"))]
+    return table.style.format("{:.0%}", subset=shares).format(
+        "{:.2f}", subset=[c for c in table if c.startswith("cosine")]
+    )
+
+
+study("kl").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+
+# %% [markdown]
+# **None is too little.** Without the penalty the policy wanders: its KL ends at about two times to seven times
+# the other's ({numref}`fig-08-kl`). Whether that does harm is luck. On one of the three seeds it is as good as
+# any, on one it loses a few points, and on one it breaks: a quarter of its answers are no sentences any more.
+# The discriminator believes in most of its negatives all the same. It was never shown such text, but it has
+# no way to say so.
+#
+# **Ten times is too much.** The policy stays about a fifth of a nat from where it was, and gains less than half
+# of what 0.05 gains, on every seed.
+#
+# Note what the log can show of it. A dead run and a careful one have the same quiet curves; only the reward,
+# which stands still, tells them apart.
+#
+# ## Cheating on purpose
+#
+# Half of the reward is missing in the next run: $r_1$, the discriminator, has no say.
+# What is left pays a positive for being far from its anchor, and a negative for being near, up to the
+# cliffs of {ref}`ch-07`. Nothing asks whether it is true.
+
+# %% tags=["hide-input"]
+hacked = ledger.rows("08-hacking-log")
+cheat = in_fours(
+    hacked[hacked["run"] == "without r₁"],
+    ["difficulty", "right positives", "right negatives", "kl", "entropy"],
+)
+truth = cheat.melt(
+    ["step", "seed"], ["right positives", "right negatives"], var_name="answers",
+    value_name="right",
+).replace({"right positives": "positives", "right negatives": "negatives"})
+
+
+def _hack_alt(tables):
+    paid, right = tables["paid"], tables["right"]
+    ends = [paid[paid.step == step].difficulty.mean() for step in (4, 24)]
+    text = f"Without r₁, three seeds. Paid: from {ends[0]:.2f} to {ends[1]:.2f}. Right: "
+    parts = []
+    for kind, part in right.groupby("answers", sort=False):
+        first, last = (part[part.step == step].right.mean() for step in (4, 24))
+        parts.append(f"{kind} from {first:.0%} to {last:.0%}")
+    return text + ", ".join(parts) + "."
+
+
+lines = {"kind": "lines", "x": "step", "markers": True, "xlabel": "step"}
+viz.Figure(
+    {"paid": cheat[["step", "seed", "difficulty"]], "right": truth},
+    {
+        "kind": "panels", "columns": 2, "legend": True,
+        "panels": [
+            lines | {"data": "paid", "y": "difficulty", "title": "what is paid",
+                     "ylabel": "r₂, the whole reward"},
+            lines | {"data": "right", "y": "right", "series": "answers",
+                     "title": "what is wanted", "ylabel": "right answers",
+                     "colors": {"positives": "blue", "negatives": "orange"}},
+        ],
+    },
+    alt=_hack_alt,
+    label="fig-08-hacking",
+    caption="A policy without $r_1$: its reward, and the truth (three seeds, committed; bands: "
+    "range).",
+)
+
+# %% tags=["hide-input"]
+cheats = ledger.rows("08-hacking-samples")
+cheats = cheats[(cheats["seed"] == 0) & (cheats["kind"] == "negative")]
+cheats = cheats[cheats["step"].isin([1, 24])].sort_values(["row", "step"])
+cheats[["anchor", "step", "text", "outcome"]].style.hide().set_caption(
+    "negatives of the first and of the last step, seed 0; outcome: the oracle's word"
+)
+
+# %% tags=["hide-input"]
+study("hacking").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+
+# %% [markdown]
+# What is paid rises, and the negatives stop being negatives ({numref}`fig-08-hacking`). The oracle calls most
+# of them *opposite*: they are entailed. The policy has found that no sentence looks more like an anchor to
+# the encoder than a paraphrase of it, just below $\alpha^-$. Positives even gain, for being far away in other
+# words is what is asked of them.
+#
+# How would we notice without an oracle? Not by the KL, the entropy or the clipped tokens: on every seed they
+# look as in the honest run.
+# Not by the reward either. That is what rises.
+# But $r_1$ falls. It is in the log although its weight is 0.
+#
+# So *log what you do not pay for*, and read answers.
+#
+# ## The released reward
+#
+# The authors' code pays something else ({ref}`ch-07` takes it apart): fifteen to thirty times as much, and
+# it takes 3.5 points from *every* answer, by a condition that is always true.
+#
+# Neither ought to matter. A factor does not change which answer is best, nor does a constant.
+# To a learner they are not the same. We tuned with the released reward as it is; divided by 15, which
+# brings it near to the paper's scale; and divided, with the 3.5 points given back.
+
+# %% tags=["hide-input"]
+RELEASED = ["released", "released / 15", "(released + 3.5) / 15"]
+factor = in_fours(ledger.rows("08-released-log"), ["kl", "right"])
+
+
+def _released_alt(df):
+    last = df[df.step == df.step.max()].groupby("run")[["kl", "right"]].mean()
+    return "KL and share of right answers by step, three seeds. At the end: " + "; ".join(
+        f"{run} {row.kl:.1f} nats and {row.right:.0%} right" for run, row in last.iterrows()
+    ) + "."
+
+
+panel = {
+    "kind": "lines", "x": "step", "series": "run", "markers": True, "xlabel": "step",
+    "colors": dict(zip(RELEASED, ("orange", "blue", "green"), strict=True)),
+    "order": {"series": RELEASED},
+}
+viz.Figure(
+    factor,
+    {
+        "kind": "panels", "columns": 2, "legend": True,
+        "panels": [
+            panel | {"y": "kl", "title": "distance", "ylabel": "KL (nats an answer)"},
+            panel | {"y": "right", "title": "what it is for", "ylabel": "right answers"},
+        ],
+    },
+    alt=_released_alt,
+    label="fig-08-released",
+    caption="The released reward, as it is and on the paper's scale (three seeds, committed; bands: "
+    "range).",
+)
+
+# %% tags=["hide-input"]
+study("released").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+
+# %% [markdown]
+# **The scale.** As it is, the released reward breaks our policy, on every seed ({numref}`fig-08-released`): the KL runs
+# beyond 35 nats, hardly a positive is right at the end, and even the reward that is paid *falls*. `ppo.train` stopped
+# one of the three runs at its limit of 50 nats.
+# Yet the explained variance in its log climbs to more than a half. The value head learns well, and there may lie the
+# fault: it stands on the same adapter, and its errors, squared, are far larger than anything that the
+# clipped objective can say. That is our reading, and an exercise below tests it.
+# (The authors' learning rate is a hundred times smaller than ours, for a model nearly eight thousand times as large.)
+#
+# **The shape.** Divided by 15 the reward is tame. It gains 4 to 11 points of accuracy, where the paper's equations gain
+# 22 to 29. Its positives become better. Its negatives come nearer to their anchors and do not: the code has no
+# $\alpha^-$, and pays for similarity up to the last paraphrase. It is the cheat of the last section, in a mild form.
+#
+# **The constant** teaches nothing that we could see. We had thought that a fine for whoever ends would lengthen the
+# answers; they have the same length, to two parts in a hundred.
+#
+# ## Without a value head: RLOO
+#
+# The maintained library for such training, TRL, has no PPO any more. It has RLOO
+# {cite}`ahmadian2024rloo`: ask each prompt four times, and compare an answer with the mean of its three
+# siblings. No value head, no $\lambda$, one update a batch.
+#
+# It is a *substitution*, not the paper's algorithm. Our rewards have the form that TRL wants, so one
+# function starts it: `art.tune_rloo`. We gave it as many answers as PPO.
+
+# %% tags=["hide-input"]
+study("rloo").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+
+# %% [markdown]
+# RLOO makes the generator better on every seed, and gains about half of what PPO does.
+# That is no verdict on the two. At one learning rate RLOO has taken one update a batch where PPO has taken four,
+# and it has seen 16 prompts a step instead of 64, each four times. A rate of its own might close the gap; we have
+# not searched for one.
+#
+# ## How to see what is wrong
+#
+# | in the log | what it may be | what helps |
+# |---|---|---|
+# | reward flat, KL near 0, no token clipped | the policy stands still: $\beta$ too large, learning rate too small | less of the one, more of the other |
+# | KL grows without end, entropy too | the policy has left the language; `ppo.train` stops it at `kl_limit` | larger $\beta$, smaller rate, smaller rewards |
+# | KL negative for long | answers and log-probabilities do not fit: padding, temperature, a cut distribution (`top_k`) | score what was sampled, as it was sampled |
+# | KL not 0 at the first step | policy and reference differ before tuning: dropout, precision, another adapter | switch dropout off; compare the two on one answer |
+# | one part of the reward rises, another falls | a cheat | look at answers; change the weights |
+# | reward rises, answers look alike, entropy falls to 0 | collapse on a few phrases | larger $\beta$; more anchors |
+# | length runs to its limit, or to 1 | the reward pays for length; or the end token is never learnt | look at what a constant does to the last token |
+# | copies or blanks rise | the cheapest answer that is not punished | a reward that tells them apart; `ppo.train` stops when nothing else is left |
+# | explained variance far below 0 | the value head chases a moving target: rewards too large | scale the reward |
+# | many tokens clipped, third and more | steps too large | smaller learning rate, fewer epochs |
+# | reward is NaN | a judge failed | `ppo.train` stops, names the step and the last checkpoint |
+#
+# ## What the paper claims, and what we measured
+
+# %%
+ledger.show(chapter=8)
+
+# %% [markdown]
+# What the paper says of the method holds: PPO with one model in memory raises the reward, and with it the truth, as
+# long as both parts of the reward are there and the policy is held back a little.
+#
+# What the paper does not say is how narrow the path is. Without $r_1$ most negatives become their opposite.
+# Without the penalty one run of three broke. With a reward fifteen times as large all three did.
+# All of it showed in the logs, if one knew which curve to look at.
+#
+# And a caution of our own. A run here takes a minute, and its settings were chosen by looking at such runs. The
+# directions are the lesson; the sizes belong to this small world.
+#
+# ## Exercises
+#
+# ```{exercise} Advantages of an answer
+# :label: ex-08-gae
+#
+# *15 minutes.* Given the rewards and values of an answer's tokens, return their advantages by
+# {eq}`eq-08-delta` and {eq}`eq-08-gae`. Begin at the end.
+# ```
+
+# %% tags=["solution"]
+def gae_row(rewards, values, gamma, lam):
+    """Rewards (T), values (T) -> advantages (T)."""
+    ### BEGIN SOLUTION: from the last token to the first
+    found, later, following = np.zeros(len(rewards)), 0.0, 0.0
+    for t in reversed(range(len(rewards))):
+        delta = rewards[t] + gamma * following - values[t]
+        found[t] = later = delta + gamma * lam * later
+        following = values[t]
+    return found
+    ### END SOLUTION
+
+
+# %%
+checks.ch08.gae_row(gae_row)
+
+# %% [markdown]
+# ```{exercise} The clipped objective
+# :label: ex-08-clip
+#
+# *10 minutes.* Given the ratios and advantages of some tokens, return {eq}`eq-08-clip`: the mean
+# objective, which is to be maximised.
+# ```
+
+# %% tags=["solution"]
+def clipped_objective(ratio, advantage, epsilon):
+    """Ratios (n), advantages (n) -> float."""
+    ### BEGIN SOLUTION: the smaller of the free and the clipped product, on average
+    free = ratio * advantage
+    held = np.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage
+    return float(np.minimum(free, held).mean())
+    ### END SOLUTION
+
+
+# %%
+checks.ch08.clipped_objective(clipped_objective)
+
+# %% [markdown]
+# ```{exercise} A KL that is never negative
+# :label: ex-08-k3
+#
+# *15 minutes.* The mean of $\log\pi-\log\pi^\text{ref}$ over sampled tokens estimates their KL, and
+# comes out negative now and then, which no KL can be.
+# With $\rho=\pi^\text{ref}/\pi$ the estimate $k_3=\rho-1-\log\rho$ {cite}`schulman2020kl` has the same
+# mean and is never negative. Return its mean over the tokens. (The log calls it `kl_k3`.)
+# ```
+
+# %% tags=["solution"]
+def k3(log_p, reference_log_p):
+    """Log-probabilities (n) of sampled tokens -> float."""
+    ### BEGIN SOLUTION: the mean of ρ − 1 − log ρ
+    way = np.asarray(reference_log_p) - np.asarray(log_p)
+    return float((np.exp(way) - 1 - way).mean())
+    ### END SOLUTION
+
+
+# %%
+checks.ch08.k3(k3)
+
+# %% [markdown]
+# ```{exercise} The best policy
+# :label: ex-08-best
+#
+# *15 minutes.* A prompt has n possible answers. Given the reference's probabilities, the rewards and
+# $\beta$, return the probabilities of the best policy, {eq}`eq-08-optimum`.
+# ```
+
+# %% tags=["solution"]
+def best_policy(reference, reward, beta):
+    """Probabilities (n), rewards (n) -> probabilities (n)."""
+    ### BEGIN SOLUTION: tilt the reference, and normalise
+    reward = np.asarray(reward, dtype=float)
+    weights = np.asarray(reference) * np.exp((reward - reward.max()) / beta)
+    return weights / weights.sum()
+    ### END SOLUTION
+
+
+# %%
+checks.ch08.best_policy(best_policy)
+
+# %% [markdown]
+# Further, without a check:
+#
+# - *Who broke it?* Run `recipe.Run(0, "released", value_weight=0.0)`: the value head learns nothing then, and pulls at
+#   nothing. Is the KL still out of bounds?
+# - *The other half.* Run `recipe.Run(0, "without r₂")`. What do right answers look like when nobody pays
+#   for hard ones?
+# - *A steered penalty.* `ppo.AdaptiveKL` raises $\beta$ while the KL is above a target, as the released code
+#   does (target 6). What does it do in 24 steps, and in 240?
+# - *Another shape.* `recipe.Run(0, "T5")` tunes the encoder–decoder with the same loop. Which lines of
+#   `ppo.Policy` know the difference?
+#
+# ## What to read next
+#
+# - {cite:t}`ziegler2019finetuning` put the KL penalty and the value head on a language model, with an adaptive
+#   $\beta$; {cite:t}`ouyang2022instructgpt` made it famous.
+# - {cite:t}`schulman2020kl` on estimates of the KL, in two pages.
+# - {cite:t}`ahmadian2024rloo` ask how much of PPO a language model needs.
+#
+# The next chapter puts the tuned generator to work: it writes triplets, an encoder learns from them, and
+# judges the next round.
