@@ -129,15 +129,26 @@ stills = frames[frames["step"].isin([0, 60, 400])]
 stills = stills.assign(when="step " + stills["step"].astype(str)).reset_index(drop=True)
 
 # %% tags=["hide-input"]
+def _read_circle(df):
+    """In words: how far partners stand apart, and what part of the circle is in use."""
+    angle = np.degrees(np.arctan2(df.y, df.x)).to_numpy()
+    apart = np.abs((angle[:8] - angle[8:] + 180) % 360 - 180).mean()
+    ring = np.sort(angle)
+    gap = np.diff(np.append(ring, ring[0] + 360)).max()
+    return f"partners are {apart:.0f} degrees apart, the widest gap measures {gap:.0f}"
+
+
+words = pd.DataFrame([
+    {"step": step, "said": f"Step {step}: {_read_circle(part)} degrees."}
+    for step, part in frames.groupby("step")
+])
+
+
 def _circle_alt(data):
-    df = data["stills"]
-    degrees = np.degrees(np.arctan2(df.y, df.x))
-    spans = df.assign(angle=degrees).groupby("step").angle.agg(np.ptp)
+    said = data["words"].set_index("step")["said"]
     return (
-        "Sixteen points on a circle, two for each of eight meanings. At the start "
-        f"they share {spans[0]:.0f} degrees of it; after 60 steps they have fanned out; "
-        "after 400 the two points of each meaning lie on each other and the eight meanings "
-        "share the circle evenly."
+        "Sixteen points on a circle, two for each of eight meanings. "
+        + " ".join(said[[0, 60, 400]])
     )
 
 
@@ -147,14 +158,16 @@ CIRCLE = {
     "xlim": (-1.3, 1.3), "ylim": (-1.3, 1.3), "xticks": [-1, 0, 1], "yticks": [-1, 0, 1],
 }
 viz.Figure(
-    {"frames": frames, "stills": stills},
+    {"frames": frames, "stills": stills, "words": words},
     {
         "kind": "explorer", "explorer": "usual",
         "controls": [
             {"name": "step", "type": "range", "column": "step", "value": 0, "format": "d"},
             {"name": "play", "type": "play", "of": "step", "label": "Let go", "seconds": 7},
         ],
-        "options": {"spec": CIRCLE | {"data": "frames", "hover": ["meaning"]}},
+        "options": {
+            "spec": CIRCLE | {"data": "frames", "hover": ["meaning"]}, "says": "words",
+        },
         "static": CIRCLE | {"data": "stills", "facet": "when"},
     },
     alt=_circle_alt,
