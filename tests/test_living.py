@@ -123,56 +123,68 @@ def ready():
 
 
 USE = """async (page, tools) => {
-  const out = { redraw: [] };
+  const out = {};
   const look = () => page.evaluate(() => ({
-    html: document.querySelector('.sc-stage').innerHTML,
+    html: document.querySelector('.sc-plot svg').innerHTML.replace(/sc-(clip|hatch)-[0-9]+/g, ''),
     bad: document.querySelectorAll('.sc-living script, .sc-living img, .sc-living b.x').length,
     texts: document.querySelector('.sc-living').textContent,
+    errors: [...document.querySelectorAll('.sc-error')].map((e) => e.textContent),
+    marks: document.querySelectorAll('.sc-plot svg :is(path, rect, circle)').length,
+    stops: document.querySelectorAll('.sc-stage [tabindex="0"]').length,
+    unnamed: [...document.querySelectorAll('svg')].filter((s) => s.getAttribute('aria-hidden') !== 'true' && !s.getAttribute('aria-label')).length,
+    tip: document.querySelector('.sc-tip').hidden ? '' : document.querySelector('.sc-tip').textContent,
+    says: document.querySelector('.sc-says').textContent,
+    output: (document.querySelector('.sc-range output') || {}).textContent,
   }));
   const before = await look();
-  out.errors = await page.locator('.sc-error').allTextContents();
-  out.marks = await page.locator('.sc-stage svg').first().evaluate((s) => s.querySelectorAll('path, rect, circle').length);
-  out.stops = await page.locator('.sc-stage [tabindex="0"], .sc-stage button[tabindex="0"]').count();
-  // the pointer reads a value
-  const plot = page.locator('.sc-plot').first(), box = await plot.boundingBox();
-  out.tip = '';
-  for (let i = 1; i < 24 && !out.tip; i++) {
-    await page.mouse.move(box.x + (box.width * i) / 24, box.y + box.height * (0.25 + 0.5 * ((i * 7) % 10) / 10));
-    out.tip = await page.evaluate(() => { const t = document.querySelector('.sc-tip'); return t.hidden ? '' : t.textContent; });
-  }
-  await page.mouse.move(0, 0);
+  Object.assign(out, { errors: before.errors, marks: before.marks, stops: before.stops, unnamed: before.unnamed });
   // the arrow keys read values, one after the other
+  const plot = page.locator('.sc-plot').first();
   await plot.focus();
   out.read = [];
   for (const key of ['ArrowRight', 'ArrowRight', 'ArrowDown']) {
     await page.keyboard.press(key);
-    await page.waitForTimeout(160);
-    out.read.push(await tools.says());
+    await page.waitForFunction((tip) => document.querySelector('.sc-says').textContent && document.querySelector('.sc-tip').textContent !== tip, out.tip || '', { timeout: 9000 }).catch(() => {});
+    await page.waitForTimeout(200);
+    Object.assign(out, { tip: (await look()).tip });
+    out.read.push((await look()).says);
   }
+  const ring = await page.locator('.sc-ring > *').boundingBox();
   await page.keyboard.press('Escape');
-  out.closed = await page.evaluate(() => document.querySelector('.sc-tip').hidden);
+  out.closed = (await look()).tip === '';
+  // the pointer reads the value there
+  await page.mouse.move(ring.x + ring.width / 2, ring.y + ring.height / 2);
+  out.tip = (await look()).tip;
+  await page.mouse.move(0, 0);
   // a slider by drag and by keyboard
-  if (await page.locator('.sc-controls input[type=range]').count()) {
+  if (before.output) {
     await tools.slide(1); await tools.settle();
-    out.slid = (await look()).html !== before.html; out.told = await tools.says(); out.redraw.push(await tools.redraw());
+    const slid = await look();
+    Object.assign(out, { slid: slid.html !== before.html, told: slid.says, to: slid.output });
     await page.locator('.sc-controls input[type=range]').focus();
     await page.keyboard.press('ArrowLeft'); await tools.settle();
-    out.keyed = await tools.says(); out.back = (await look()).html === before.html; out.redraw.push(await tools.redraw());
-    for (let i = 0; i < 6; i++) { await page.keyboard.press(i % 2 ? 'ArrowLeft' : 'ArrowRight'); await tools.settle(); out.redraw.push(await tools.redraw()); }
+    const keyed = await look();
+    Object.assign(out, { keyed: keyed.says, back: keyed.html === before.html, from: keyed.output });
   }
   // a series from the legend
   const button = page.locator('.sc-legend button').first();
   if (await button.count()) {
     const shown = (await look()).html;
     await button.focus(); await page.keyboard.press('Enter'); await tools.settle();
-    out.hidden = (await look()).html !== shown && await button.getAttribute('aria-pressed') === 'false';
-    out.hiddenTold = await tools.says();
+    const gone = await look();
+    out.hidden = gone.html !== shown && await button.getAttribute('aria-pressed') === 'false';
+    out.hiddenTold = gone.says;
     out.kept = await page.evaluate(() => document.activeElement.closest('.sc-legend') !== null);
     await page.keyboard.press('Enter'); await tools.settle();
   }
   const after = await look();
-  out.bad = before.bad + after.bad; out.texts = after.texts;
-  out.unnamed = await page.evaluate(() => [...document.querySelectorAll('svg')].filter((s) => s.getAttribute('aria-hidden') !== 'true' && !s.getAttribute('aria-label')).length);
+  out.bad = before.bad + after.bad; out.texts = after.texts + after.html;
+  // how long a drawing takes
+  out.redraw = await page.evaluate(() => {
+    const { view } = document.querySelector('[data-sc-figure]').scHandle, times = [];
+    for (let i = 0; i < 12; i++) { view.flush(); times.push(Number(document.querySelector('.sc-living').dataset.redraw)); }
+    return times.sort((a, b) => a - b)[6];
+  });
   return out;
 }"""
 
@@ -180,7 +192,7 @@ USE = """async (page, tools) => {
 @pytest.fixture(scope="module")
 def used(ready, pages):
     """What a reader with mouse and keyboard sees, by kind."""
-    found = living.run(*({"file": path, "code": USE} for path in pages.values()))
+    found = living.run(*({"file": path, "code": USE} for path in pages.values()), timeout=1500)
     return dict(zip(pages, found, strict=True))
 
 
@@ -202,7 +214,7 @@ def test_words_are_shown_as_they_are(used):
     for name in ("path", "heatmap", "arrows", "flow", "panels", "explorer", "scatter"):
         seen = used[name]["result"]
         everything = seen["texts"] + seen["tip"] + " ".join(seen["read"])
-        assert "<script>" in everything or "<img" in everything.replace("\xa0", " "), name
+        assert "<script>" in everything or '"><img' in everything, name
 
 
 @pytest.mark.browser
@@ -219,9 +231,9 @@ def test_a_slider_changes_the_figure_by_drag_and_by_key(used):
     for name, seen in _each(used, still):
         assert seen["slid"], name
         assert seen["told"] and seen["keyed"] and seen["told"] != seen["keyed"], name
-        if name not in ("explorer", "stacked"):
-            assert "λ: 1" in seen["told"] and "λ: 0.5" in seen["keyed"], (name, seen["told"])
-        assert seen["back"] or name in ("bars", "stacked", "scatter", "panels"), name
+        assert (seen["to"], seen["from"]) == ("1", "0.5") and seen["back"], name
+        if name != "explorer":
+            assert "λ: 1." in seen["told"] and "λ: 0.5." in seen["keyed"], (name, seen["told"])
 
 
 @pytest.mark.browser
@@ -240,7 +252,7 @@ def test_a_figure_has_few_tab_stops(used):
 @pytest.mark.browser
 def test_how_long_a_redraw_takes(used, record_property, capsys):
     """Measured and told, not judged: the machine may be busy with other tests."""
-    times = {n: round(float(np.median(s["redraw"])), 1) for n, s in _each(used) if s["redraw"]}
+    times = {name: seen["redraw"] for name, seen in _each(used)}
     for name, milliseconds in times.items():
         record_property(f"redraw_ms_{name}", milliseconds)
     with capsys.disabled():
