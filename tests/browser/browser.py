@@ -62,7 +62,7 @@ def run(task, **job):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=1500,
+        timeout=3000,
     )
     if done.returncode:
         raise RuntimeError(f"the browser stopped: {done.stderr.strip()[-2000:]}")

@@ -39,7 +39,7 @@ function serve() {
 // A tab that writes down every request, error and console message.
 async function tab(browser, options) {
   const context = await browser.newContext(options);
-  context.setDefaultTimeout(180000); // a busy machine is slow, not wrong
+  context.setDefaultTimeout(600000); // a busy machine is slow, not wrong
   const page = await context.newPage();
   const seen = { remote: [], failed: [], errors: [] };
   page.on("request", (r) => { if (!/^(file|data|blob|about):/.test(r.url()) && !(origin && r.url().startsWith(origin))) seen.remote.push(r.url()); });
