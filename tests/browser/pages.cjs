@@ -1,6 +1,6 @@
 // Opens pages of the built book in a headless Chromium and reports what a reader would meet.
 //
-//   node pages.cjs '{"task": "check", "chromium": PATH, "site": FOLDER, "pages": ["book/intro.html", …]}'
+//   node pages.cjs '{"task": "check", "chromium": PATH, "site": FOLDER, "pages": ["book/intro.html", …], "views": ["light", …]}'
 //   node pages.cjs '{"task": "search", …, "query": "contrast"}'
 //   node pages.cjs '{"task": "screenshot", …, "pages": [one page], "out": FILE, "scheme": "light", "width": 1280, "height": 800}'
 //   node pages.cjs '{"task": "print", …, "source": HTML FILE, "out": PDF FILE, "numbers": [PROGRAM, …]}'
@@ -223,6 +223,7 @@ async function check(browser) {
   async function one(name) {
     report[name] = {};
     for (const [view, options] of Object.entries(views)) {
+      if (job.views && !job.views.includes(view)) continue;
       const { context, page, seen } = await tab(browser, options);
       await page.goto(view === "dark" ? origin + name : address(name));
       if (view === "plain") {
