@@ -152,6 +152,7 @@ def _circle_alt(data):
     )
 
 
+# %% tags=["hide-input"]
 CIRCLE = {
     "kind": "scatter", "x": "x", "y": "y", "series": "sentence", "label": "shown",
     "circle": 1, "aspect": "equal", "xlabel": "", "ylabel": "",

@@ -508,8 +508,9 @@ viz.Figure(
     },
     alt=_hands_alt,
     label="fig-11-hands",
-    caption="What Eq. 6 does to a list. Drag a sentence by its handle to another place, or move it "
-    "with the arrow keys. (In print: what $\\omega=0.5$ adds to each of the teacher's similarities.)",
+    caption="What Eq. 6 does to a list. Drag a sentence by its handle to another place, or "
+    "move it with the arrow keys. (In print: what $\\omega=0.5$ adds to each of the teacher's "
+    "similarities.)",
 )
 
 # %% [markdown]
