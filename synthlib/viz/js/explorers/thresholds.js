@@ -163,15 +163,16 @@
   }
 
   // ------------------------------------------------------------------ counts and sentences
+  // No table: a page's style of tables must not reach into a figure.
   function counts(it) {
-    const { found } = it, row = (label, value, note) => html("tr", {}, html("th", { scope: "row", style: { "text-align": "left", "font-weight": 400, "padding-right": "0.8em" } }, label),
-      html("td", { style: { "text-align": "right", "white-space": "nowrap" } }, html("b", {}, value), note ? ` ${note}` : ""));
-    return html("table", { class: "sc-counts", style: { margin: 0, width: "100%", "font-size": "0.9rem" } }, html("tbody", {},
+    const { found } = it, row = (label, value, note) => html("div", { style: { display: "flex", "justify-content": "space-between", gap: "0.8em", padding: "0.15rem 0" } },
+      html("span", {}, label + " "), html("span", { style: { "text-align": "right", "white-space": "nowrap" } }, html("b", {}, value), note ? ` ${note}` : ""));
+    return html("div", { class: "sc-counts", style: { "font-size": "0.88rem" } },
       row("kept", found.kept, `of ${found.triplets} (${percent(found.share)})`),
       row("out by α / β / γ", `${found.below_alpha} / ${found.above_beta} / ${found.within_gamma}`),
       row("right among the kept *", percent(found.precision)),
-      row("kept among the right *", percent(found.recall))),
-    html("caption", { style: { "caption-side": "bottom", "text-align": "left", "font-size": "0.8rem" } }, "* by the oracle, which the method never sees"));
+      row("kept among the right *", percent(found.recall)),
+      html("div", { style: { "font-size": "0.8rem", color: "var(--sc-muted)" } }, "* by the oracle, which the method never sees"));
   }
 
   function presets(view, it) {
