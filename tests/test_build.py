@@ -272,6 +272,8 @@ def test_cache_follows_kernels_and_data_but_not_live_records(small):
     (small.root / "synthlib" / "__pycache__" / "x.pyc").write_bytes(b"1")
     (small.root / "data" / "papers" / ".t.run").mkdir()
     (small.root / "data" / "papers" / ".t.run" / "state.json").write_text("1")
+    (small.root / "synthlib" / "viz" / "js").mkdir(parents=True)  # draws in the page
+    (small.root / "synthlib" / "viz" / "js" / "core.js").write_text("1")
     assert project.kernel_hash() == first
     seen = {first}
     for name in (

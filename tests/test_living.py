@@ -462,6 +462,20 @@ def test_a_notebook_shows_the_widget_and_the_books_build_does_not(monkeypatch):
     widget.widget_class.cache_clear()
 
 
+def test_a_real_kernel_makes_the_widget(tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    _notebook(tmp_path / "02_small.ipynb")
+    notebook = gallery._read(tmp_path / "02_small.ipynb")
+    environment = {k: v for k, v in os.environ.items() if k != widget.VARIABLE}
+    nbclient.NotebookClient(notebook, timeout=300).execute(env=environment)
+    (output,) = notebook.cells[1].outputs
+    view = output.data["application/vnd.jupyter.widget-view+json"]
+    states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    state = states[view["model_id"]]["state"]
+    assert state["state"] == {} and state["data"]["label"] == "fig-02-small"
+    assert "export default" in state["_esm"] and output.data["text/plain"] == "Up."
+
+
 def test_the_build_asks_for_pages_only():
     import make_book
 
