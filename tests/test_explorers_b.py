@@ -430,7 +430,7 @@ visit("test_a_sentence_is_dragged_and_moved_by_keys", "refined", """
   const grip = (item) => page.locator(`li[data-item="${item}"] .sc-drag`);
   const below = await page.locator('li[data-item="4"]').boundingBox();
   const here = await page.locator('li[data-item="1"]').boundingBox();
-  await drag(grip(1), 0, below.y - here.y);
+  await drag(grip(1), 0, below.y - here.y + 8);
   const dragged = [await state(), await text()];
   await grip(5).focus();
   await page.keyboard.press("ArrowUp"); await tools.settle();
