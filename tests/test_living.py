@@ -24,6 +24,7 @@ from synthlib.viz.spec import KINDS, check, chosen, columns, tables
 pytestmark = pytest.mark.xdist_group("browser")
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>x", "$a$ & b"]
 ROOT = Path(__file__).resolve().parents[1]
+PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'
 
 
 # ------------------------------------------------------------------ one figure of each kind
@@ -110,7 +111,8 @@ def pages(sample, tmp_path_factory):
     for name, spec in {**SPECS, "explorer": EXPLORER}.items():
         figure = viz.Figure(_frame(), spec, f"All of {EVIL[0]}", label=f"fig-00-{name}", caption=EVIL[1])
         path = folder / f"fig-00-{name}.html"
-        path.write_text(figure.page(), encoding="utf-8")
+        # The static pictures are another test's; drawing them would take most of the time.
+        path.write_text(script.page(figure.payload(), PICTURE, PICTURE), encoding="utf-8")
         made[name] = path
     return made
 
@@ -350,10 +352,10 @@ def test_what_cannot_be_drawn_says_so_in_its_place(ready, sample, tmp_path):
             _frame().assign(score=lambda t: t.score.where(t.index > 5, np.inf)),
             {**POINT, "kind": "lines"}, "alt").payload(),
     }  # fmt: skip
-    picture, jobs = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>', []
+    jobs = []
     for number, payload in enumerate(cases.values()):
         path = tmp_path / f"{number}.html"
-        path.write_text(script.page(payload, picture, picture), encoding="utf-8")
+        path.write_text(script.page(payload, PICTURE, PICTURE), encoding="utf-8")
         jobs.append({"file": path, "code": "async (page) => [await page.locator('body').innerText(), await page.locator('.sc-plate').isVisible()]"})  # fmt: skip
     for (words, payload), seen in zip(cases.items(), living.run(*jobs), strict=True):
         text, picture_stays = seen["result"]
