@@ -442,9 +442,9 @@ viz.Figure(
 # And the answers themselves, which no curve replaces:
 
 # %%
-samples = run.samples.assign(right=recipe.right(run.samples))
+samples = run.samples.assign(outcome=recipe.right(run.samples))
 samples[samples["row"] == samples["row"].iloc[0]].sort_values(["kind", "step"])[
-    ["kind", "step", "text", "right"]
+    ["kind", "step", "text", "outcome"]
 ].style.hide().set_caption("anchor: " + samples["anchor"].iloc[0])
 
 # %% [markdown]
@@ -527,9 +527,9 @@ viz.Figure(
 )
 
 # %% tags=["hide-input"]
-def study(name):
+def study(name, named=None):
     """Kept rows of a study: shares of outcomes over both kinds, mean and range of the seeds."""
-    rows = ledger.rows(f"08-{name}").replace({"run": NAMED})
+    rows = ledger.rows(f"08-{name}").replace({"run": named or {}})
     both = rows.groupby(["run", "seed"], sort=False)[["right", "copied", "broken"]].mean()
     table = both.groupby(level="run", sort=False).mean()
     ends = both.groupby(level="run", sort=False)["right"].agg(["min", "max"])
@@ -545,7 +545,7 @@ def study(name):
     )
 
 
-study("kl").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+study("kl", NAMED).set_caption("200 unseen anchors, one answer of each kind; three seeds")
 
 # %% [markdown]
 # **None is too little.** Without the penalty the policy wanders: its KL ends at about two times to seven times
@@ -632,6 +632,16 @@ study("hacking").set_caption("200 unseen anchors, one answer of each kind; three
 #
 # So *log what you do not pay for*, and read answers.
 #
+# And the other half? Without $r_2$ nothing asks for hard answers. We expected positives that stay close to their anchors.
+
+# %% tags=["hide-input"]
+study("easy").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+
+# %% [markdown]
+# They are as far away as with both rewards, and the answers are as often right: our expectation held on one seed of
+# three. In so short a run a difficulty with a weight of 0.3 is a quiet voice; what it does over whole rounds,
+# {ref}`ch-09` measures.
+#
 # ## The released reward
 #
 # The authors' code pays something else ({ref}`ch-07` takes it apart): fifteen to thirty times as much, and
@@ -710,6 +720,17 @@ study("rloo").set_caption("200 unseen anchors, one answer of each kind; three se
 # and it has seen 16 prompts a step instead of 64, each four times. A rate of its own might close the gap; we have
 # not searched for one.
 #
+# ## An encoder–decoder
+#
+# The loop does not ask what kind of model it tunes. `Policy` pads prompts on the left for causal models and on the right
+# for T5, and takes the answer's log-probabilities from the decoder. Here is the T5-shaped generator, with the same settings.
+
+# %% tags=["hide-input"]
+study("t5").set_caption("200 unseen anchors, one answer of each kind; three seeds")
+
+# %% [markdown]
+# It gains on every seed, about half as much. Nothing was chosen for it: the settings are the Llama's.
+#
 # ## How to see what is wrong
 #
 # | in the log | what it may be | what helps |
@@ -720,7 +741,7 @@ study("rloo").set_caption("200 unseen anchors, one answer of each kind; three se
 # | KL not 0 at the first step | policy and reference differ before tuning: dropout, precision, another adapter | switch dropout off; compare the two on one answer |
 # | one part of the reward rises, another falls | a cheat | look at answers; change the weights |
 # | reward rises, answers look alike, entropy falls to 0 | collapse on a few phrases | larger $\beta$; more anchors |
-# | length runs to its limit, or to 1 | the reward pays for length; or the end token is never learnt | look at what a constant does to the last token |
+# | length runs to its limit, or to 1 | the reward pays for length, or the end token is never written | look at the answers; does the tokenizer name its end token? |
 # | copies or blanks rise | the cheapest answer that is not punished | a reward that tells them apart; `ppo.train` stops when nothing else is left |
 # | explained variance far below 0 | the value head chases a moving target: rewards too large | scale the reward |
 # | many tokens clipped, third and more | steps too large | smaller learning rate, fewer epochs |
@@ -836,12 +857,12 @@ checks.ch08.best_policy(best_policy)
 #
 # - *Who broke it?* Run `recipe.Run(0, "released", value_weight=0.0)`: the value head learns nothing then, and pulls at
 #   nothing. Is the KL still out of bounds?
-# - *The other half.* Run `recipe.Run(0, "without r₂")`. What do right answers look like when nobody pays
-#   for hard ones?
+# - *A louder voice.* `recipe.Run(0, recipe.PPO, w1=0.3, w2=0.7)` exchanges the weights. From which weight on does
+#   the policy begin to cheat?
 # - *A steered penalty.* `ppo.AdaptiveKL` raises $\beta$ while the KL is above a target, as the released code
 #   does (target 6). What does it do in 24 steps, and in 240?
-# - *Another shape.* `recipe.Run(0, "T5")` tunes the encoder–decoder with the same loop. Which lines of
-#   `ppo.Policy` know the difference?
+# - *Another shape.* `recipe.Run(0, "T5")` tunes the encoder–decoder. Which lines of `ppo.Policy` know the
+#   difference?
 #
 # ## What to read next
 #
