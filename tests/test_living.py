@@ -194,7 +194,7 @@ USE = """async (page, tools) => {
 @pytest.fixture(scope="module")
 def used(ready, pages):
     """What a reader with mouse and keyboard sees, by kind."""
-    found = living.run(*({"file": path, "code": USE} for path in pages.values()), timeout=1500)
+    found = living.run(*({"file": path, "code": USE} for path in pages.values()))
     return dict(zip(pages, found, strict=True))
 
 
@@ -275,7 +275,7 @@ def test_an_explorer_is_dragged_and_keyed(ready, pages):
       out.push(await page.evaluate(() => document.activeElement.dataset.key));
       await page.getByRole('button', { name: 'Play' }).click();
       await page.waitForFunction(() => document.querySelector('.sc-range output').textContent === '1'
-        && document.querySelector('.sc-play').getAttribute('aria-pressed') === 'false', null, { timeout: 20000 });
+        && document.querySelector('.sc-play').getAttribute('aria-pressed') === 'false', null, { timeout: 120000 });
       return out; }"""
     for reduced in (False, True):
         (seen,) = living.run({"file": pages["explorer"], "code": code, "reduced": reduced})
@@ -419,7 +419,7 @@ def test_the_widget_stands_in_a_page_without_a_kernel(ready, tmp_path):
     page = tmp_path / "page.html"
     page.write_text(f"<!doctype html><html><body>{snippet}{tags}</body></html>", encoding="utf-8")
     code = """async (page, tools) => {
-      await page.waitForSelector('.sc-living svg rect', { timeout: 30000 }); await tools.settle();
+      await page.waitForSelector('.sc-living svg rect', { timeout: 180000 }); await tools.settle();
       const before = await tools.picture();
       await tools.slide(1); await tools.settle();
       return [before !== await tools.picture(), await tools.says()]; }"""
@@ -469,7 +469,8 @@ def test_a_real_kernel_makes_the_widget(tmp_path):
     _notebook(tmp_path / "02_small.ipynb")
     notebook = gallery._read(tmp_path / "02_small.ipynb")
     environment = {k: v for k, v in os.environ.items() if k != widget.VARIABLE}
-    nbclient.NotebookClient(notebook, timeout=300).execute(env=environment)
+    client = nbclient.NotebookClient(notebook, timeout=900, startup_timeout=900)
+    client.execute(env=environment)
     (output,) = notebook.cells[1].outputs
     view = output.data["application/vnd.jupyter.widget-view+json"]
     states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]

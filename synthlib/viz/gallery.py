@@ -107,7 +107,10 @@ def _execute(path, notebook):
             "running a chapter needs nbclient and ipykernel: pip install nbclient ipykernel"
         ) from None
     resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources)
+    client = NotebookClient(
+        notebook, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3",
+        resources=resources,
+    )  # fmt: skip
     try:
         return client.execute(env=os.environ | ENVIRONMENT)
     except CellExecutionError as error:

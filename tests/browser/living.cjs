@@ -44,7 +44,7 @@ async function one(browser, job) {
     hasTouch: Boolean(job.touch), isMobile: Boolean(job.touch), javaScriptEnabled: job.javascript !== false,
     reducedMotion: job.reduced ? "reduce" : "no-preference", deviceScaleFactor: job.scale || 1,
   });
-  context.setDefaultTimeout(60000);
+  context.setDefaultTimeout(180000); // a busy machine is slow, not wrong
   const page = await context.newPage();
   const seen = { remote: [], errors: [], dialogs: [] };
   page.on("request", (r) => { if (!/^(file|data|blob|about):/.test(r.url())) seen.remote.push(r.url()); });

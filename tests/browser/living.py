@@ -31,7 +31,7 @@ def missing():
     return None
 
 
-def run(*jobs, timeout=600):
+def run(*jobs, timeout=1500):
     """Open pages and do with them what the jobs say.
 
     Parameters
