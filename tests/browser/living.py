@@ -12,7 +12,7 @@ import browser
 
 
 def modules():
-    """Folder in which Node finds playwright-core: NODE_PATH, else what `browser.py install` made."""
+    """Folder in which Node finds playwright-core: NODE_PATH, or what `browser.py install` made."""
     places = os.environ.get("NODE_PATH", "").split(os.pathsep)
     for place in filter(None, [*places, str(browser.MODULES / "node_modules")]):
         if os.path.isdir(os.path.join(place, "playwright-core")):
