@@ -44,7 +44,7 @@ pdf: $(STAMP)  ## print the built book (built first where it is not): _build/boo
 
 browser: $(STAMP)  ## run the tests of the built book in a headless Chromium
 	@test -d _build/browser/node_modules/axe-core || $(PY) tests/browser/browser.py install
-	$(PY) -m pytest -m browser tests/test_browser.py
+	$(PY) -m pytest -m browser tests/test_browser.py tests/test_pdf.py
 
 notebooks: $(STAMP)  ## regenerate notebooks/ from book/chapters/
 	$(PY) book/_ext/editions.py
