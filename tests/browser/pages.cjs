@@ -115,7 +115,7 @@ async function figures(page) {
   const found = [];
   for (const figure of await page.$$("figure:has([data-sc-figure])")) {
     await figure.evaluate((f) => f.scrollIntoView({ behavior: "instant", block: "center" }));
-    const alive = await figure.waitForSelector(".sc-living", { timeout: 15000, state: "attached" }).then(() => true, () => false);
+    const alive = await figure.waitForSelector(".sc-living", { timeout: 120000, state: "attached" }).then(() => true, () => false);
     const state = () => figure.evaluate((f) => {
       const living = f.querySelector(".sc-living");
       if (!living) return "";
@@ -135,9 +135,10 @@ async function figures(page) {
       return "ArrowRight";
     });
     let changed = false;
-    for (let attempt = 0; way && alive && attempt < 3 && !changed; attempt++) {
+    for (const wait of [60, 400, 2000, 8000]) { // only a busy machine needs the longer ones
+      if (!way || !alive || changed) break;
       await page.keyboard.press(way);
-      await page.waitForTimeout(attempt ? 400 : 60);
+      await page.waitForTimeout(wait);
       changed = (await state()) !== before;
     }
     found.push(await figure.evaluate((f, seen) => ({
@@ -165,14 +166,14 @@ async function citation(page) {
   report.escaped = !(await shown());
   await links[0].evaluate((e) => e.blur());
   await links[0].hover();
-  await box.waitFor({ state: "visible", timeout: 5000 }).catch(() => {});
+  await box.waitFor({ state: "visible", timeout: 60000 }).catch(() => {});
   report.hover = await shown();
   if (report.hover) {
     await box.hover();
     await page.waitForTimeout(400);
     report.stays = await shown();
     await page.mouse.move(2, 2);
-    await box.waitFor({ state: "hidden", timeout: 5000 }).catch(() => {});
+    await box.waitFor({ state: "hidden", timeout: 60000 }).catch(() => {});
     report.leaves = !(await shown());
   }
   return report;
