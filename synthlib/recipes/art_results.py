@@ -364,10 +364,10 @@ def table2(seed, base="BERT") -> pd.DataFrame:
     -------
     DataFrame
         base, data, triplets (generated ones, trained on), and `marks`. The rows: "none" (the base,
-        SimCSE), "filter only" (our control), "ART"; but for RoBERTa, whose base is another
-        supervised one, also "raw" (SimCSE*: unfiltered data, `TIMES` as many); for BERT also
-        "prompt pooling" (in the place of PromCSE: the same labelled data, another pooling) and
-        "raw alone" (SynCSE's setting: the raw data alone, from the masked LM).
+        SimCSE), "raw" (SimCSE*: unfiltered data, `TIMES` as many; not for RoBERTa, to save time),
+        "filter only" (our control), "ART"; for BERT also "prompt pooling" (in the place of
+        PromCSE: the same labelled data, another pooling) and "raw alone" (SynCSE's setting: the
+        raw data alone, from the masked LM).
     """
     raw, kept = raw_triplets(seed), art.select(control_candidates(seed))
     last = encode(seed, ROUNDS) if base == "BERT" else through_rounds(seed, base)
