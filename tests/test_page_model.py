@@ -386,10 +386,11 @@ def clean(seen):
 
 #: Waits until the figure shows what is set; the second, until the model is there too.
 STILL = """await tools.settle();
-await page.waitForFunction(() => document.querySelector(".sc-stage").ariaBusy === "false");
+await page.waitForFunction(() => document.querySelector(".sc-stage").ariaBusy === "false", null,
+  { timeout: 300000 });
 await tools.settle();"""
 READY = """await page.waitForFunction(() => /runs in this page/.test(
-  document.querySelector(".sc-model-status").textContent));""" + STILL
+  document.querySelector(".sc-model-status").textContent), null, { timeout: 300000 });""" + STILL
 WORDS = """await page.$$eval(".sc-m-word", (all) => all.map((b) => b.textContent).filter((w) => w !== "(end)").join(" "))"""  # noqa: E501
 
 
