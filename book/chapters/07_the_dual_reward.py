@@ -302,8 +302,8 @@ reward_landscape(
 #
 # What the large dots show has a name, *best of $n$*: let the generator answer $n$ times, keep
 # the answer that earns most.
-# It is what a policy becomes that is pulled towards the reward and held near where it started,
-# and it costs no training.
+# It is roughly where a policy goes that is pulled towards the reward and held near where it
+# started, and it costs no training.
 # So before PPO spends an hour we can ask of any reward, in seconds, whether we would like what it
 # is going to get us.
 
