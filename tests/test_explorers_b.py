@@ -446,7 +446,8 @@ def test_a_sentence_is_dragged_and_moved_by_keys(said):
     assert start[0]["order"] == list(range(6)) and HOSTILE in start[2]
     assert dragged[0]["order"] == [0, 2, 3, 4, 1, 5]
     assert keyed[0]["order"] == [0, 2, 3, 5, 4, 1] and focus == "drag-item-5"
-    for state, text, *_ in (start, dragged, keyed):
+    assert start[1] == "A list."  # the text alternative, until a reader changes something
+    for state, text in (dragged, keyed):
         for words in told(state["order"]):
             assert words in plain(text), text
     assert back["order"] == list(range(6))
@@ -506,14 +507,14 @@ visit("test_clouds_are_dragged_keyed_and_left_out", "aggregation", """
 
 def test_clouds_are_dragged_keyed_and_left_out(said):
     start, dragged, keyed, left, level, back, none = said
-    assert marks() in plain(start[0]) and HOSTILE[:40] in start[1]
+    assert start[0] == "Clouds." and HOSTILE[:40] in start[1]
     assert -0.5 <= dragged[0]["shift"]["top"] < -0.1
     assert marks(dragged[0]["shift"]) in plain(dragged[1])
     assert keyed[0]["shift"]["middle"] == 0.05
     assert marks(keyed[0]["shift"]) in plain(keyed[1])
     assert left[0]["hidden"] == ["middle"]
     assert marks(keyed[0]["shift"], ["middle"]) in plain(left[1])
-    assert back[0]["shift"] == {} and back[1] == start[0]
+    assert back[0]["shift"] == {} and marks() in plain(back[1])
     assert marks(level[0]["shift"]) in plain(level[1])
     one = clouds().query("encoder == 'one'")
     means = one.groupby("part")["cosine"].mean() + pd.Series(level[0]["shift"])
