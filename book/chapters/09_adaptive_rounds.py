@@ -59,28 +59,25 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["hide-input"]
 viz.Figure(
     [
-        {"source": "NLI corpus", "target": "discriminator", "what": "train once"},
-        {"source": "NLI corpus", "target": "encoder", "what": "train once"},
-        {"source": "anchors", "target": "generator", "what": "ask for ± variations"},
-        {"source": "discriminator", "target": "reward", "what": "r₁: is it right?"},
-        {"source": "encoder", "target": "reward", "what": "r₂: is it hard?"},
-        {"source": "reward", "target": "generator", "what": "1 · PPO"},
-        {"source": "generator", "target": "candidates", "what": "2 · write"},
-        {"source": "candidates", "target": "triplets", "what": "discriminator filters"},
-        {"source": "triplets", "target": "encoder", "what": "3 · train, next round"},
+        {"source": "anchors", "target": "generator", "what": "ask"},
+        {"source": "generator", "target": "answers", "what": "2 · write"},
+        {"source": "answers", "target": "triplets", "what": "filter"},
+        {"source": "triplets", "target": "encoder", "what": "3 · train"},
+        {"source": "encoder", "target": "generator", "what": "1 · PPO: right, and hard?"},
     ],
     {"kind": "flow", "source": "source", "target": "target", "label": "what"},
-    alt="The road of ART. An NLI corpus trains a discriminator and a first encoder. Both judge the "
-    "generator's answers, one whether they are right, the other whether they are hard; PPO tunes "
-    "the generator towards that reward. It writes candidates, the discriminator filters them to "
-    "triplets, and these train the encoder, which judges the next round.",
+    alt="The road of ART: anchors are put to the generator, which writes answers; they are "
+    "filtered to triplets, and these train the encoder. From the encoder an arrow goes back to "
+    "the generator: PPO tunes it towards answers that are right and hard.",
     label="fig-09-road",
-    caption="ART as the road that data takes (the paper's Figure 1). The arrows marked 1, 2 and 3 are a "
-    "round; the last of them closes the circle.",
+    caption="ART as the road that data takes (the paper's Figure 1). The arrows 1, 2 and 3 are a "
+    "round. A discriminator stands beside the road twice: it says what is right when the generator "
+    "is tuned, and it filters. The encoder says what is hard.",
 )
 
 # %% [markdown]
-# Only one corpus has labels, the NLI corpus, and it is used once, before the first round.
+# Only one corpus has labels, the NLI corpus. It trains the discriminator and the first encoder, once, before the
+# first round.
 # The anchors are plain sentences ({numref}`fig-09-road`).
 #
 # The whole method is one command. It keeps every round's adapter, texts and encoder, and goes on where it
