@@ -32,7 +32,8 @@ def _frame():
     rng = np.random.default_rng(0)
     rows = [
         {"step": s, "score": 5 * k + s * (1 + level) + rng.normal(), "name": name, "lam": level,
-         "seed": seed, "word": EVIL[(s + k) % 4], "yes": s % 2 == 0, "x2": s + 1.0, "y2": 3.0}
+         "seed": seed, "word": EVIL[(s + k) % 4], "yes": s % 2 == 0, "x2": s + 1.0, "y2": 3.0,
+         "up": s + 1 + level}
         for k, name in enumerate(EVIL[:2])
         for s in range(4)
         for level in (0.0, 0.5, 1.0)
@@ -51,7 +52,7 @@ SPECS = {
     "count": {**POINT, "kind": "scatter", "y": "lam", "count": True},
     "jitter": {**POINT, "kind": "scatter", "jitter": 0.2},
     "bars": {**POINT, "kind": "bars", "x": "word", "annotate": True, "controls": LAM},
-    "stacked": {**POINT, "kind": "bars", "y": "x2", "stacked": True, "horizontal": True, "controls": LAM},
+    "stacked": {**POINT, "kind": "bars", "y": "up", "stacked": True, "horizontal": True, "controls": LAM},
     "heatmap": {"kind": "heatmap", "x": "step", "y": "name", "value": "score", "text": "word",
                 "mark": "yes", "controls": LAM},
     "diverging": {"kind": "heatmap", "x": "step", "y": "name", "value": "score", "center": 4,
@@ -73,7 +74,7 @@ SC.explorers.sample = {
     const rows = view.table().rows, svg = view.picture(240), at = view.state.threshold;
     const box = { left: 0, top: 0, width: view.width, height: 240 };
     const f = view.frame(svg, box, { x: { domain: [-1, 4] }, y: { domain: [-5, 15] } });
-    view.read(svg, rows.map((r) => ({ x: f.x(r.step), y: f.y(r.score), lines: [r.word] })));
+    view.read(svg, rows.map((r) => ({ x: f.x(r.step), y: f.y(r.score), lines: [r.word, ['score', r.score]] })));
     const line = view.svg("line", { x1: f.left, x2: f.right, y1: f.y(at), y2: f.y(at),
       stroke: view.colours.orange, "stroke-width": 9 });
     f.g.append(line);
@@ -131,7 +132,7 @@ USE = """async (page, tools) => {
     bad: document.querySelectorAll('.sc-living script, .sc-living img, .sc-living b.x').length,
     texts: document.querySelector('.sc-living').textContent,
     errors: [...document.querySelectorAll('.sc-error')].map((e) => e.textContent),
-    marks: document.querySelectorAll('.sc-plot svg :is(path, rect, circle)').length,
+    marks: document.querySelectorAll('.sc-plot svg :is(path, rect, circle, line)').length,
     stops: document.querySelectorAll('.sc-stage [tabindex="0"]').length,
     unnamed: [...document.querySelectorAll('svg')].filter((s) => s.getAttribute('aria-hidden') !== 'true' && !s.getAttribute('aria-label')).length,
     tip: document.querySelector('.sc-tip').hidden ? '' : document.querySelector('.sc-tip').textContent,
@@ -288,12 +289,12 @@ def test_an_explorer_is_dragged_and_keyed(ready, pages):
 @pytest.mark.browser
 def test_touch_reads_and_a_phone_has_room(ready, pages):
     code = """async (page, tools) => {
-      const box = await page.locator('.sc-plot').first().boundingBox();
-      let tip = '';
-      for (let i = 1; i < 14 && !tip; i++) {
-        await page.touchscreen.tap(box.x + (box.width * i) / 14, box.y + box.height * 0.5);
-        tip = await page.evaluate(() => { const t = document.querySelector('.sc-tip'); return t.hidden ? '' : t.textContent; });
-      }
+      await page.locator('.sc-plot').first().focus();
+      await page.keyboard.press('ArrowRight');
+      const ring = await page.locator('.sc-ring > *').boundingBox(); // where a value lies
+      await page.keyboard.press('Escape');
+      await page.touchscreen.tap(ring.x + ring.width / 2, ring.y + ring.height / 2);
+      const tip = await page.evaluate(() => { const t = document.querySelector('.sc-tip'); return t.hidden ? '' : t.textContent; });
       await page.waitForTimeout(200);
       return { tip, said: await tools.says(), wide: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
         small: await page.evaluate(() => [...document.querySelectorAll('.sc-living button, .sc-living input[type=range], .sc-options label')]
@@ -403,7 +404,8 @@ def test_the_widget_stands_in_a_page_without_a_kernel(ready, tmp_path):
     from ipywidgets.embed import dependency_state, embed_snippet
 
     shown = viz.Figure(_frame(), SPECS["bars"], "alt").widget()
-    snippet = embed_snippet(views=[shown], state=dependency_state([shown]), requirejs=False, embed_url="x")  # fmt: skip
+    # The module is a default of its class, and a page has no class.
+    snippet = embed_snippet(views=[shown], state=dependency_state([shown], drop_defaults=False), requirejs=False, embed_url="x")  # fmt: skip
     snippet = re.sub(r"<script[^>]*src=[^>]*></script>", "", snippet)
     vendor = ROOT / "book" / "site_static" / "vendor"
     spec = importlib.util.find_spec("anywidget")
