@@ -17,7 +17,7 @@
 # ART {cite}`xu2024art` has a language model write the exercises of a sentence encoder.
 # It pays the writer for two things at once: that the answer is *right*, and that it is *hard*.
 # The paper's whole reward is three lines. This chapter walks over the ground that they describe,
-# its slopes and its cliffs, before chapter 8 lets a policy loose on it.
+# its slopes and its cliffs, before {ref}`ch-08` lets a policy loose on it.
 #
 # **You will be able to**
 #
@@ -482,8 +482,8 @@ sample[["kind", "text", "right", *parts]].style.hide().format(precision=1, na_re
 # a full stop or a quotation mark, and says
 #
 # ```python
-# if item[-1] != "." or item[-1] != '"':
-#     reward -= 3.5
+# if text[-1] != "." or text[-1] != '"':
+#     points -= 3.5
 # ```
 #
 # No character is both. So the condition is true of every text, and all pay.
@@ -708,7 +708,7 @@ checks.ch07.ending_penalty(ending_penalty)
 #
 # Best of $n$ shows where a reward leads; reinforcement learning goes there. Chapter 8 builds the
 # loop {cite}`schulman2017ppo`, with a penalty for leaving the language behind
-# {cite}`ziegler2019finetuning,ouyang2022instructgpt`, and chapter 9 turns the wheel three times.
+# {cite}`ziegler2019finetuning,ouyang2022instructgpt`, and {ref}`ch-09` turns the wheel three times.
 #
 # That a critic can be the writer itself is what {doc}`/notebooks/04_self_curation` is about; its
 # blind spots are there to be compared with those of our discriminator.
