@@ -579,7 +579,8 @@ pd.concat({
 # | – | *filter only*: our control |
 #
 # The triplets of ART and of the control were written once, with BERT's encoder for a judge; RoBERTa and the
-# unsupervised BERT are trained on the same ones, round after round. (The paper tunes a generator for each.)
+# unsupervised BERT are trained on the same ones, round after round. (The paper tunes a generator for each; and
+# RoBERTa has no *raw* row, for want of time.)
 
 # %% tags=["hide-input"]
 TABLE2 = ("09-table2-bert", "09-table2-roberta", "09-table2-unsupervised")
@@ -627,7 +628,8 @@ paper2.pivot_table(index=["group", "row"], columns="column", values="value", sor
 # - *a weak generator*, which is wrong more often than right.
 #
 # Each encoder below begins as the first one and takes 40 steps, whatever the size of its data. Every request
-# gets one answer. The blue line counts PPO's texts; the purple one does not, as if the adapter were there already.
+# gets one answer. One of the two lines of tuned data counts PPO's texts; the other does not, as if the adapter
+# were there already.
 
 # %% tags=["hide-input"]
 pays = ledger.rows("09-pays")
