@@ -75,6 +75,7 @@ SC.explorers.sample = {
     const box = { left: 0, top: 0, width: view.width, height: 240 };
     const f = view.frame(svg, box, { x: { domain: [-1, 4] }, y: { domain: [-5, 15] } });
     view.read(svg, rows.map((r) => ({ x: f.x(r.step), y: f.y(r.score), lines: [r.word, ['score', r.score]] })));
+    for (const r of rows) view.mark(f, "blue", "o", f.x(r.step), f.y(r.score));
     const line = view.svg("line", { x1: f.left, x2: f.right, y1: f.y(at), y2: f.y(at),
       stroke: view.colours.orange, "stroke-width": 9 });
     f.g.append(line);
@@ -84,7 +85,7 @@ SC.explorers.sample = {
     view.root.append(view.html("p", {}, rows.filter((r) => r.score >= at).map((r) => r.word).join("; ")));
   },
   describe: (view) => `${view.table().rows.filter((r) => r.score >= view.state.threshold).length}`
-    + ` rows at or above ${view.state.threshold}.`,
+    + ` rows at or above ${view.state.threshold}, with ${view.state.lam}.`,
 };
 """
 EXPLORER = {
