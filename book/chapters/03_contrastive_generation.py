@@ -938,6 +938,7 @@ views = {
 dots = pd.concat(views, names=["what"]).reset_index("what").reset_index(drop=True)
 
 
+# %% tags=["hide-input"]
 def _noise_alt(df):
     parts = []
     for what in list(views)[:2]:

@@ -695,13 +695,9 @@ def ending_penalty(text):
 checks.ch07.ending_penalty(ending_penalty)
 
 # %% [markdown]
-# ```{exercise} What is the laziest text?
-# :label: ex-07-lazy
-#
-# *Open.* Find, by hand or by search, the text that earns most under Eqs. 2 to 4 for the anchor
-# "a man is running" as a hard negative. Is it what you would teach an encoder? Then change one
-# number so that your text no longer wins.
-# ```
+# Further, without a check: *What is the laziest text?* Find, by hand or by search, the text that
+# earns most under Eqs. 2 to 4 for the anchor "a man is running" as a hard negative. Is it what you
+# would teach an encoder? Then change one number so that your text no longer wins.
 
 # %% [markdown]
 # ## What to read next

@@ -500,7 +500,8 @@ drift = in_fours(ledger.rows("08-kl-log"), ["kl", "right"])
 
 def _kl_alt(df):
     last = df[df.step == df.step.max()].groupby("run")[["kl", "right"]].mean()
-    return "KL and share of right answers by step for three coefficients, three seeds. At the end: " + (
+    text = "KL and share of right answers by step for three coefficients, three seeds. At the end: "
+    return text + (
         "; ".join(f"{run} {row.kl:.1f} nats and {row.right:.0%} right"
                   for run, row in last.iterrows())
     ) + "."
@@ -679,8 +680,8 @@ viz.Figure(
     },
     alt=_released_alt,
     label="fig-08-released",
-    caption="The released reward, as it is and on the paper's scale (three seeds, committed; bands: "
-    "range).",
+    caption="The released reward, as it is and on the paper's scale (three seeds, committed; "
+    "bands: range).",
 )
 
 # %% tags=["hide-input"]

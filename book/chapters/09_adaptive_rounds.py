@@ -527,8 +527,9 @@ viz.Figure(
     },
     alt=_rounds_alt,
     label="fig-09-rounds",
-    caption="Table 3: the encoder round after round, the control at the same number of generated texts, "
-    "and rounds that begin anew with the first encoder (three seeds, committed; bands: range).",
+    caption="Table 3: the encoder round after round, the control at the same number of generated "
+    "texts, and rounds that begin anew with the first encoder (three seeds, committed; bands: "
+    "range).",
 )
 
 # %% tags=["hide-input"]
@@ -664,8 +665,8 @@ viz.Figure(
     },
     alt=_pays_alt,
     label="fig-09-pays",
-    caption="The encoder by the number of texts that were generated for it, one answer a request, 40 "
-    "steps of training each (three seeds, committed; bands: range).",
+    caption="The encoder by the number of texts that were generated for it, one answer a "
+    "request, 40 steps of training each (three seeds, committed; bands: range).",
 )
 
 # %% tags=["hide-input"]
