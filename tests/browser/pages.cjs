@@ -315,6 +315,5 @@ async function print(browser) {
   const browser = await chromium.launch({ executablePath: job.chromium, args: ARGS });
   const result = await { check, search, screenshot, print }[job.task](browser);
   await browser.close();
-  fs.writeFileSync(1, JSON.stringify(result));
-  process.exit(0);
+  process.stdout.write(JSON.stringify(result), () => process.exit(0)); // a pipe takes it in parts
 })().catch((error) => { console.error(error); process.exit(1); });
