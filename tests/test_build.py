@@ -504,7 +504,7 @@ def test_the_package_imports_only_what_it_requires(root):
     names |= {"tokenizers", "huggingface_hub", "packaging", "psutil", "tqdm"}
     # With ipywidgets, and in Colab only.
     names |= {"traitlets", "google"}
-    # Those of the `book` extra, when `synthlib figures` runs the chapters of a copy of the repository.
+    # Of the `book` extra: `synthlib figures` runs the chapters with them.
     names |= {"jupyter_cache", "nbclient", "nbformat"}
     foreign = set()
     for path in (root / "synthlib").rglob("*.py"):
