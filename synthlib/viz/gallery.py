@@ -114,7 +114,7 @@ def _execute(path, notebook):
     try:
         return client.execute(env=os.environ | ENVIRONMENT)
     except CellExecutionError as error:
-        last = str(error).strip().splitlines()[-1]
+        last = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()[-1]  # no colours
         raise ValueError(f"chapter {path.stem} stopped with an error: {last}") from None
 
 

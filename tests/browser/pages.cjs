@@ -115,7 +115,9 @@ async function figures(page) {
   const found = [];
   for (const figure of await page.$$("figure:has([data-sc-figure])")) {
     await figure.evaluate((f) => f.scrollIntoView({ behavior: "instant", block: "center" }));
-    const alive = await figure.waitForSelector(".sc-living", { timeout: 120000, state: "attached" }).then(() => true, () => false);
+    // Attached comes before drawn: until then no control shows its value.
+    const alive = await figure.waitForSelector(".sc-living .sc-stage > *", { timeout: 120000, state: "attached" }).then(() => true, () => false);
+    await page.waitForTimeout(100);
     const state = () => figure.evaluate((f) => {
       const living = f.querySelector(".sc-living");
       if (!living) return "";
