@@ -133,7 +133,7 @@ async function figures(page) {
       if (!target) return null;
       target.focus();
       if (target === range) return Number(range.value) < Number(range.max) ? "ArrowRight" : "ArrowLeft";
-      if (target === button) return "Space";
+      if (target === button && target !== radio) return "Space"; // on a chosen radio it changes nothing
       return "ArrowRight";
     });
     let changed = false;
