@@ -142,7 +142,7 @@ class TestPrinted:
         for _, title, page in make_pdf.contents(browser.SITE):
             article = make_pdf.soup(browser.SITE / page).select_one("article.bd-article")
             start = found[title] - 1
-            sheets = [pdf.pages[k] for k in (start, start + 1) if k < len(pdf.pages)]
+            sheets = pdf.pages[start : start + 4]  # a list of problems may come first
             text = squeeze("".join(sheet.extract_text() for sheet in sheets))
             plain = [p for p in article.select("section > p") if not p.select(".math, svg, i")]
             sentence = squeeze(max((p.get_text() for p in plain[:3]), key=len, default=title))
