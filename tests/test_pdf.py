@@ -148,7 +148,7 @@ class TestPrinted:
             sentence = squeeze(max((p.get_text() for p in plain[:3]), key=len, default=title))
             assert sentence[:60] in text, (title, sentence[:60])
 
-    @pytest.mark.xfail(reason="open: some text starts outside the paper, not yet traced", strict=False)
+    @pytest.mark.xfail(reason="open: some text starts outside the paper", strict=False)
     def test_no_text_starts_outside_the_paper(self, pdf):
         outside = []
         for number, page in enumerate(pdf.pages, start=1):
