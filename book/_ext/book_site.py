@@ -115,6 +115,8 @@ def finish_page(app, pagename, templatename, context, doctree):
         body = re.sub(r"<script>kernelName = '[^']*'</script>", "", body)
         # One id for the text of every exercise would be given several times on a page.
         body = body.replace('<section id="exercise-content">', "<section>")
+        # DPUB-ARIA 1.1 deprecates the role that docutils gives a bibliography's entries.
+        body = body.replace('role="doc-biblioentry"', 'role="listitem"')
         # The name of a folded cell is what it says: "Show the code".
         context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
