@@ -172,3 +172,26 @@ def test_table2_names_its_rows(small, monkeypatch):
 def test_a_base_without_a_discriminator_of_its_own_uses_the_same_rewards():
     assert results._discriminator()[0].config.num_labels == 3
     assert rewards.TARGET.keys() == results.ASKED.keys()
+
+
+def test_the_weight_of_difficulty_is_all_that_changes(monkeypatch):
+    """The row of the tier's own weights is chapter 8's PPO run, number for number."""
+    for name, value in (("STEPS", 2), ("ANSWERS", 64), ("EXAMINED", 10)):
+        monkeypatch.setattr(results.art_ppo, name, value)
+    monkeypatch.setattr(results, "WEIGHTS", (0.3, 1.0))
+    cached = ("anchors", "bounds", "before", "tuned", "after")
+    for name in cached:
+        getattr(results.art_ppo, name).cache_clear()
+    try:
+        table = results.weights(0)
+        run = results.art_ppo.outcomes(results.art_ppo.after(0, "PPO")).set_index("kind")
+        drift = results.art_ppo.tuned(0, "PPO").log["kl"].tail(6).mean()
+    finally:
+        for name in cached:
+            getattr(results.art_ppo, name).cache_clear()
+    assert table["w2"].isna().sum() == 2 and sorted(table["w2"].dropna()) == [0.3, 0.3, 1.0, 1.0]
+    own = table[table["w2"] == 0.3].set_index("kind")
+    assert own["right"].to_dict() == pytest.approx((100 * run["right"]).to_dict())
+    assert own["kl"].to_dict() == pytest.approx(dict.fromkeys(("positive", "negative"), drift))
+    untuned = table[table["w2"].isna()]
+    assert (untuned["kl"] == 0).all() and untuned["cosine"].between(-1, 1).all()

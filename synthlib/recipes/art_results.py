@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from synthlib import evaluation, ledger, models, paths, tiers, training
-from synthlib.recipes import art, art_run
+from synthlib.recipes import art, art_ppo, art_run
 from synthlib.world import corpora
 from synthlib.world.report import outcome
 
@@ -35,6 +35,7 @@ SUBSETS = ("all", "accepted", "right")
 STEPS = 40  # of an encoder's training where sets of very different size are compared
 FEW = (150, 600, 1200)  # anchors
 WEAK_STEPS, WEAK_ANCHORS = 48, 600
+WEIGHTS = (0.0, 0.3, 0.5, 0.7, 1.0)  # of difficulty; correctness has the rest
 _RECIPE = (
     "synthlib/recipes/art.py", "synthlib/recipes/art_run.py", "synthlib/rewards.py",
     "synthlib/ppo.py", "synthlib/decoding.py", "synthlib/judging.py", "synthlib/losses.py",
@@ -292,6 +293,49 @@ def cases(table, n=6) -> pd.DataFrame:
     return first[first["row"].isin(chosen)].sort_values(["row", "round", "kind"])[names]
 
 
+def weights(seed) -> pd.DataFrame:
+    """How hard and how right a policy writes, by the weight of difficulty in its reward.
+
+    Chapter 8's short tuning (24 steps of 64 answers) for each of `WEIGHTS`, and 200 unseen anchors.
+
+    Returns
+    -------
+    DataFrame
+        w2 (NaN for the untuned generator), kind, right (percent, by the oracle), cosine (mean, of
+        the right answers to their anchors), kl (nats an answer, mean of the last six steps).
+    """
+    tables = {np.nan: (art_ppo.before(seed), 0.0)}
+    for w2 in WEIGHTS:
+        run = art_ppo.Run(seed, art_ppo.PPO, samples=0, w1=1 - w2, w2=w2)
+        examined = art_ppo.examine(seed, run.model, run.tokenizer)
+        tables[w2] = examined, run.log["kl"].tail(6).mean()
+    return pd.DataFrame(
+        {
+            "w2": w2, "kind": kind, "kl": kl,
+            "right": 100 * (rows["outcome"] == "right").mean(),
+            "cosine": rows.loc[rows["outcome"] == "right", "similarity"].mean(),
+        }
+        for w2, (table, kl) in tables.items() for kind, rows in table.groupby("kind")
+    )  # fmt: skip
+
+
+@ledger.measure(
+    "09-weights-positives", "09-weights-negatives", "09-weights-accuracy",
+    uses=(*_USES, "synthlib/recipes/art_ppo.py"),
+)  # fmt: skip
+def measure_weights(seed):
+    """Whether a louder difficulty makes right answers harder, for one seed: 0.7 against 0.3."""
+    table = weights(seed)
+    ledger.keep_rows("09-weights", seed, table)
+    mark = table.set_index(["kind", "w2"])
+    more = mark.xs(0.7, level="w2") - mark.xs(0.3, level="w2")
+    return {
+        "09-weights-positives": more["cosine"]["positive"],
+        "09-weights-negatives": more["cosine"]["negative"],
+        "09-weights-accuracy": more["right"].mean(),
+    }
+
+
 # ------------------------------------------------------------------ Table 3
 def table3(seed) -> pd.DataFrame:
     """Every round's encoder, beside the control's and those that were begun anew.
@@ -364,20 +408,19 @@ def table2(seed, base="BERT") -> pd.DataFrame:
     -------
     DataFrame
         base, data, triplets (generated ones, trained on), and `marks`. The rows: "none" (the base,
-        SimCSE), "raw" (SimCSE*: unfiltered data, `TIMES` as many; not for RoBERTa, to save time),
-        "filter only" (our control), "ART"; for BERT also "prompt pooling" (in the place of
-        PromCSE: the same labelled data, another pooling) and "raw alone" (SynCSE's setting: the
-        raw data alone, from the masked LM).
+        SimCSE), "raw" (SimCSE*: unfiltered data, `TIMES` as many), "filter only" (our control),
+        "ART"; for BERT also "prompt pooling" (in the place of PromCSE: the same labelled data,
+        another pooling) and "raw alone" (SynCSE's setting: the raw data alone, from the masked
+        LM).
     """
     raw, kept = raw_triplets(seed), art.select(control_candidates(seed))
     last = encode(seed, ROUNDS) if base == "BERT" else through_rounds(seed, base)
     rows = [
         ("none", 0, _load(BASES[base])),
+        ("raw", len(raw), fit(raw, seed, base)),
         ("filter only", len(kept), control(seed, base)),
         ("ART", len(triplets_of_all(seed)), last),
     ]
-    if base != "RoBERTa":
-        rows[1:1] = [("raw", len(raw), fit(raw, seed, base))]
     if base == "BERT":
         labelled = corpora.triplets(tiers.get("pocket").simcse_supervised.sentences, seed)
         given = list(raw[["anchor", "positive", "negative"]].itertuples(index=False, name=None))
