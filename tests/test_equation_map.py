@@ -68,45 +68,52 @@ def test_every_equation_of_the_papers_has_a_row():
 @pytest.mark.parametrize("section,cells", ROWS, ids=IDS)
 def test_a_row_names_what_exists(section, cells):
     assert len(cells) == 5, cells
-    _, _, symbol, test, figure = cells
-    name = re.fullmatch(r"(later \()?`(synthlib\.[\w.]+)`\)?", symbol)
+    _, _, symbol, test, see = cells
+    name = re.fullmatch(r"`(synthlib\.[\w.]+)`", symbol)
     assert name, f"the third cell names a symbol of synthlib, given {symbol!r}"
-    found = resolve(name[2])
-    if name[1]:
-        assert found is None, f"{name[2]} is there now: take 'later' off its row of {PAGE.name}"
-        assert test == figure == "later"
-        return
-    assert found is not None, f"{name[2]} does not exist"
+    found = resolve(name[1])
+    assert found is not None, f"{name[1]} does not exist"
     if section != "Evaluation":  # the way back: from the function, or its module, to the source
         documentation = f"{found.__doc__}\n{sys.modules[found.__module__].__doc__}"
-        assert re.search(r"\b[Ee]qs?\.|§|(19|20)\d\d", documentation), f"{name[2]} names no source"
-    if test != "later":
-        file, function = re.fullmatch(r"`(tests/\w+\.py)::(test_\w+)`", test).groups()
-        defined = {
-            node.name
-            for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8")))
-            if isinstance(node, ast.FunctionDef)
-        }
-        assert function in defined, test
-        assert name[2].rsplit(".", 1)[-1] in (ROOT / file).read_text("utf-8"), (
-            f"{file} does not mention {name[2]}"
-        )
-    if figure != "later":
-        label = re.fullmatch(r"\{numref\}`(fig-[\w-]+)`", figure)[1]
-        sources = [f.read_text("utf-8") for f in (ROOT / "book" / "chapters").glob("*.py")]
-        assert any(label in source for source in sources), f"no chapter draws {label}"
+        assert re.search(r"\b[Ee]qs?\.|§|(19|20)\d\d", documentation), f"{name[1]} names no source"
+    held = re.fullmatch(r"`(tests/\w+\.py)::(test_\w+)`", test)
+    assert held, f"the fourth cell names a test, given {test!r}"
+    defined = {
+        node.name
+        for node in ast.walk(ast.parse((ROOT / held[1]).read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert held[2] in defined, test
+    assert name[1].rsplit(".", 1)[-1] in (ROOT / held[1]).read_text("utf-8"), (
+        f"{held[1]} does not mention {name[1]}"
+    )
+    sources = [f.read_text("utf-8") for f in (ROOT / "book" / "chapters").glob("*.py")]
+    figure = re.fullmatch(r"\{numref\}`(fig-[\w-]+)`", see)
+    chapter = re.fullmatch(r"chapter \{ref\}`(\d+) <(ch-\d\d)>`", see)
+    assert figure or chapter, f"the last cell leads to a figure or a chapter, given {see!r}"
+    if figure:
+        assert any(figure[1] in source for source in sources), f"no chapter draws {figure[1]}"
+    else:
+        own = [source for source in sources if f"# ({chapter[2]})=" in source]
+        assert own and int(chapter[1]) == int(chapter[2][3:]), f"there is no chapter {see}"
+
+
+GOOD = "`tests/test_losses.py::test_equals_the_loop`"
 
 
 @pytest.mark.parametrize("row,fault", [
-    ("| Eq. 1 | says | `synthlib.losses.no_such_loss` | later | later |", "does not exist"),
-    ("| Eq. 1 | says | later (`synthlib.losses.info_nce`) | later | later |", "take 'later' off"),
-    ("| Eq. 1 | says | `synthlib.losses.info_nce` | `tests/test_losses.py::test_none` | later |",
+    (f"`synthlib.losses.no_such_loss` | {GOOD} | {{numref}}`fig-05-batch`", "does not exist"),
+    (f"later (`synthlib.losses.info_nce`) | {GOOD} | later", "names a symbol"),
+    ("`synthlib.losses.info_nce` | later | {numref}`fig-05-batch`", "names a test"),
+    ("`synthlib.losses.info_nce` | `tests/test_losses.py::test_none` | {numref}`fig-05-batch`",
      "test_none"),
-    ("| Eq. 1 | says | `synthlib.losses.info_nce` | later | {numref}`fig-99-none` |",
+    (f"`synthlib.losses.info_nce` | {GOOD} | later", "leads to a figure or a chapter"),
+    (f"`synthlib.losses.info_nce` | {GOOD} | {{numref}}`fig-99-none`",
      "no chapter draws fig-99-none"),
-    ("| Eq. 1 | says | info_nce | later | later |", "names a symbol"),
+    (f"`synthlib.losses.info_nce` | {GOOD} | chapter {{ref}}`4 <ch-05>`", "no chapter"),
+    (f"info_nce | {GOOD} | {{numref}}`fig-05-batch`", "names a symbol"),
 ])  # fmt: skip
 def test_a_wrong_row_is_found(row, fault):
-    ((section, cells),) = read("## MultiCSR\n" + row)
+    ((section, cells),) = read(f"## MultiCSR\n| Eq. 1 | says | {row} |")
     with pytest.raises(AssertionError, match=fault):
         test_a_row_names_what_exists(section, cells)
