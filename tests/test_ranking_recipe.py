@@ -6,8 +6,11 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -230,9 +233,7 @@ def test_verification_counts_its_reasons(monkeypatch):
 # ---------------------------------------------------------------- what a run makes
 def test_a_run_is_its_stages_one_after_another(here, options, straight):
     base = models.load_encoder(here / "base", device="cpu")
-    settings = ranking_run.make_plan(
-        **{k: v for k, v in options.items() if k != "quiet"}
-    ).settings
+    settings = ranking_run.make_plan(**{k: v for k, v in options.items() if k != "quiet"}).settings
     anchors = ranking.anchors(settings, 16, 0, sentences=SENTENCES, encode=base.encode)
     everything = straight.lists().to_pandas()
     assert everything["anchor"].tolist() == anchors and len(anchors) > 12
@@ -596,6 +597,23 @@ def test_several_processes_share_a_step_only_if_it_has_a_list_for_each(
     monkeypatch.setattr(shards, "world", shards.World)
     ranking.run(folder, **options)
     assert content(folder) == content(straight.folder)
+
+
+def test_two_processes_write_together_and_one_goes_on(options, straight, tmp_path):
+    folder = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = ["-m", "synthlib", "run", "ranking", "--out", str(folder), *arguments(options)]
+    done = subprocess.run(
+        [*launch, *command, "--until", "kept"], capture_output=True, text=True, timeout=600,
+        cwd=Path(__file__).parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not (folder / "encoder").exists()
+    whole, shards_of = content(straight.folder), ("anchors/", "written/", "compared/")
+    written = {name for name in whole if name.startswith(shards_of)}
+    assert written <= content(folder).keys()  # a shard's name holds the digest of its bytes
+    ranking.run(folder, **options)
+    assert content(folder) == whole
 
 
 class Alone(shards.World):
