@@ -140,6 +140,10 @@ def test_shape_and_kind():
 def test_none_and_print_only():
     assert "returns nothing" in cosine(_guard(lambda x, y: None)).message
     assert "prints its result" in cosine(_guard(lambda x, y: print(solution(x, y)))).message
+    # None may be an answer, of which there is one too many here.
+    message = run("sign", lambda x: "+" if x > 1 else None, lambda x: "+" if x > 0 else None,
+                  [(2,), (1,), (-1,)]).message  # fmt: skip
+    assert message.startswith("You return None, wanted is text. 1 of 3 inputs fail.")
 
 
 def test_nothing_of_the_student_is_printed(capsys):

@@ -537,7 +537,8 @@ def run(
     if got.error is not None and (want.error is None or isinstance(got.error, _Late)):
         text = _error_text(got.error, student, case)
         return say(False, text[0].upper() + text[1:])
-    if got.value is None and got.error is None and want.value is not None:
+    told = [o for o, e in zip(outcomes, expected, strict=False) if e.error is None]
+    if want.value is not None and all(o.value is None and o.error is None for o in told):
         how = (
             "prints its result: return it instead"
             if got.printed

@@ -325,6 +325,26 @@ def _always_two(lists, reuse):
     return rounds if reuse else 2 * rounds
 
 
+def _with_repeats(lists, reuse):
+    """Lists of sentences in place of sets."""
+    total, known = 0, set()
+    for i in range(1, max(map(len, lists), default=0)):
+        needed = [t for s in lists if len(s) > i for t in s[max(0, i - 2) : i]]
+        total += sum(not (reuse and t in known) for t in needed)
+        known = set(needed)
+    return total
+
+
+def _first_round_lost(lists, reuse):
+    """s[i - 2:i] in the first round, where it is s[-1:1]."""
+    total, known = 0, set()
+    for i in range(1, max(map(len, lists), default=0)):
+        needed = {t for s in lists if len(s) > i for t in s[i - 2 : i]}
+        total += len(needed - known) if reuse else len(needed)
+        known = needed
+    return total
+
+
 def _known_for_ever(lists, reuse):
     if not reuse:
         return _prompts_read(lists, reuse)
@@ -345,6 +365,16 @@ _READ = (
         "two prompts a sentence", _always_two,
         "You count one or two prompts for every sentence. The first round has one context only, "
         "and equal prompts are read once.",
+    ),
+    Mistake(
+        "with repeats", _with_repeats,
+        "You count a sentence as often as it is needed in a round. In a round each distinct "
+        "sentence is read once.",
+    ),
+    Mistake(
+        "negative slice", _first_round_lost,
+        "Your first round reads nothing: for i = 1 the slice [i − 2 : i] begins at −1, which is "
+        "the end of the list.",
     ),
     Mistake(
         "nothing forgotten", _known_for_ever,

@@ -182,6 +182,13 @@ def _overflowing(scores, targets):
         return float((np.log(np.exp(s)[::-1].cumsum()[::-1]) - s).sum())
 
 
+def _overflowing_quotient(scores, targets):
+    s = _ranked(scores, targets)
+    with np.errstate(all="ignore"):
+        e = np.exp(s)
+        return float(-np.log(e / e[::-1].cumsum()[::-1]).sum())
+
+
 _MLE = (
     Mistake(
         "by their own order",
@@ -223,6 +230,24 @@ _MLE = (
         _overflowing,
         "Your exponentials overflow: a cosine of 1 at a small τ is a large score. Subtract the "
         "largest score first, or use logaddexp.",
+    ),
+    Mistake(
+        "overflow of a quotient",
+        _overflowing_quotient,
+        "Your quotients become infinity by infinity, where a score is large. Subtract the largest "
+        "score first, or take logarithms at once, with logaddexp.",
+    ),
+    Mistake(
+        "log-probability",
+        lambda scores, targets: -_list_mle_row(scores, targets),
+        "That is the log-probability of the ranking. The loss is its negative.",
+    ),
+    Mistake(
+        "as they come",
+        lambda scores, targets: float(
+            (_from_the_end(np.asarray(scores)) - np.asarray(scores)).sum()
+        ),
+        "You draw the items in the order in which they come. The targets say which is drawn first.",
     ),
 )  # fmt: skip
 
