@@ -655,3 +655,6 @@ def test_a_dry_run_writes_nothing(options, tmp_path, capsys):
     assert main([*argv, "--omega", "-1"]) == 2
     assert capsys.readouterr().err.startswith("error: omega is a weight, at least 0")
     assert main([*argv, "--omega", "adaptive"]) == 0
+    with pytest.raises(SystemExit):
+        main([*argv, "--omega", "fast"])
+    assert "--omega: a number or adaptive is wanted, got fast" in capsys.readouterr().err

@@ -767,7 +767,10 @@ def main(argv=None) -> int:
 
 
 def _omega(text):
-    return text if text == "adaptive" else float(text)
+    try:
+        return text if text == "adaptive" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number or adaptive is wanted, got {text}") from None
 
 
 def _parser():
