@@ -5,6 +5,7 @@ The pages are those that `Figure.save` writes, opened as files, so that no built
 
 # ruff: noqa: E501  (the scripts that drive the browser)
 
+import html
 import importlib.util
 import json
 import os
@@ -308,6 +309,50 @@ def test_touch_reads_and_a_phone_has_room(ready, pages):
 
 
 @pytest.mark.browser
+def test_a_range_up_to_a_step_keeps_the_axes_of_all_rows(ready, tmp_path):
+    """The first step alone, at 0, once gave the axis of small values a reach of a half."""
+    rows = pd.DataFrame({"step": range(9), "share": [0.0, *np.linspace(0.01, 0.04, 8)]})
+    control = {
+        "name": "upto",
+        "type": "range",
+        "label": "up to",
+        "column": "step",
+        "upto": True,
+        "value": 8,
+    }
+    figure = viz.Figure(
+        rows, {"kind": "lines", "x": "step", "y": "share", "controls": [control]}, "alt"
+    )
+    page = tmp_path / "page.html"
+    page.write_text(script.page(figure.payload(), PICTURE, PICTURE), encoding="utf-8")
+    code = """async (page, tools) => {
+      const ticks = () => page.$$eval(".sc-axes text", (all) => all.map((e) => e.textContent).filter((s) => /\\./.test(s)).join());
+      const out = [await ticks()];
+      for (const share of [0, 0.5]) { await tools.slide(share); await tools.settle(); out.push(await ticks()); }
+      return out; }"""
+    (seen,) = living.run({"file": page, "code": code})
+    whole, first, half = seen["result"]
+    assert whole == first == half
+    assert max(abs(float(tick.replace("−", "-"))) for tick in whole.split(",")) < 0.06
+
+
+@pytest.mark.browser
+def test_three_sliders_stand_in_a_row_of_their_own(ready, tmp_path):
+    sliders = [
+        {"name": n, "type": "range", "label": n, "min": 0, "max": 1, "step": 0.1} for n in "abc"
+    ]
+    choice = {"name": "kind", "type": "choice", "label": "kind", "options": ["one", "two"]}
+    figure = viz.Figure(_frame(), {**SPECS["lines"], "controls": [choice, *sliders]}, "alt")
+    page = tmp_path / "page.html"
+    page.write_text(script.page(figure.payload(), PICTURE, PICTURE), encoding="utf-8")
+    code = """async (page) => page.$$eval(".sc-range", (all) => all.map((e) => { const r = e.getBoundingClientRect(); return [r.top, Math.round(r.width)]; }))"""
+    wide, phone = (seen["result"] for seen in living.run(
+        {"file": page, "code": code}, {"file": page, "code": code, "width": 390, "touch": True}))  # fmt: skip
+    assert len({top for top, _ in wide}) == 1 and len({width for _, width in wide}) == 1
+    assert len({top for top, _ in phone}) == 3
+
+
+@pytest.mark.browser
 def test_dark_and_light_differ_and_follow_the_reader(ready, pages):
     code = """async (page, tools) => {
       const look = () => page.evaluate(() => { const e = document.querySelector('.sc-living');
@@ -566,6 +611,18 @@ def test_nothing_in_a_page_ends_its_script():
     assert page.count("</script>") == 2 and "</script><b>" not in page
     assert not re.search(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?!data:)", page)
     assert "</script" not in script.script().lower() and "<!--" not in script.script()
+
+
+@pytest.mark.parametrize("caption,words", [
+    ("With $\\omega=0.3$, not $\\lambda$.", "With ω = 0.3, not λ."),
+    ("$2N(N-1)$ pairs, $P-\\Omega$, $r_1$, $\\alpha^+$", "2N(N−1) pairs, P−Ω, r₁, α⁺"),
+    ("*All* of `synthlib`, by {eq}`eq-02-a`.", "All of synthlib, by the equation."),
+    ("See {doc}`the next <x>`: 2 * 3 * 4 <b>", "See the next: 2 * 3 * 4 <b>"),
+])  # fmt: skip
+def test_a_page_of_one_figure_shows_its_caption_without_marks(caption, words):
+    assert script.plain(caption) == words
+    page = viz.Figure(_frame(), SPECS["lines"], "alt", caption=caption).page()
+    assert f"<figcaption>{html.escape(words)}</figcaption>" in page
 
 
 def test_the_script_is_modest_and_knows_every_kind():

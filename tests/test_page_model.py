@@ -374,7 +374,7 @@ def pages(tmp_path_factory, generators):
         ).save(folder)  # fmt: skip
     page_examples.list_figure(
         generators["generator-llama"], "a man is riding a horse in the park", lams=(0.0, 0.5),
-        recorded_steps=4, steps=8, label="fig-10-live", caption="A caption.",
+        recorded_steps=4, steps=32, label="fig-10-live", caption="A caption.",
     ).save(folder)  # fmt: skip
     return folder
 
@@ -599,11 +599,11 @@ def test_a_list_is_written_in_the_page(pages, generators):
     assert clean(seen) and len(found["recorded"]) == 5
     for got, lam in ((found["first"], 0.5), (found["second"], float(found["lam"]))):
         llama = generators["generator-llama"]
-        (want,) = ranking.write(llama, [anchor], lam=lam, steps=8, max_new_tokens=ROOM)
+        (want,) = ranking.write(llama, [anchor], lam=lam, steps=32, max_new_tokens=ROOM)
         assert got == want
     assert len(found["lengths"]) > 2, "it appears as it is written"
     loop = curation.find_loop(found["first"])
-    words = f"{len(set(found['first']))} different sentences of 9"
+    words = f"{len(set(found['first']))} different sentences of 33"
     for text in (found["said"], found["says"]):
         assert words in text
         assert ("loop of" in text or "fixed point" in text) is (loop is not None)

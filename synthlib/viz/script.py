@@ -109,6 +109,34 @@ SC.page();
 """
 
 
+_LETTERS = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η",
+    "theta": "θ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ",
+    "phi": "φ", "omega": "ω", "Omega": "Ω", "ell": "ℓ", "cdot": "·", "times": "×", "pm": "±",
+    "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "approx": "≈", "to": "→", "rightarrow": "→",
+}  # fmt: skip
+_SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def _formula(found):
+    """The letters of a short formula: ``\\omega=0.3`` becomes ω = 0.3."""
+    text = re.sub(r"\\(?:mathrm|text|mathbf|mathcal)\{([^}]*)\}", r"\1", found[1])
+    text = re.sub(r"\\([A-Za-z]+)\s*", lambda word: _LETTERS.get(word[1], word[1]), text)
+    text = re.sub(r"_\{?(\d+)\}?", lambda digits: digits[1].translate(_SMALL), text)
+    text = text.replace("^+", "⁺").replace("^-", "⁻").replace("-", "−")
+    text = re.sub(r"(?<=\S)\s*([=<>≤≥≈])\s*(?=\S)", r" \1 ", text)
+    return re.sub(r"\\[,;! ]|[{}]", "", text)
+
+
+def plain(caption):
+    """A caption's words without MyST's marks, for a page that has no renderer of them."""
+    text = re.sub(r"\{eq\}`[^`]+`", "the equation", caption)
+    text = re.sub(r"\{[\w:-]+\}`([^`<]+?)(?:\s*<[^>`]*>)?`", r"\1", text)
+    text = re.sub(r"\$([^$]+)\$", _formula, text)
+    text = re.sub(r"`([^`]+)`", r"\1", text)
+    return re.sub(r"(?<![\w*])\*{1,2}([^\s*](?:[^*]*[^\s*])?)\*{1,2}(?![\w*])", r"\1", text)
+
+
 def page(payload, light, dark):
     """A page of one living figure that needs nothing else: no network, no other file.
 
@@ -135,7 +163,7 @@ def page(payload, light, dark):
         dark=address(dark),
         alt=html.escape(payload["alt"], quote=True),
         payload=embedded(payload),
-        caption=f"<figcaption>{html.escape(caption)}</figcaption>" if caption else "",
+        caption=f"<figcaption>{html.escape(plain(caption))}</figcaption>" if caption else "",
         # The words that end a script element stand in no source; a test looks.
         script=script(),
     )

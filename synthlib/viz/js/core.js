@@ -334,6 +334,17 @@ var SC = (() => {
       show: (v) => { button.textContent = v ? "❚❚ Pause" : `▶ ${label}`; button.setAttribute("aria-pressed", v ? "true" : "false"); } };
   }
 
+  /** The controls' elements; three sliders and more in a row of their own, equally wide. */
+  function inRows(parts) {
+    const out = [];
+    for (let i = 0, j; i < parts.length; i = j) {
+      for (j = i + 1; parts[i].control.type === "range" && j < parts.length && parts[j].control.type === "range";) j++;
+      const nodes = parts.slice(i, j).map((p) => p.node);
+      out.push(...(nodes.length > 2 ? [html("div", { class: "sc-ranges" }, nodes)] : nodes));
+    }
+    return out;
+  }
+
   // ------------------------------------------------------------------ axes
   /** Axes in a box of a picture.
 
@@ -714,7 +725,7 @@ var SC = (() => {
       for (const c of controls) view.state[c.name] = c.value;
       Object.assign(view.state, typeof actor.state === "function" ? actor.state(view) : actor.state || {}, given || {});
       parts = controls.map((c) => ({ ...makeControl(c, view), control: c }));
-      bar.append(...parts.map((p) => p.node));
+      bar.append(...inRows(parts));
       if (!parts.length) bar.hidden = true;
       showControls();
       drawNow();

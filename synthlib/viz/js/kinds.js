@@ -673,11 +673,13 @@
   }
   const union = (a, b) => (!a ? b : a.names ? { names: a.names } : { domain: [Math.min(a.domain[0], b.domain[0]), Math.max(a.domain[1], b.domain[1])] });
 
-  function settings(view) { // every setting of the controls that choose rows, where they are few
-    const chosen = view.controls.filter((c) => c.column);
+  // Every setting of the controls that choose rows, where they are few. A range "up to" a value has all rows at its
+  // end: a setting of its own for each value would give an axis the margin of a single point.
+  function settings(view) {
+    if (!view.controls.some((c) => c.column)) return null;
     let all = [[]];
-    for (const c of chosen) { const values = c.values || c.options.map(([v]) => v); all = all.flatMap((s) => values.map((v) => [...s, [c.column, v]])); if (all.length > 60) return null; }
-    return chosen.length ? all : null;
+    for (const c of view.controls.filter((one) => one.column && !one.upto)) { const values = c.values || c.options.map(([v]) => v); all = all.flatMap((s) => values.map((v) => [...s, [c.column, v]])); if (all.length > 60) return null; }
+    return all;
   }
 
   function draw(view) {
