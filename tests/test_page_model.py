@@ -607,3 +607,30 @@ def test_a_list_is_written_in_the_page(pages, generators):
     for text in (found["said"], found["says"]):
         assert words in text
         assert ("loop of" in text or "fixed point" in text) is (loop is not None)
+
+
+def test_a_list_is_stopped_and_its_words_stay_words(pages):
+    anchor = "two <script>alert(1)</script> women \"><img src=x onerror=alert(2)>"
+    (seen,) = living.run({
+        "file": pages / "fig-10-live.html",
+        "code": f"""async (page, tools) => {{
+          await page.fill(".sc-model-text", {json.dumps(anchor)});
+          await page.click(".sc-model-run");
+          await page.waitForFunction(() =>
+            document.querySelectorAll(".sc-m-list tbody tr").length > 2
+            && /so far/.test(document.querySelector(".sc-m-asked").textContent));
+          await page.click(".sc-model-stop");
+          {STILL}
+          const rows = await page.$$eval(".sc-m-list tbody tr", (all) => all.length);
+          await page.waitForTimeout(400);
+          return {{ rows, after: await page.$$eval(".sc-m-list tbody tr", (all) => all.length),
+            first: await page.textContent(".sc-m-list tbody tr td:nth-child(2)"),
+            said: await page.textContent(".sc-m-asked"),
+            hidden: await page.locator(".sc-model-stop").isHidden(),
+            made: await page.$$eval(".sc-living img, .sc-living script", (all) => all.length) }};
+        }}""",
+    })  # fmt: skip
+    found = seen["result"]
+    assert clean(seen) and found["made"] == 0 and found["first"] == anchor
+    assert 2 <= found["rows"] == found["after"] < 33 and found["hidden"]
+    assert "(stopped)" in found["said"]
