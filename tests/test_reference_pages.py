@@ -58,6 +58,7 @@ def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     assert rows == list(ledger.claims(2).index)
     text = html.unescape(re.sub(r"<[^>]+>", " ", page))
     assert "85.2 (live)" in text and "yes (live)" in text
+    assert not re.search(r"\bnan\b", text), "a row without a committed measurement has no origin"
     assert "93.7 ± 3.2 % (3 seeds)" in text and "on 2 of 3 seeds" in text
     assert "2 measured so far: 1 hold, 1 hold on some seeds only." in text
     assert "<b>cpu</b>" not in page
@@ -158,3 +159,14 @@ def test_bibliography_entries_are_complete(root):
         if "eprint" in entry.fields:
             assert re.fullmatch(r"\d{4}\.\d{4,5}", entry.fields["eprint"]), key
         assert entry.type != "misc" or {"eprint", "url"} & set(entry.fields), key
+
+
+def test_names_in_cells_may_break_and_nothing_else_changes():
+    import book_site
+
+    cell = '<td><code><span class="pre">tests/test_a.py::test_b_c</span></code> a.b</td>'
+    outside = '<p><code><span class="pre">a.b_c</span></code></p>'
+    found = book_site.breakable(outside + cell + outside)
+    assert found.startswith(outside) and found.endswith(outside)
+    assert found.replace("<wbr>", "") == outside + cell + outside
+    assert "tests/<wbr>test_<wbr>a.<wbr>py::<wbr>test_<wbr>b_<wbr>c</span>" in found

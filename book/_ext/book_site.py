@@ -96,6 +96,22 @@ def stage_anywidget(app):
     app.config.html_static_path.append(str(staged))
 
 
+def breakable(body):
+    """Let the names in a table's cells break at their dots, slashes and underscores.
+
+    A cell that holds ``tests/test_x.py::test_y`` is otherwise as wide as the name is long, and
+    what stands right of it leaves the page.
+    """
+
+    def name(found):
+        return found[1] + re.sub(r"(::|[./_])(?=\w)", r"\1<wbr>", found[2])
+
+    def cell(found):
+        return re.sub(r'(<span class="pre">)([^<]+)', name, found[0])
+
+    return re.sub(r"<td\b.*?</td>", cell, body, flags=re.S)
+
+
 def finish_page(app, pagename, templatename, context, doctree):
     """Drop scripts that name a content delivery network; offer the student notebook."""
 
@@ -113,6 +129,7 @@ def finish_page(app, pagename, templatename, context, doctree):
     if context.get("body"):
         body = re.sub(r'<script type="text/x-thebe.*?</script>', "", context["body"], flags=re.S)
         body = re.sub(r"<script>kernelName = '[^']*'</script>", "", body)
+        body = breakable(body)
         # One id for the text of every exercise would be given several times on a page.
         body = body.replace('<section id="exercise-content">', "<section>")
         # DPUB-ARIA 1.1 deprecates the role that docutils gives a bibliography's entries.

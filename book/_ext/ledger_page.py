@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from synthlib import ledger
 
 COLUMNS = ("claim", "the paper says", "we measured", "holds if", "holds here?")
-WIDTHS = (38, 22, 20, 8, 12)
+WIDTHS = (35, 18, 23, 10, 14)
 
 
 class Pending(nodes.General, nodes.Element):
@@ -88,7 +88,7 @@ def table(full):
         statement, says, measured, holds = line
         name = nodes.paragraph("", "", nodes.literal(text=claim), classes=["ledger-id"])
         ours = [nodes.paragraph(text=measured)]
-        if about["commit"]:
+        if isinstance(about["commit"], str) and about["commit"]:  # NaN where nothing was measured
             origin = f"{about['tier']}, {about['device']}, {about['commit']}"
             if about["minutes"] == about["minutes"]:  # not NaN
                 origin += f", {about['minutes']:.1f} min"
@@ -98,7 +98,7 @@ def table(full):
             ids=[f"claim-{claim}"],
         )
     group += body
-    return nodes.table("", group, classes=["ledger"])
+    return nodes.table("", group, classes=["ledger", "colwidths-given"])
 
 
 def row(cells, **attributes):
