@@ -32,6 +32,9 @@ SCREEN_ONLY = (
     "picture source, img.only-dark"
 )
 
+#: Lines of code up to which a block is not divided between two pages.
+WHOLE = 12
+
 HEAD = """\
 <!DOCTYPE html>
 <html lang="en" data-theme="light" data-mode="light" data-content_root="../html/">
@@ -146,10 +149,23 @@ def prepare(article, page, title):
         if tag.find_parent(class_="tag_solution"):
             tag.summary.string = "Solution"
         elif "hide" in tag.get("class", []):
+            # No longer folded, so no longer a box of its own either, which a page could not break.
             tag.summary.decompose()
             tag.name = "div"
+            tag["class"] = [word for word in tag["class"] if word != "admonition"]
     for tag in article.select("img[loading]"):
         del tag["loading"]
+    for tag in article.select("pre"):
+        if tag.get_text().count("\n") <= WHOLE:
+            # The box around it too, or its border stays behind.
+            box = tag.find_parent(class_=["cell_input", "cell_output"]) or tag.parent
+            for part in (tag, box) if len(box.find_all("pre")) == 1 else (tag,):
+                part["class"] = [*part.get("class", []), "print-whole"]
+    for text in [text for tag in article.select("td code") for text in tag.find_all(string=True)]:
+        first, *rest = re.split(r"(?<=[./:_])(?=\w)", text)  # a name is broken at its joints
+        for part in reversed(rest):
+            text.insert_after(BeautifulSoup("<wbr>", "html.parser").wbr, part)
+        text.replace_with(first)
     if page == "book/intro.html":
         article.h1.string = title
 
@@ -163,7 +179,8 @@ def cover(site, release):
         f'<section class="print-cover"><img src="{logo}" alt=""><h1>Synthetic Contrast</h1>'
         f"<p class=subtitle>{html.escape(subtitle)}</p>"
         f"<p class=release>Version {html.escape(release)}<br>"
-        "Text and figures: CC BY 4.0. Code: MIT.</p></section>"
+        "Text and figures: CC BY 4.0. Code: MIT.<br>On paper the figures stand still; "
+        "in the built pages they can be taken hold of.</p></section>"
     )
 
 

@@ -278,6 +278,38 @@ async function screenshot(browser) {
   return seen;
 }
 
+// What of a page's text and pictures does not fit: it leaves the page, or a box that hides what leaves it.
+function cutOff() {
+  const clipping = new Map(); // element: the boxes around it that hide what leaves them
+  const around = (e) => {
+    if (!e || e === document.body) return [];
+    if (!clipping.has(e)) {
+      const style = getComputedStyle(e), hides = style.display !== "inline" && (style.overflowX !== "visible" || style.overflowY !== "visible");
+      clipping.set(e, hides ? [...around(e.parentElement), e] : around(e.parentElement));
+    }
+    return clipping.get(e);
+  };
+  const left = -1, right = document.documentElement.clientWidth + 1, found = [], range = document.createRange();
+  const look = (e, box, says) => {
+    if (!box.width || !box.height) return;
+    const out = box.left < left || box.right > right || around(e).some((hider) => {
+      const room = hider.getBoundingClientRect();
+      return box.left < room.left - 1 || box.right > room.right + 1 || box.top < room.top - 2 || box.bottom > room.bottom + 2;
+    });
+    if (out) found.push(`${e.tagName} ${e.closest("[id]")?.id}: ${says.trim().slice(0, 60)}`);
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode, e = text.parentElement;
+    // Text for screen readers alone is cut off on purpose.
+    if (!text.data.trim() || e.closest("script, style, mjx-assistive-mml, .visually-hidden, .sr-only")) continue;
+    range.selectNodeContents(text);
+    for (const box of range.getClientRects()) look(e, box, text.data);
+  }
+  for (const e of document.querySelectorAll("table, mjx-container, mjx-c, img, svg, pre")) look(e, e.getBoundingClientRect(), e.alt || e.textContent);
+  return [...new Set(found)];
+}
+
 // One HTML document as a PDF. What is wider than the paper is set smaller, never cut off. The program `numbers`
 // reads from the first print where the chapters start, and its answer is printed into the contents.
 async function print(browser) {
@@ -297,10 +329,7 @@ async function print(browser) {
     }
     return found;
   });
-  const cut_off = await page.evaluate(() => [...document.querySelectorAll("pre, table, mjx-container, img")].filter((one) => {
-    const box = one.getBoundingClientRect();
-    return box.width && (box.right > innerWidth + 1 || (one.tagName === "PRE" && one.scrollWidth > one.clientWidth + 1));
-  }).map((one) => one.tagName + " " + one.textContent.trim().slice(0, 60)));
+  const cut_off = await page.evaluate(cutOff);
   const options = { path: job.out, preferCSSPageSize: true, printBackground: true, outline: true, tagged: true };
   await page.pdf(options);
   if (job.numbers) {
