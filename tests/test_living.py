@@ -337,6 +337,26 @@ def test_a_range_up_to_a_step_keeps_the_axes_of_all_rows(ready, tmp_path):
 
 
 @pytest.mark.browser
+def test_no_word_of_a_flow_lies_under_a_box(ready, tmp_path):
+    names = ["premises", "triplets", "scores", "corpus T", "encoder", "STS"]
+    words = ["1 · write", "judge", "2 · select", "3 · train", "examine"]
+    rows = [{"a": a, "b": b, "w": w} for a, b, w in zip(names, names[1:], words, strict=False)]
+    spec = {"kind": "flow", "source": "a", "target": "b", "label": "w"}
+    code = """async (page) => page.evaluate(() => {
+      const box = (e) => e.getBoundingClientRect(), stage = document.querySelector(".sc-stage svg");
+      const boxes = [...stage.querySelectorAll("rect")].map(box), words = [...stage.querySelectorAll(".sc-halo")];
+      return words.map((e) => [e.textContent, boxes.some((b) => { const w = box(e);
+        return w.left < b.right - 1 && b.left < w.right - 1 && w.top < b.bottom - 1 && b.top < w.bottom - 1; })]); })"""
+    loop = {"a": "encoder", "b": "triplets", "w": "a long word on the way back"}
+    for number, data in enumerate((rows, [*rows, loop])):
+        page = tmp_path / f"{number}.html"
+        page.write_text(script.page(viz.Figure(data, spec, "alt").payload(), PICTURE, PICTURE), encoding="utf-8")
+        for seen in living.run({"file": page, "code": code, "width": 700}, {"file": page, "code": code, "width": 860}):
+            assert [w for w, _ in seen["result"]] == [r["w"] for r in data]
+            assert not [w for w, under in seen["result"] if under]
+
+
+@pytest.mark.browser
 def test_three_sliders_stand_in_a_row_of_their_own(ready, tmp_path):
     sliders = [
         {"name": n, "type": "range", "label": n, "min": 0, "max": 1, "step": 0.1} for n in "abc"
@@ -411,36 +431,118 @@ def test_what_cannot_be_drawn_says_so_in_its_place(ready, sample, tmp_path):
 
 
 # ------------------------------------------------------------------ the widget
-FAKE = """<!doctype html><meta charset="utf-8"><div id="here"></div><script type="module">
-const listeners = {}, values = MODEL, saved = [];
-window.model = { get: (k) => values[k], set: (k, v) => { values[k] = v; }, save_changes: () => saved.push(JSON.parse(JSON.stringify(values.state))),
-  on: (e, f) => { listeners[e] = f; }, off: (e) => { delete listeners[e]; }, fire: (e) => listeners[e](), saved, listeners };
+# A model as ipywidgets 7 (Backbone) and 8 (Backbone, and the kernel's echo) hand it to a widget, with
+# a kernel behind it; and JupyterLab's shortcuts, which take keys before anything in an output does.
+FAKE = """<!doctype html><meta charset="utf-8"><body data-jp-theme-light="true">
+<div class="jp-Notebook jp-mod-commandMode" tabindex="0"><div id="here"></div></div><script type="module">
+const copy = (v) => JSON.parse(JSON.stringify(v)), same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const heard = {}, values = MODEL, saved = [], sent = [], shortcuts = [];
+const model = { heard, saved, sent, get: (k) => values[k],
+  set(k, v) { const old = values[k]; values[k] = v; if (!same(old, v)) { model.fire(`change:${k}`); model.fire("change"); } return model; },
+  on(e, f) { for (const name of e.split(" ")) (heard[name] = heard[name] || []).push(f); return model; },
+  off(e, f) { heard[e] = (heard[e] || []).filter((g) => g !== f); if (!heard[e].length) delete heard[e]; return model; },
+  fire(e, ...given) { for (const f of [...(heard[e] || [])]) f(...given); },
+  save_changes() { saved.push(copy(values.state)); if (ECHO) setTimeout(() => model.set("state", copy(saved.at(-1)))); },
+  send(content) { sent.push(copy(content)); setTimeout(() => { model.fire("msg:custom", { model: "another" }, []); model.fire("msg:custom", { model: content.model, payload: { words: ["from", "Python"] } }, []); }); } };
+const bound = (n) => n.matches(".jp-Notebook.jp-mod-commandMode :focus:not(:read-write)");
+document.addEventListener("keydown", (e) => {
+  for (let n = e.target; n && n !== n.parentElement && !n.hasAttribute("data-lm-suppress-shortcuts"); n = n.parentElement)
+    if (bound(n)) { shortcuts.push(e.key); e.preventDefault(); e.stopPropagation(); return; }
+}, true);
 const url = URL.createObjectURL(new Blob([document.getElementById("esm").textContent], { type: "text/javascript" }));
 const module = await import(url);
-window.stop = module.default.render({ model, el: document.getElementById("here") });
-window.ready = true;
+Object.assign(window, { model, shortcuts, stop: module.default.render({ model, el: document.getElementById("here") }), ready: true });
 </script><script type="text/plain" id="esm">ESM</script>"""
 
 
-@pytest.mark.browser
-def test_the_widgets_module_keeps_state_both_ways(ready, tmp_path):
-    """The module that anywidget imports, in a real browser, with a model that stands for Python."""
-    shown = viz.Figure(_frame(), SPECS["lines"], "alt").widget({"lam": 1.0})
+def _fake(tmp_path, spec, echo, state, more=""):
+    """A page in which the module that anywidget imports stands in a notebook."""
+    figure = viz.Figure(_frame(), spec, "alt", label="fig-00-a", caption="At $\\omega$ <b>.")
+    shown = figure.widget(state)
     page = tmp_path / "widget.html"
     model = script.embedded({"data": shown.data, "state": shown.state})
-    page.write_text(FAKE.replace("MODEL", model).replace("ESM", shown._esm), encoding="utf-8")
+    text = FAKE.replace("ECHO", json.dumps(echo)).replace("MODEL", model)
+    esm = script.script() + more + widget._RENDER
+    page.write_text(text.replace("ESM", esm), encoding="utf-8")
+    return page
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("echo", [False, True], ids=["ipywidgets 7", "ipywidgets 8"])
+def test_the_widgets_module_keeps_state_both_ways(ready, tmp_path, echo):
+    page = _fake(tmp_path, SPECS["lines"], echo, {"lam": 1.0})
     code = """async (page, tools) => {
       await page.waitForFunction(() => window.ready); await tools.settle();
       const out = { start: await page.locator('.sc-range output').textContent() };
       await tools.slide(0); await tools.settle();
       out.saved = await page.evaluate(() => model.saved.at(-1).lam);
-      await page.evaluate(() => { model.set('state', { lam: 0.5 }); model.fire('change:state'); }); await tools.settle();
+      const times = await page.evaluate(() => model.saved.length);
+      await page.evaluate(() => { model.set('state', { lam: 0.5 }); }); await tools.settle();
       out.followed = await page.locator('.sc-range output').textContent();
+      out.answered = await page.evaluate(() => model.saved.length) - times;
+      out.caption = await page.locator('#here > .sc-caption').textContent();
       await page.evaluate(() => stop());
-      out.left = await page.evaluate(() => document.querySelectorAll('.sc-living').length + Object.keys(model.listeners).length);
+      out.left = await page.evaluate(() => document.querySelectorAll('#here > *').length + Object.keys(model.heard).length);
       return out; }"""
     (seen,) = living.run({"file": page, "code": code})
-    assert seen["result"] == {"start": "1", "saved": 0, "followed": "0.5", "left": 0}
+    assert seen["result"] == {
+        "start": "1", "saved": 0, "followed": "0.5", "answered": 0, "caption": "At ω <b>.", "left": 0,
+    }  # fmt: skip
+    assert seen["errors"] == [] and seen["remote"] == []
+
+
+@pytest.mark.browser
+def test_a_figure_in_jupyterlab_has_its_keys(ready, tmp_path):
+    """Arrows, Enter and letters are the figure's; with Ctrl, and Shift+Enter, they are Lab's."""
+    page = _fake(tmp_path, SPECS["lines"], True, {"lam": 1.0})
+    code = """async (page, tools) => {
+      await page.waitForFunction(() => window.ready); await tools.settle();
+      const lab = () => page.evaluate(() => shortcuts.splice(0)), out = {};
+      const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); await tools.settle(); };
+      await page.locator('.sc-range input').focus();
+      await press('ArrowLeft', 'ArrowDown', 'ArrowUp');
+      out.slider = [await page.evaluate(() => model.saved.map((s) => s.lam)), await lab()];
+      await press('Control+s', 'Shift+Enter', 'ArrowDown');
+      out.others = await lab();
+      await page.locator('.sc-legend button').first().focus();
+      await press('Enter');
+      out.legend = [await page.evaluate(() => (model.saved.at(-1).hidden || []).length), await lab()];
+      await page.locator('.sc-plot').focus();
+      await press('ArrowRight');
+      out.read = await page.locator('.sc-tip').isVisible();
+      await press('d', 'd', 'Escape');
+      out.plot = [await page.locator('.sc-tip').isVisible(), await lab()];
+      await page.locator('.jp-Notebook').focus();
+      await press('ArrowDown');
+      out.notebook = await lab();
+      return out; }"""
+    (seen,) = living.run({"file": page, "code": code})
+    assert seen["result"] == {
+        "slider": [[0.5, 0, 0.5], []],
+        "others": ["s", "Enter"],
+        "legend": [1, []],
+        "read": True,
+        "plot": [False, []],
+        "notebook": [],
+    }
+    assert seen["errors"] == []
+
+
+@pytest.mark.browser
+def test_a_figure_in_a_notebook_asks_its_kernel_for_a_model(ready, sample, tmp_path):
+    asks = """
+      SC.explorers.sample.draw = (view) => {
+        if (!view.memory.asked) view.memory.asked = SC.ask("generator-t5").then(({ words }) => view.set({ words }));
+        view.root.append(view.html("p", { class: "words" }, (view.state.words || []).join(" ")));
+      };"""
+    page = _fake(tmp_path, EXPLORER, True, {}, asks)
+    code = """async (page, tools) => {
+      await page.waitForFunction(() => window.ready); await tools.settle();
+      await page.waitForFunction(() => document.querySelector('.words').textContent);
+      return [await page.locator('.words').textContent(), await page.evaluate(() => model.sent),
+        await page.evaluate(() => Object.keys(model.heard))]; }"""
+    (seen,) = living.run({"file": page, "code": code})
+    assert seen["result"] == ["from Python", [{"model": "generator-t5"}], ["change:state"]]
     assert seen["errors"] == [] and seen["remote"] == []
 
 

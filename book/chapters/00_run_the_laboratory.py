@@ -194,7 +194,7 @@ def shares(triplets):
 
 
 oracle = {"plain": shares(plain), "steered": shares(steered)}
-pd.DataFrame(oracle).T.round(1)
+pd.DataFrame(oracle).T.astype({"triplets": int}).round(1)
 
 # %% [markdown]
 # ## Station 2: judge
@@ -228,7 +228,7 @@ rule = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
 curated = steered[rule.keep(steered["a"], steered["b"])].reset_index(drop=True)
 
 oracle["curated"] = shares(curated)
-pd.DataFrame(oracle).T.round(1)
+pd.DataFrame(oracle).T.astype({"triplets": int}).round(1)
 
 # %% [markdown]
 # A smaller set, and a much cleaner one.
@@ -330,13 +330,13 @@ ledger.record("00-gain", marks["MultiCSR"] - marks["start"], minutes=seconds / 6
 ledger.show(chapter=0)
 
 # %% [markdown]
-# We left out one station of MultiCSR, the mask that protects an anchor from *false* negatives while it trains; {doc}`ledger </book/reference/ledger>` lists it with everything else that the papers claim.
+# We left out one station of MultiCSR, the mask that protects an anchor from *false* negatives while it trains; the {doc}`ledger </book/reference/ledger>` lists it with everything else that the papers claim.
 #
 # ## How to use this book
 #
 # **Read** it as a page, or **run** it: every chapter is a notebook. The student edition, in `notebooks/student/`, has the same text with the solutions taken out.
 #
-# **Figures** hand out their data: the link under each leads to the table it was drawn from.
+# **Figures** can be taken hold of: point at a value, move a slider, press a name in the legend; the arrow keys do it too. They hand out their data: the link under each leads to the table it was drawn from.
 #
 # **Exercises** check themselves. You write a function; the cell below it tries the function on inputs that you have not seen, against an independent solution, and when it disagrees it tries to say what you did. Three short ones follow. In the book their solutions are folded away.
 
@@ -410,7 +410,7 @@ checks.ch00.spearman(spearman)
 # %% [markdown]
 # ## What to read next
 #
-# {doc}`/notebooks/01_sentence_embeddings` takes station 4 and 5 apart: what an embedding is, what contrast does to a space, and how an honest figure is reported.
+# {doc}`/notebooks/01_sentence_embeddings` takes stations 4 and 5 apart: what an embedding is, what contrast does to a space, and how an honest figure is reported.
 # {doc}`/notebooks/02_pocket_laboratory` opens the small world, its oracle and its models, and shows what they get wrong.
 #
 # The idea of steering by a noisy instruction comes from instructive decoding {cite}`kim2024instructive`; that a language model may write a whole training set, from {cite}`schick2021datasets` and {cite}`zhang2023syncse`.

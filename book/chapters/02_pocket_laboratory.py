@@ -234,8 +234,8 @@ viz.Figure(
 # $$
 # \operatorname{label}(p\to h)=
 # \begin{cases}
-# \text{contradiction} & \text{if some slot excludes,}\\
-# \text{entailment} & \text{if every slot is equal or entails,}\\
+# \text{contradiction} & \text{some slot excludes,}\\
+# \text{entailment} & \text{every slot is equal or entails,}\\
 # \text{neutral} & \text{otherwise.}
 # \end{cases}
 # $$ (eq-02-nli)

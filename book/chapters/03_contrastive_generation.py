@@ -621,7 +621,7 @@ page_examples.omega_figure(
     label="fig-03-explorer",
     caption="One sentence at any $\\omega$, word by word: each instruction's favourite, the word "
     "that the mixture chooses, and for which $\\omega$ it does. Underlined words differ "
-    "from plain decoding. Beside it, T5's curves of the paper's Fig. 6.",
+    "from plain decoding. With it, T5's curves of the paper's Fig. 6.",
 )
 
 # %% [markdown]

@@ -85,9 +85,10 @@ explorers.thresholds(
     steered, rows,
     label="fig-04-region",
     caption="MultiCSR's Figure 3 with real triplets ($\\omega=0.3$, one seed), its three "
-    "thresholds on handles and sliders, and below it the paper's Table 6. To the left dots grow "
-    "with the number of triplets on one spot. The colour is the oracle's verdict, which the "
-    "method never sees. The encoders' scores are means over three seeds, from the ledger.",
+    "thresholds on handles and sliders, and below it the paper's Table 6. Dots of written "
+    "scores grow with the number of triplets on one spot. The colour is the oracle's verdict, "
+    "which the method never sees. The encoders' scores are means over three seeds, from the "
+    "ledger.",
 )
 
 # %% [markdown]
@@ -278,7 +279,7 @@ viz.Figure(
 
 # %%
 by_scores = judges.groupby(["set", "model", "scores"], sort=False)["spearman"]
-by_scores.mean().unstack().round(1)
+by_scores.mean().unstack().style.format(precision=1, na_rep="–")
 
 # %% [markdown]
 # In this world the order is turned round.

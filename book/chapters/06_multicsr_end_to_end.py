@@ -146,9 +146,10 @@ refined.head(4)
 # **Stage 2.** The corpus that we train on is
 #
 # $$
-# \mathcal T=\{(x,x_+,x_-) : a\ge\alpha,\; b\le\beta,\; a\ge b+\gamma\},
-# \qquad (\alpha,\beta,\gamma)=(3,3,1).
+# \mathcal T=\{(x,x_+,x_-) : a\ge\alpha,\; b\le\beta,\; a\ge b+\gamma\}
 # $$ (eq-06-corpus)
+#
+# with the paper's thresholds, $(\alpha,\beta,\gamma)=(3,3,1)$.
 #
 # The oracle tells us, and only us, what each step did to the data:
 
@@ -169,7 +170,7 @@ pd.DataFrame(
         }
         for name, rows in cells.items()
     }
-).T.round(1)
+).T.astype({"triplets": int, "right triplets": int}).round(1)
 
 # %% [markdown]
 # Read the last two columns together.
@@ -232,7 +233,7 @@ live.round(1)
 # $j=1,\dots,n$,
 #
 # $$
-# \bar\delta=\frac1n\sum_j \delta_j,\qquad \delta_j=s_j-s'_j,\qquad
+# \delta_j=s_j-s'_j,\quad \bar\delta=\frac1n\sum_j \delta_j,\quad
 # \operatorname{SE}=\sqrt{\frac{1}{n(n-1)}\sum_j(\delta_j-\bar\delta)^2}.
 # $$ (eq-06-paired)
 #

@@ -488,7 +488,11 @@
       const widest = (texts, size) => Math.max(0, ...texts.filter((t) => t !== null && t !== undefined).flatMap((t) => safe(t).split(" ")).map((word) => SC.measure(word, size)));
       const wanted = labelled ? Math.max(0.2 * step, widest(part.clean.col(spec.label), 11) + 12) : Math.min(0.24 * step, 40);
       const gap = down ? (labelled ? 30 : 24) : Math.min(wanted, step - widest([...depth.keys()], 12) - 12, 90);
-      const half = down ? [Math.min(room * 0.46, 130), (step - gap) / 2] : [(step - gap) / 2, Math.min(room * 0.4, 34)], place = new Map();
+      // In a single row, words that do not fit between two boxes stand above them.
+      const said = !labelled ? [] : part.clean.rows.filter((_, i) => forward.some(([s, t]) => s === edges[i][0] && t === edges[i][1]))
+        .map((r) => r[spec.label]).filter((words) => words !== null && words !== "").map((words) => SC.measure(safe(words), 11));
+      const above = !down && wide === 1 && said.some((w) => w > gap - 8) && said.every((w) => w < step - 6);
+      const half = down ? [Math.min(room * 0.46, 130), (step - gap) / 2] : [(step - gap) / 2, Math.min(room * 0.4, above ? 26 : 34)], place = new Map();
       columns.forEach((names, d) => names.forEach((name, i) => {
         const across = ((i + 0.5) / names.length) * (down ? w : h);
         place.set(name, down ? [box.left + 4 + across, box.top + 4 + (d + 0.5) * step] : [box.left + 4 + (d + 0.5) * step, box.top + 4 + across]);
@@ -506,6 +510,10 @@
         const label = labelled ? part.clean.rows[i][spec.label] : null;
         if (label !== null && label !== undefined) {
           const [m, n] = way.slice(way.length / 2 - 1, way.length / 2 + 1), [x, y] = [(m[0] + n[0]) / 2, (m[1] + n[1]) / 2];
+          if (above && ahead) {
+            g.append(svg("text", { class: "sc-halo", x, y: y - half[1] - 6, "text-anchor": "middle", style: { "font-size": "11px" } }, safe(label)));
+            return;
+          }
           const words = SC.wrap(safe(label), ahead ? (down ? 150 : gap + 4) : down ? 60 : 300, 11);
           words.forEach((line, k) => g.append(svg("text", { class: "sc-halo", x: down ? x + 7 : x - (ahead ? 2 : 0), y: down ? y + 4 + (k - (words.length - 1) / 2) * 13 : y - 5 - (words.length - 1 - k) * 13, "text-anchor": down ? "start" : "middle", style: { "font-size": "11px" } }, line)));
         }
