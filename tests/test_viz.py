@@ -935,3 +935,19 @@ def test_two_figures_of_one_label_are_a_warning(runs, tmp_path):
     bundle = json.loads(json.dumps(figure._repr_mimebundle_()))
     _, said = build(tmp_path, [bundle, bundle], "See {numref}`fig-01-one`.")
     assert "fig-01-one" in said
+
+
+def test_a_picture_of_all_steps_says_nothing_of_the_slider(runs):
+    """Where the static picture's table lacks the slider's column, it shows all rows."""
+    stills = runs.rename(columns={"step": "when"})
+    spec = {
+        "kind": "explorer", "explorer": "usual",
+        "controls": [{"name": "step", "type": "range", "column": "step", "value": 10}],
+        "options": {"spec": LINES | {"data": "runs"}},
+    }  # fmt: skip
+    for name, x, said in (("runs", "step", True), ("stills", "when", False)):
+        own = {"static": LINES | {"data": name, "x": x}}
+        figure = viz.Figure({"runs": runs, "stills": stills}, spec | own, "alt").draw()
+        words = [text.get_text() for text in figure.findobj(mpl.text.Text)]
+        assert ("step: 10" in words) == said
+        assert len(figure.axes[0].lines[0].get_xdata()) == (1 if said else 4)

@@ -126,7 +126,8 @@ for step in range(401):
     optimizer.step()
 frames = pd.concat(frames, ignore_index=True)
 stills = frames[frames["step"].isin([0, 60, 400])]
-stills = stills.assign(when="step " + stills["step"].astype(str)).reset_index(drop=True)
+# In print all three stand side by side: no column "step" from which the slider would choose one.
+stills = stills.assign(when="step " + stills.pop("step").astype(str)).reset_index(drop=True)
 
 # %% tags=["hide-input"]
 def _read_circle(df):

@@ -443,8 +443,13 @@ def control_value(data, control):
 
 
 def chosen(data, spec):
-    """Tables with only the rows that the controls leave at the start, and words that say so."""
-    words = []
+    """Tables with only the rows that the controls leave at the start, and words that say so.
+
+    There are no words about a control that leaves the drawn tables as they are.
+    """
+    words, first = [], next(iter(data))
+    drawn = spec["static"] if spec["kind"] == "explorer" else spec
+    drawn = {panel.get("data", first) for panel in drawn.get("panels", [drawn])}
     for control in spec.get("controls", []):
         column, value = control.get("column"), control_value(data, control)
         if column is None:
@@ -454,7 +459,8 @@ def chosen(data, spec):
             name: table[fits(table[column], value)] if column in table.columns else table
             for name, table in data.items()
         }
-        words.append(f"{control.get('label', control['name'])}: {value}")
+        if any(column in data[name].columns for name in drawn):
+            words.append(f"{control.get('label', control['name'])}: {value}")
     return data, words
 
 
