@@ -240,7 +240,7 @@
         const value = c[view.state.cells], known = value !== null && value !== undefined, shade = known ? view.heat(value, low, most) : null;
         picture.append(svg("rect", { x: x + 0.5, y: y + 0.5, width: cell - 1, height: cell - 1, style: known ? { fill: shade.fill } : { fill: "none", stroke: view.colours.grid } }));
         if (known) picture.append(svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "text-anchor": "middle", style: { "font-size": "11px", fill: shade.ink } }, SC.format(value, ".0f")));
-        if (c.listed) picture.append(svg("rect", { x: x + 1.5, y: y + 1.5, width: cell - 3, height: cell - 3, style: { fill: "none", stroke: view.colours.muted, "stroke-width": 1.2 } }));
+        if (c.listed) picture.append(svg("rect", { x: x + 1.5, y: y + 1.5, width: cell - 3, height: cell - 3, style: { fill: "none", stroke: known ? shade.ink : view.colours.muted, "stroke-width": 1.2 } }));
         const chosen = same(c.rule, it.rule);
         if (chosen) marks.chosen = [x, y];
         marks.push({ x: x + cell / 2, y: y + cell / 2, box: [x, y, cell, cell], group: `${Math.floor(g / columns)} ${c.alpha}`, rule: c.rule,
