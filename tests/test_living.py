@@ -434,7 +434,7 @@ def test_what_cannot_be_drawn_says_so_in_its_place(ready, sample, tmp_path):
 # A model as ipywidgets 7 (Backbone) and 8 (Backbone, and the kernel's echo) hand it to a widget, with
 # a kernel behind it; and JupyterLab's shortcuts, which take keys before anything in an output does.
 FAKE = """<!doctype html><meta charset="utf-8"><body data-jp-theme-light="true">
-<div class="jp-Notebook jp-mod-commandMode" tabindex="0"><div id="here"></div></div><script type="module">
+<div class="jp-Notebook jp-mod-commandMode"><button id="other"></button><div id="here"></div></div><script type="module">
 const copy = (v) => JSON.parse(JSON.stringify(v)), same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const heard = {}, values = MODEL, saved = [], sent = [], shortcuts = [];
 const model = { heard, saved, sent, get: (k) => values[k],
@@ -512,18 +512,18 @@ def test_a_figure_in_jupyterlab_has_its_keys(ready, tmp_path):
       out.read = await page.locator('.sc-tip').isVisible();
       await press('d', 'd', 'Escape');
       out.plot = [await page.locator('.sc-tip').isVisible(), await lab()];
-      await page.locator('.jp-Notebook').focus();
+      await page.locator('#other').focus();
       await press('ArrowDown');
       out.notebook = await lab();
       return out; }"""
     (seen,) = living.run({"file": page, "code": code})
     assert seen["result"] == {
         "slider": [[0.5, 0, 0.5], []],
-        "others": ["s", "Enter"],
+        "others": ["Control", "s", "Enter"],
         "legend": [1, []],
         "read": True,
         "plot": [False, []],
-        "notebook": [],
+        "notebook": ["ArrowDown"],
     }
     assert seen["errors"] == []
 

@@ -166,7 +166,9 @@ class Figure:
             if name not in start and self.spec["kind"] != "explorer" and name != "hidden":
                 raise ValueError(f"no control is named {name!r}; there are: {', '.join(start)}")
         widget.allow_in_colab()
-        return widget.widget_class()(data=self.payload(), state=start | (state or {}))
+        data = self.payload()
+        data["caption"] = self.caption and script.plain(self.caption)
+        return widget.widget_class()(data=data, state=start | (state or {}))
 
     def save(self, folder):
         """Write data, picture and texts, each file complete or not at all.
@@ -216,7 +218,8 @@ class Figure:
                 still = {} if colab else {"image/png": base64.b64encode(self.png()).decode("ascii")}
                 return {**still, **data, "text/plain": self.alt}, metadata
         png = base64.b64encode(self.png()).decode("ascii")
-        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
+        caption = html.escape(script.plain(self.caption)) if self.caption else ""
+        caption = caption and f"<figcaption>{caption}</figcaption>"
         alt = html.escape(self.alt, quote=True)
         bundle = {
             "text/plain": self.alt,

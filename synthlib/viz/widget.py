@@ -23,13 +23,42 @@ export default {
       model.send({ model: name });
       setTimeout(() => reject(new Error("no kernel answers")), 30000);
     });
+    let following = false; // what Python has set is not sent back: it may have set more since
     const handle = SC.mount(el, model.get("data"), {
       state: model.get("state"),
-      onstate(state) { model.set("state", state); model.save_changes(); },
+      onstate(state) {
+        if (following) return;
+        model.set("state", state);
+        model.save_changes();
+      },
     });
-    const follow = () => handle.set(model.get("state"));
+    el.classList.add("sc-notebook");
+    const caption = document.createElement("p");
+    caption.className = "sc-caption";
+    caption.textContent = model.get("data").caption || "";
+    if (caption.textContent) el.append(caption);
+    const follow = () => {
+      following = true;
+      handle.set(model.get("state"));
+      following = false;
+    };
     model.on("change:state", follow);
-    return () => { model.off("change:state", follow); handle.remove(); };
+    // JupyterLab's shortcuts take keys (arrows, Enter, letters) before a figure gets them, unless
+    // the element that has the focus is marked. With Ctrl, Alt or Cmd they stay JupyterLab's, and
+    // so does Shift+Enter, which runs the cell.
+    const keys = (event) => {
+      if (!el.contains(event.target)) return;
+      const runs = event.shiftKey && event.key === "Enter";
+      const own = !(event.ctrlKey || event.altKey || event.metaKey || runs);
+      event.target.toggleAttribute("data-lm-suppress-shortcuts", own);
+    };
+    window.addEventListener("keydown", keys, true);
+    return () => {
+      window.removeEventListener("keydown", keys, true);
+      model.off("change:state", follow);
+      handle.remove();
+      caption.remove();
+    };
   },
 };
 """
@@ -71,7 +100,7 @@ def widget_class():
             Values of the controls by name, and what else the figure remembers; assign a new dict
             to change the figure.
         data : dict
-            As `Figure.payload` gives it; sent once.
+            As `Figure.payload` gives it, the caption in plain words; sent once.
         """
 
         _esm = script.script() + _RENDER
