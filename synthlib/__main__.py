@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if "out of memory" not in str(error):
             raise
-        print("error: out of memory; lower --batch-size or take --device cpu", file=sys.stderr)
+        what = "a batch size (--help names them)" if argv[:1] == ["run"] else "--batch-size"
+        print(f"error: out of memory; lower {what} or take --device cpu", file=sys.stderr)
         return 2
     finally:
         warnings.formatwarning = formatted

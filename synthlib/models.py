@@ -12,6 +12,7 @@ import json
 import math
 import re
 import struct
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -219,8 +220,7 @@ def load_generator(name, *, device=None, dtype=None):
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     device = pick_device(device)
-    folder, config = _resolve(name, device, dtype)
-    _check_kind(name, config, ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel"))
+    folder, config = find(name, "generator", device=device, dtype=dtype)
     seq2seq = config["architectures"][0].endswith("ForConditionalGeneration")
     auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     model, tokenizer = _load(auto, name, folder, config, device, dtype)
@@ -257,13 +257,46 @@ def load_nli(name, *, device=None, dtype=None):
     from transformers import AutoModelForSequenceClassification
 
     device = pick_device(device)
-    folder, config = _resolve(name, device, dtype)
-    _check_kind(name, config, ("ForSequenceClassification",))
-    try:
-        nli_columns(config.get("id2label") or {})
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+    folder, config = find(name, "nli", device=device, dtype=dtype)
     return _load(AutoModelForSequenceClassification, name, folder, config, device, dtype)
+
+
+_ENDINGS = {
+    "generator": ("ForConditionalGeneration", "ForCausalLM", "LMHeadModel"),
+    "nli": ("ForSequenceClassification",),
+}
+
+
+def find(name, kind, *, device=None, dtype=None):
+    """Where a generator or an NLI model lies, and its config; nothing is loaded into memory.
+
+    A long run calls it first, so that a wrong model costs no minutes.
+
+    Parameters
+    ----------
+    name : str or Path
+        Pocket name, local folder or hub id, which is downloaded.
+    kind : "generator" or "nli"
+    device, dtype : optional
+        They decide whether a model of the hub is too large for this machine.
+
+    Returns
+    -------
+    folder : Path
+    config : dict
+
+    Raises
+    ------
+    As `load_generator` and `load_nli`.
+    """
+    folder, config = _resolve(name, pick_device(device), dtype)
+    _check_kind(name, config, _ENDINGS[kind])
+    if kind == "nli":
+        try:
+            nli_columns(config.get("id2label") or {})
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return folder, config
 
 
 def nli_columns(id2label):
@@ -716,14 +749,17 @@ def _cap_length(tokenizer, config):
 
 @contextlib.contextmanager
 def quiet():
-    """No progress bars and reports from transformers for the moment; its errors still come."""
+    """No progress bars and reports from transformers for the moment, nor what one library says to
+    another about its future; errors still come."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(level)
         if bar:

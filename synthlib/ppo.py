@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from synthlib import decoding
+from synthlib import decoding, models
 
 
 class Stopped(RuntimeError):
@@ -85,13 +85,14 @@ class Policy(nn.Module):
 
         super().__init__()
         self.seq2seq = bool(model.config.is_encoder_decoder)
-        if adapter is not None:
-            self.model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
-        else:
-            task = "SEQ_2_SEQ_LM" if self.seq2seq else "CAUSAL_LM"
-            names = list(targets) if isinstance(targets, tuple) else targets
-            config = LoraConfig(task_type=task, r=r, lora_alpha=alpha, target_modules=names)
-            self.model = get_peft_model(model, config)
+        with models.quiet():
+            if adapter is not None:
+                self.model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+            else:
+                task = "SEQ_2_SEQ_LM" if self.seq2seq else "CAUSAL_LM"
+                names = list(targets) if isinstance(targets, tuple) else targets
+                config = LoraConfig(task_type=task, r=r, lora_alpha=alpha, target_modules=names)
+                self.model = get_peft_model(model, config)
         self.tokenizer = tokenizer
         self.pad = decoding._pad_id(tokenizer)
         width = getattr(model.config, "hidden_size", None) or model.config.d_model
@@ -354,7 +355,7 @@ def train(
         β of the penalty: fixed, or steered towards a target.
     kl_limit : float
         Training stops early, with a warning, when an answer's mean KL from the reference exceeds
-        this many nats.
+        this many nats. The policy of that step is not kept, whatever it has earned.
     max_new_tokens, temperature
         Of the answers.
     gamma, lam, clip, value_weight
@@ -425,6 +426,7 @@ def train(
         for parameter in trained:
             parameter.data = broadcast(parameter.data, from_process=0)
     micro = micro_batch_size or mini_batch_size
+    best["adapter"] = best["adapter"] or _adapter(policy)  # until one has earned something
 
     def sound(values, what):
         """Stop, in every process, where values of any process are not numbers."""
@@ -499,17 +501,19 @@ def train(
         if on_step:
             on_step(entry, mine, texts)
         recent = float(np.mean([e["reward"] for e in log[-patience:]]))
-        if len(log) >= min(patience, steps) and recent > best["reward"]:
+        away = entry["kl"] > kl_limit
+        if not away and len(log) >= min(patience, steps) and recent > best["reward"]:
             best = {"reward": recent, "step": step + 1, "adapter": _adapter(policy)}
         if controller:
             controller.update(entry["kl"], batch_size)
         bar.set_postfix(reward=f"{entry['reward']:.3f}", kl=f"{entry['kl']:.2f}")
         bar.update()
-        if entry["kl"] > kl_limit:
+        if away:
+            kept = "that earned most" if best["step"] else "it began with"
             warnings.warn(
                 f"stopped at step {step + 1}: an answer's KL from the reference is "
                 f"{entry['kl']:.1f} nats (limit {kl_limit:g}). The policy has left the language it "
-                "started from: raise kl or lower learning_rate",
+                f"started from, so the adapter {kept} is kept: raise kl or lower learning_rate",
                 stacklevel=2,
             )
             break
@@ -524,8 +528,7 @@ def train(
         if output_dir and ((step + 1) % save_steps == 0 or step + 1 == steps) and rank == 0:
             state.save(log, best)
     bar.close()
-    if best["adapter"]:
-        _restore(policy, best["adapter"])
+    _restore(policy, best["adapter"])
     return log
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -345,6 +347,31 @@ def test_until_a_round_and_on(options, straight, tmp_path):
     assert content(tmp_path / "run") == content(straight.folder)
 
 
+def test_two_processes_share_a_run(options, straight, tmp_path):
+    """They draw their own answers and dropout, so texts differ from those of one process; what is
+    counted, named and kept does not, and a single process finds the run complete."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    root = os.path.dirname(os.path.dirname(__file__))
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [*launch, "-m", "synthlib", "run", "art", "--out", str(tmp_path / "run"),
+         *arguments(options)], env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    got, want = content(tmp_path / "run"), content(straight.folder)
+
+    def unnamed(files):
+        return sorted(name.rpartition("-")[0] if "/0" in name else name for name in files)
+
+    assert unnamed(got) == unnamed(want)  # the digest in a shard's name apart
+    written = [name for name in want if name.startswith("raw/candidates")]
+    assert written and all(got[name] == want[name] for name in written)  # untuned: row by row
+    again = art.run(tmp_path / "run", **options)
+    assert not again.minutes and again.counts["raw"]["written"] == straight.counts["raw"]["written"]
+    log = again.log(1)
+    assert len(log) == 3 and np.isfinite(log["reward"]).all()
+
+
 # ---------------------------------------------------------------- bad input
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -354,6 +381,8 @@ def test_until_a_round_and_on(options, straight, tmp_path):
         (dict(negative_bound=1.5), r"negative_bound must lie in \[-1, 1\], got 1.5"),
         (dict(lower_bound=93), "lower_bound"),
         (dict(kl=-1), "kl must be 0 or above"),
+        (dict(w1=0, w2=0), "nothing would be rewarded"),
+        (dict(seed=-1), "seed must lie between 0 and"),
         (dict(temperature=0), "temperature must be positive"),
         (dict(quantile=0.7), "quantile"),
         (dict(ppo_mini_batch_size=3), "multiple"),
@@ -368,10 +397,20 @@ def test_options_out_of_range(options, tmp_path, change, words):
         art.run(tmp_path / "run", **options | dict(control=False) | change)
 
 
-def test_labels_in_an_unknown_order_are_found_first(here, options, tmp_path):
+def test_wrong_models_are_found_first(here, options, tmp_path, monkeypatch):
+    """Labels in an unknown order, a judge in the generator's place: no encoder is evaluated, and
+    the folder is not taken by a run that cannot be."""
     tiny_models.save(tmp_path / "odd", "nli", id2label={0: "yes", 1: "no", 2: "maybe"})
-    with pytest.raises(ValueError, match="entailment, neutral, contradiction"):
-        art.run(tmp_path / "run", **options | dict(discriminator=str(tmp_path / "odd")))
+    monkeypatch.setattr(models, "load_encoder", lambda *a, **k: pytest.fail("minutes are lost"))
+    for change, said in [
+        (dict(discriminator=str(tmp_path / "odd")), "neutral, contradiction; found yes, no, maybe"),
+        (dict(discriminator=str(here / "llama")), "ForSequenceClassification"),
+        (dict(generator=str(here / "nli")), "ForConditionalGeneration or ForCausalLM"),
+        (dict(generator="pocket/generator"), "no pocket model"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            art.run(tmp_path / "run", **options | change)
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_accepted_says_so(options, tmp_path, monkeypatch):

@@ -175,6 +175,15 @@ def test_no_traceback(capsys, data, monkeypatch, error, code, message):
     assert got == code and err.strip().startswith(message) and "Traceback" not in err
 
 
+def test_memory_that_ends_in_a_run_names_its_options(capsys, monkeypatch):
+    def main(argv):
+        raise RuntimeError("CUDA out of memory. Tried …")
+
+    monkeypatch.setattr("synthlib.recipes.art_run.main", main)
+    code, _, err = run(capsys, "run", "art", "--out", "x")
+    assert code == 2 and err.startswith("error: out of memory; lower a batch size (--help names")
+
+
 def test_other_commands_get_their_arguments(capsys, monkeypatch):
     seen = []
     monkeypatch.setattr("synthlib.ledger.main", lambda argv: seen.append(argv))

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -338,6 +339,50 @@ def test_what_goes_wrong_is_said(tmp_path):
             max_new_tokens=2, **options | {"steps": 30, "batch_size": 16},
         )  # fmt: skip
     assert len(log) < 30
+
+
+def test_a_policy_that_ran_away_is_not_the_one_that_is_kept(tmp_path):
+    """Before `patience` steps nothing has earned: the adapter it began with; later, the best."""
+
+    def run(name, **options):
+        seen, first = [], []
+
+        def watch(entry, *_):
+            seen.append({n: p.clone() for n, p in policies[0].named_parameters() if "lora" in n})
+
+        folder = tiny_models.save(tmp_path / name, "llama", initializer_range=0.4)
+        torch.manual_seed(0)
+        policies = [ppo.Policy(*models.load_generator(folder, device="cpu"), targets="all-linear")]
+        first = {n: p.clone() for n, p in policies[0].named_parameters() if "lora" in n}
+        with pytest.warns(UserWarning, match="left the language") as said:
+            log = ppo.train(
+                policies[0], TASKS, [word("dog")], [1.0], kl=0.0, max_new_tokens=2, on_step=watch,
+                batch_size=16, mini_batch_size=8, progress=False, **options,
+            )  # fmt: skip
+        kept = {n: p for n, p in policies[0].named_parameters() if "lora" in n}
+        return log, kept, first, seen, str(said[0].message)
+
+    def equal(a, b):
+        return all(torch.equal(a[n], b[n]) for n in b)
+
+    log, kept, first, seen, said = run("early", steps=30, learning_rate=0.1, kl_limit=0.01)
+    assert len(log) < 5 and "the adapter it began with is kept" in said
+    assert equal(kept, first) and not equal(kept, seen[-1])
+    options = dict(steps=30, learning_rate=1e-3, patience=2, kl_limit=1.0)
+    log, kept, first, seen, said = run("late", **options)
+    assert 2 < len(log) < 30 and "the adapter that earned most is kept" in said
+    assert log[-1]["kl"] > 1.0 >= max(entry["kl"] for entry in log[:-1])
+    recent = [np.mean([e["reward"] for e in log[i - 1 : i + 1]]) for i in range(1, len(log) - 1)]
+    assert equal(kept, seen[1 + int(np.argmax(recent))])
+
+
+def test_no_library_speaks_of_its_future(tmp_path):
+    folder = tiny_models.save(tmp_path / "m", "llama")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        policy = ppo.Policy(*models.load_generator(folder, device="cpu"))
+        policy.model.save_pretrained(str(tmp_path / "adapter"))
+        ppo.Policy(*models.load_generator(folder, device="cpu"), adapter=tmp_path / "adapter")
 
 
 def test_what_is_no_number_stops_at_its_step_and_names_the_last_checkpoint(tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import decoding, judging, ppo, prompts, rewards, tiers, training
+from synthlib import decoding, judging, models, ppo, prompts, rewards, tiers, training
 from synthlib.recipes.runs import same
 
 KINDS = rewards.KINDS
@@ -122,7 +122,8 @@ def tuned(generator, adapter):
     """
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(generator[0], str(adapter))
+    with models.quiet():
+        model = PeftModel.from_pretrained(generator[0], str(adapter))
     if generator[0].dtype == torch.float32:
         model = model.merge_and_unload()
     return model.eval(), generator[1]

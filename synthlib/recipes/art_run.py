@@ -142,6 +142,7 @@ def make_plan(
         own, **{name: _plain(value) for name, value in given.items() if value is not None}
     )
     _check(settings, candidates, generation_batch, shard_size, quantile)
+    runs.check_seed(seed)
     if start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
     if data is not None and not Path(data).is_dir():
@@ -194,6 +195,8 @@ def _check(s, candidates, generation_batch, shard_size, quantile):
     for name in ("w1", "w2", "kl"):
         if not 0 <= getattr(s, name) < math.inf:
             raise ValueError(f"{name} must be 0 or above, got {getattr(s, name)}")
+    if s.w1 == s.w2 == 0:
+        raise ValueError("w1 and w2 are both 0, so nothing would be rewarded")
     if not 0 < quantile < 0.5:
         raise ValueError(f"quantile must lie in (0, 0.5), got {quantile}")
     ends = {"lower_bound": (0, 1), "positive_bound": (-1, 1), "negative_bound": (-1, 1)}
@@ -344,6 +347,10 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
     if until is not None and not 0 <= until <= plan.settings.rounds:
         raise ValueError(f"until must be a round from 0 to {plan.settings.rounds}, got {until}")
     work = _Work(plan, quiet)
+    if not (Path(out) / "run.json").is_file():  # a wrong model costs no minutes, and no folder
+        for name, kind in ((plan.settings.generator, "generator"),
+                           (plan.settings.discriminator, "nli")):  # fmt: skip
+            models.find(name, kind, device=plan.device, dtype=plan.dtype)
     return runs.carry_out(work, Result(Path(out)), work.steps(until), _report)
 
 

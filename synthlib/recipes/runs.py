@@ -42,6 +42,7 @@ def carry_out(work, result, steps, report):
     result
     """
     folder = result.folder
+    check_seed(work.plan.seed)
     with shards.open_run(folder, work.identity, everyone=work.everyone), full_disk(folder):
         for step in steps:
             started = time.perf_counter()
@@ -53,6 +54,12 @@ def carry_out(work, result, steps, report):
             if not work.quiet:
                 print(report(work.plan, result), flush=True)
     return result
+
+
+def check_seed(seed) -> None:
+    """Raise ValueError for a seed that a random generator will refuse, hours later maybe."""
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed must lie between 0 and {2**31 - 1}, got {seed}")
 
 
 @contextmanager
