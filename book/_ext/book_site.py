@@ -10,6 +10,7 @@
 - Pages without JavaScript are light, and folded cells are named by what they say.
 """
 
+import os
 import re
 import shutil
 from importlib.resources import files
@@ -22,7 +23,7 @@ from sphinx.transforms import SphinxTransform
 
 def configure(app, config):
     """Fill in what `_config.yml` cannot know."""
-    config.nb_execution_cache_path = str(project.cache_path())
+    config.nb_execution_cache_path = os.environ.get("BOOK_CACHE") or str(project.cache_path())
     options = config.html_theme_options
     url, branch = project.repository()
     if not url:

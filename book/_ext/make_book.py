@@ -96,6 +96,8 @@ def main():
     changed = editions.write()
     say(f"notebooks: {len(changed)} changed")
     cache = project.cache_path()
+    # The pages are built from what is executed now, whatever somebody edits in the meantime.
+    os.environ["BOOK_CACHE"] = str(cache)
     say(f"executing the chapters (cache {cache.relative_to(project.ROOT)})")
     failed = execute(cache)
     if failed:
@@ -112,6 +114,8 @@ def main():
         print("\n".join(problems))
         say(f"FAILED: {len(problems)} problem(s) in links and assets")
         return 1
+    if project.cache_path() != cache:
+        say("note: synthlib or data changed meanwhile; the pages show them as they were before")
     pages = len(list(project.SITE.rglob("*.html")))
     say(f"done: {pages} pages, no warning, no broken link: {project.SITE / 'index.html'}")
     return 0
