@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import types
 from pathlib import Path
 
 import living
@@ -612,6 +613,39 @@ def test_a_notebook_shows_the_widget_and_the_books_build_does_not(monkeypatch):
     widget.widget_class.cache_clear()
     assert "text/html" in figure._repr_mimebundle_()
     widget.widget_class.cache_clear()
+
+
+def test_in_colab_its_manager_is_asked_once_to_let_figures_in(monkeypatch):
+    import IPython
+
+    asked = []
+    output = types.SimpleNamespace(enable_custom_widget_manager=lambda: asked.append(True))
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(output=output))
+    monkeypatch.setattr(IPython, "get_ipython", lambda: _Shell())
+    widget.allow_in_colab.cache_clear()
+    try:
+        figure = viz.Figure(_frame(), SPECS["lines"], "Two lines.")
+        data, _ = figure._repr_mimebundle_()
+        figure.widget()
+        assert asked == [True]
+        # The notebook that Colab saves holds no second picture of each figure.
+        assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
+        monkeypatch.setenv(widget.VARIABLE, "page")
+        still = figure._repr_mimebundle_()
+        assert set(still) == {"text/plain", "text/html", "image/png"} and asked == [True]
+    finally:
+        widget.allow_in_colab.cache_clear()
+
+
+def test_a_caption_in_a_notebook_is_plain_words(monkeypatch):
+    words = "By {eq}`eq-05-mask`, at $\\sigma=0.9$; see {ref}`chapter 5 <ch-05>` & <b>."
+    figure = viz.Figure(_frame(), SPECS["lines"], "alt", label="fig-00-a", caption=words)
+    plain = "By the equation, at σ = 0.9; see chapter 5 & <b>."
+    assert figure.widget().data["caption"] == plain and figure.payload()["caption"] == words
+    monkeypatch.setenv(widget.VARIABLE, "page")
+    bundle = figure._repr_mimebundle_()
+    assert f"<figcaption>{html.escape(plain)}</figcaption>" in bundle["text/html"]
+    assert bundle[viz.MIMETYPE]["caption"] == words
 
 
 def test_a_real_kernel_makes_the_widget(tmp_path):
