@@ -167,13 +167,14 @@ for omega in (0.0, 0.5, 0.99):
 # %% [markdown]
 # ## Difficulty: Eq. 3
 #
-# The second part looks at the cosine $s$, and treats the two kinds differently:
+# The second part looks at the cosine $s$, and pays a positive ($r_2^+$) and a hard negative
+# ($r_2^-$) differently:
 #
 # $$
-# r_2=\begin{cases}
-# (1-s)\,\operatorname{sgn}(s-\alpha^+) & \text{for a positive,}\\
-# s\,\operatorname{sgn}(\alpha^--s) & \text{for a hard negative.}
-# \end{cases}
+# \begin{aligned}
+# r_2^+&=(1-s)\,\operatorname{sgn}(s-\alpha^+)\\
+# r_2^-&=s\,\operatorname{sgn}(\alpha^--s)
+# \end{aligned}
 # $$ (eq-07-difficulty)
 #
 # The less similar a positive, the more it earns, down to the lower bound $\alpha^+$. Below it the
@@ -268,7 +269,8 @@ body(rewards.dual_reward)
 # ## The landscape
 #
 # Now take hold of it.
-# Colour is the reward, the black line is where it is zero, the dashed line is the cliff.
+# Colour is the reward: warm colours earn, blue ones cost. The solid line is where it is zero, the
+# dashed line is the cliff.
 # Drag the circle, or give it the focus and press the arrow keys.
 # Move the sliders, and watch two things: where the landscape is highest, and which of the
 # generator's own answers would win. Large dots are those that earn most among the first $n$
@@ -291,7 +293,7 @@ reward_landscape(
 #
 # - Positives, $w_1=0$. The best answers gather at the cliff, and the share of right ones falls.
 # - Hard negatives, $w_2=0$. Nearly all are right, and they lie far to the left.
-# - Either kind: drag $\Omega$ from end to end. Colours change, the black line moves, and not one
+# - Either kind: drag $\Omega$ from end to end. Colours change, the solid line moves, and not one
 #   large dot does.
 #
 # And a fourth: choose *a policy*, press *tune*, and see the answers of a real policy move while PPO
@@ -473,12 +475,15 @@ ledger.show("07-eq3-cliff", "07-omega-shift", "07-lower-bound", "07-upper-bound"
 # %%
 parts = ["correctness", "difficulty", "form", "length", "always", "replaced", "reward"]
 sample = table.join(released).groupby(["kind", "right"]).head(1)
-sample[["kind", "text", "right", *parts]].style.hide().format(precision=1, na_rep="–")
+words = sample["right"].map({True: "right", False: "wrong"})
+sample.set_index(sample["kind"] + ", " + words)[["text", *parts]].T.style.format(
+    lambda x: x if isinstance(x, str) else "–" if x != x else f"{x:.1f}"
+)
 
 # %% [markdown]
 # ### A condition that is always true
 #
-# Look at the column *always*. The code wants to take 3.5 points from texts that do not end with
+# Look at the row *always*. The code wants to take 3.5 points from texts that do not end with
 # a full stop or a quotation mark, and says
 #
 # ```python
