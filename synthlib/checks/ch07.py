@@ -48,6 +48,11 @@ def _right(s, positive, low, high):
     return np.where(positive, (1 - s) * np.sign(s - low), s * np.sign(high - s))
 
 
+def _gated(p, s, positive, omega, alpha_plus, alpha_minus, w1=0.5, w2=0.5):
+    paid = _reward(_right)(p, s, positive, omega, alpha_plus, alpha_minus, w1, w2)
+    return np.where(np.asarray(p) > omega, paid, 0.0)
+
+
 _REWARD = (
     Mistake(
         "paid on the bound",
@@ -80,6 +85,22 @@ _REWARD = (
         "kinds exchanged",
         _reward(lambda s, g, low, high: _right(s, ~g, low, high)),
         "The two cases stand the wrong way round: 1 − s is for positives.",
+    ),
+    Mistake(
+        "sign turned over", _reward(lambda s, g, low, high: -_right(s, g, low, high)),
+        "The sign stands the wrong way round: a positive earns above α⁺, a negative below α⁻.",
+    ),
+    Mistake(
+        "easy is paid",
+        _reward(lambda s, g, low, high:
+                np.where(g, s * np.sign(s - low), (1 - s) * np.sign(high - s))),
+        "You pay a positive s and a negative 1 − s, so the easy ones. A positive is hard where it "
+        "is far from its anchor, a negative where it is near.",
+    ),
+    Mistake(
+        "omega as a gate", _gated,
+        "You pay nothing at all where P is below Ω. Ω is no gate: r₁ is negative there, and r₂ is "
+        "paid as ever.",
     ),
     Mistake(
         "omega added", _reward(_right, r1=lambda p, omega: p + omega),
@@ -151,6 +172,15 @@ _EVEN = (
     Mistake(
         "below -1", lambda p, a, w1, w2: None if w1 * p <= 0 else a - p * w1 / w2,
         "There is no cosine below −1: where every cosine will do, return −1.",
+    ),
+    Mistake(
+        "cut at 0", lambda p, a, w1, w2: None if w1 * p <= 0 else max(0.0, a - p * w1 / w2),
+        "Cosines go down to −1, not to 0.",
+    ),
+    Mistake(
+        "not divided", _from(lambda p, a, w1, w2: a - p * w1),
+        "You leave w₂ out: what correctness earns, w₁ · p, has to be divided by the price of a "
+        "cosine.",
     ),
     Mistake(
         "no None", lambda p, a, w1, w2: max(-1.0, a - p * w1 / w2),
@@ -227,6 +257,11 @@ _BOUNDS = (
         "You take the smallest and the largest: one odd answer would set the bound. Use quantiles.",
     ),
     Mistake(
+        "α⁻ first",
+        lambda *given, **named: _bounds(*given, **named)[::-1],
+        "You return α⁻ first. Wanted is (α⁺, α⁻).",
+    ),
+    Mistake(
         "quantiles of probabilities",
         _by(lambda p, s, g, q: np.quantile(p[g & (p > 0.5)], q),
             lambda p, s, g, q: np.quantile(p[~g & (p > 0.5)], 1 - q)),
@@ -263,6 +298,10 @@ _ENDING = (
         "always", lambda text: -3.5,
         "Every text pays, as in the released code: no character is both a full stop and a "
         "quotation mark, so “not the one or not the other” is always true.",
+    ),
+    Mistake(
+        "sign", lambda text: -_ending_penalty(text),
+        "You give 3.5 points instead of taking them: −3.5.",
     ),
     Mistake(
         "full stop only", lambda text: 0.0 if text.rstrip().endswith(".") else -3.5,

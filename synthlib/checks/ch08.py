@@ -134,6 +134,17 @@ _CLIP = (
         "You clip above only. A bad token (A < 0) is clipped below, at 1 − ε.",
     ),
     Mistake(
+        "smaller ratio",
+        _arrays(lambda r, a, e: (np.minimum(r, np.clip(r, 1 - e, 1 + e)) * a).mean()),
+        "You take the smaller ratio and multiply then. A negative advantage turns the order round: "
+        "multiply first, then take the smaller product.",
+    ),
+    Mistake(
+        "smaller mean",
+        _arrays(lambda r, a, e: min((r * a).mean(), (np.clip(r, 1 - e, 1 + e) * a).mean())),
+        "You take the smaller of two means. Wanted is the mean of the smaller, token by token.",
+    ),
+    Mistake(
         "from zero",
         _arrays(lambda r, a, e: np.minimum(r * a, np.clip(r, -e, e) * a).mean()),
         "You clip the ratio around 0. An unchanged policy has the ratio 1.",
@@ -186,6 +197,12 @@ _K3 = (
         _ways(lambda way: 0.5 * (way**2).mean()),
         "That is half the squared log-ratio, which is near the KL only while the policy is near "
         "its reference. Wanted is ρ − 1 − log ρ.",
+    ),
+    Mistake(
+        "absolute",
+        _ways(lambda way: np.abs(way).mean()),
+        "An absolute value is never negative, but its mean is no KL: tokens that became less "
+        "probable count as well as the others. Wanted is ρ − 1 − log ρ.",
     ),
     Mistake(
         "turned round",
@@ -247,6 +264,20 @@ _BEST = (
         ),
         "You multiply the reward by β. A larger β keeps the policy nearer to its reference: "
         "divide.",
+    ),
+    Mistake(
+        "sign",
+        lambda reference, reward, beta: _share(
+            np.asarray(reference) * np.exp(-np.asarray(reward) / beta)
+        ),
+        "Your exponent has the wrong sign: what earns more becomes more probable.",
+    ),
+    Mistake(
+        "added",
+        lambda reference, reward, beta: _share(
+            np.asarray(reference) + np.exp(np.asarray(reward) / beta)
+        ),
+        "You add exp(r / β) to the reference. It multiplies.",
     ),
     Mistake(
         "reference forgotten",

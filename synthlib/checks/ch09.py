@@ -57,6 +57,12 @@ _SHARE = (
         "accepted with probability 1 − (1 − p)^tries.",
     ),
     Mistake(
+        "not all accepted",
+        lambda p, q, tries: (1 - p**tries) * (1 - q**tries),
+        "That is the chance that not all answers are accepted. Wanted is that not all are refused: "
+        "1 − (1 − p)^tries.",
+    ),
+    Mistake(
         "either kind",
         lambda p, q, tries: 1 - ((1 - p) * (1 - q)) ** tries,
         "You count anchors with an accepted answer of either kind. A triplet needs both.",
@@ -101,6 +107,10 @@ def _select_cases(rng):
     yield [
         ("x", _N, "y", True), ("a", _N, "c", True), ("x", _P, "z", True), ("a", _P, "b", True),
     ]  # fmt: skip
+    yield [  # x appears first, with an answer that is refused
+        ("x", _N, "w", False), ("a", _P, "b", True), ("a", _N, "c", True), ("x", _P, "z", True),
+        ("x", _N, "y", True),
+    ]  # fmt: skip
     yield [("a", _P, "b", True), ("a", _N, "c", False)]
     yield []
     words = ["a", "x", "m n", "b", "c d", "e"]
@@ -137,6 +147,10 @@ def _in_step(rows):
     return [(p[0], p[2], n[2]) for p, n in zip(positives, negatives, strict=False)]
 
 
+def _by_first_accepted(rows):
+    return _select([row for row in rows if row[3] and row[2].split() != row[0].split()])
+
+
 _SELECT = (
     Mistake(
         "copies kept", _variant(copies=True),
@@ -154,6 +168,11 @@ _SELECT = (
     Mistake(
         "half triplets", _variant(half=True),
         "An anchor without an accepted answer of both kinds makes no triplet: leave it out.",
+    ),
+    Mistake(
+        "order of what is accepted", _by_first_accepted,
+        "Your triplets are right, but not in the order in which the anchors first appear: an "
+        "anchor whose first answer is refused keeps its place.",
     ),
     Mistake(
         "halves of different anchors", _in_step,
@@ -205,6 +224,12 @@ _TEXTS = (
         lambda rounds, steps, batch, anchors, candidates:
             rounds * 2 * (steps * batch + anchors * candidates),
         "A batch of PPO already holds both kinds: do not count it twice.",
+    ),
+    Mistake(
+        "PPO once",
+        lambda rounds, steps, batch, anchors, candidates:
+            steps * batch + rounds * 2 * anchors * candidates,
+        "PPO is run in every round, not once.",
     ),
     Mistake(
         "one round",
