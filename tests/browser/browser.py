@@ -19,7 +19,7 @@ PICTURE = ROOT / "book" / "site_static" / "screenshot.png"
 #: What npm installs, at the versions in package.json.
 PACKAGES = ("playwright-core", "axe-core")
 #: The page that the README shows, and the place in it.
-PICTURE_PAGE, PICTURE_PLACE = "notebooks/01_sentence_embeddings.html", "fig-01-circle"
+PICTURE_PAGE, PICTURE_PLACE = "notebooks/04_self_curation.html", "fig-04-region"
 
 
 def chromium():
@@ -80,8 +80,8 @@ def main(argv):
         if reason := missing():
             print(reason, file=sys.stderr)
             return 1
-        place = {"pages": [PICTURE_PAGE], "anchor": PICTURE_PLACE, "offset": 330}
-        run("screenshot", out=str(PICTURE), width=1280, height=800, **place)
+        place = {"pages": [PICTURE_PAGE], "anchor": PICTURE_PLACE, "offset": 64}
+        run("screenshot", out=str(PICTURE), width=1280, height=960, **place)
         print(f"wrote {PICTURE.relative_to(ROOT)}")
         return 0
     print(__doc__)

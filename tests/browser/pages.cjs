@@ -267,6 +267,9 @@ async function screenshot(browser) {
   });
   await page.goto(address(job.pages[0]));
   await settle(page);
+  // Living figures are not as high as their pictures: they are there before a place is looked for.
+  await page.evaluate(() => window.SC && SC.wake && SC.wake());
+  await page.waitForTimeout(500);
   if (job.anchor)
     await page.evaluate(([id, above]) => {
       document.documentElement.style.scrollBehavior = "auto";
