@@ -80,8 +80,10 @@ viz.Figure(
 # ART maximises (Eq. 1)
 #
 # $$
-# \mathbb{E}_{x,\,y\sim\pi}\bigl[\,r(x,y)-\beta\,D_\text{KL}\bigl(\pi(y\mid x)\,\Vert\,
-# \pi^\text{ref}(y\mid x)\bigr)\bigr].
+# \begin{aligned}
+# &\mathbb{E}_{x,\,y\sim\pi}\bigl[\,r(x,y)\\
+# &\quad-\beta\,D_\text{KL}\bigl(\pi(y\mid x)\,\Vert\,\pi^\text{ref}(y\mid x)\bigr)\bigr].
+# \end{aligned}
 # $$ (eq-08-objective)
 #
 # $r$ is the dual reward of {ref}`ch-07`. $\pi^\text{ref}$ is the *reference*, the model as it was
@@ -102,7 +104,10 @@ viz.Figure(
 # Beside each adapted layer stand two thin matrices, and only they are trained:
 #
 # $$
-# h = Wx + \tfrac{\alpha}{r}\,BAx,\qquad A\in\mathbb{R}^{r\times d},\; B\in\mathbb{R}^{d'\times r}.
+# \begin{gathered}
+# h = Wx + \tfrac{\alpha}{r}\,BAx,\\
+# A\in\mathbb{R}^{r\times d},\quad B\in\mathbb{R}^{d'\times r}.
+# \end{gathered}
 # $$ (eq-08-lora)
 #
 # $B$ begins at zero, so the policy begins as the reference.
@@ -172,8 +177,10 @@ pd.DataFrame({
 # **The penalty is paid at each token**, the reward at the last:
 #
 # $$
-# r_t=-\beta\,\log\frac{\pi(y_t\mid x,y_{<t})}{\pi^\text{ref}(y_t\mid x,y_{<t})}
-# +\begin{cases}r(x,y)&t=T\\0&\text{else.}\end{cases}
+# \begin{aligned}
+# r_t=&-\beta\,\log\frac{\pi(y_t\mid x,y_{<t})}{\pi^\text{ref}(y_t\mid x,y_{<t})}\\
+# &+\begin{cases}r(x,y)&t=T\\0&\text{else.}\end{cases}
+# \end{aligned}
 # $$ (eq-08-token)
 #
 # Summed over the answer, its mean is {eq}`eq-08-objective`.
@@ -238,8 +245,10 @@ small.style.hide().format("{:.2f}", subset=small.columns[1:])
 # PPO {cite}`schulman2017ppo` therefore pays nothing for leaving $[1-\epsilon,1+\epsilon]$:
 #
 # $$
-# L=\mathbb{E}_t\bigl[\min\bigl(\rho_t A_t,\;\operatorname{clip}(\rho_t,1-\epsilon,1+\epsilon)\,A_t
-# \bigr)\bigr].
+# \begin{aligned}
+# &L=\mathbb{E}_t\bigl[\min\bigl(\rho_t A_t,\\
+# &\qquad\operatorname{clip}(\rho_t,1-\epsilon,1+\epsilon)\,A_t\bigr)\bigr].
+# \end{aligned}
 # $$ (eq-08-clip)
 
 # %% tags=["hide-input"]
@@ -475,7 +484,10 @@ pd.concat([
 # For a bandit the answer to {eq}`eq-08-objective` is known in closed form:
 #
 # $$
-# \pi^{*}(y\mid x)\;\propto\;\pi^\text{ref}(y\mid x)\,\exp\bigl(r(x,y)/\beta\bigr).
+# \begin{aligned}
+# \pi^{*}(y\mid x)\;\propto\;&\pi^\text{ref}(y\mid x)\\
+# &\times\exp\bigl(r(x,y)/\beta\bigr).
+# \end{aligned}
 # $$ (eq-08-optimum)
 #
 # The best policy is the reference, *tilted* toward the reward. With a large $\beta$ it is hardly tilted.

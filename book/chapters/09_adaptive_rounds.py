@@ -260,9 +260,10 @@ print(inspect.getsource(art.select).split('"""')[-1])
 # The triplets train the encoder with the supervised SimCSE loss (Eq. 5), at $\tau=0.05$:
 #
 # $$
-# \mathcal L=-\log\frac{e^{\operatorname{sim}(\mathbf h_i,\mathbf h_i^+)/\tau}}
-# {\sum_{j=1}^N\bigl(e^{\operatorname{sim}(\mathbf h_i,\mathbf h_j^+)/\tau}
-# +e^{\operatorname{sim}(\mathbf h_i,\mathbf h_j^-)/\tau}\bigr)}
+# \begin{gathered}
+# \mathcal L=-\log\frac{e^{s_{ii}^+}}{\sum_{j=1}^N\bigl(e^{s_{ij}^+}+e^{s_{ij}^-}\bigr)},\\
+# s_{ij}^{\pm}=\operatorname{sim}(\mathbf h_i,\mathbf h_j^{\pm})/\tau .
+# \end{gathered}
 # $$ (eq-09-simcse)
 #
 # $\mathbf h_i$, $\mathbf h_i^+$ and $\mathbf h_i^-$ are the vectors of anchor, positive and negative. It is
