@@ -82,7 +82,7 @@ viz.Figure(
 # $$
 # \begin{aligned}
 # &\mathbb{E}_{x,\,y\sim\pi}\bigl[\,r(x,y)\\
-# &\quad-\beta\,D_\text{KL}\bigl(\pi(y\mid x)\,\Vert\,\pi^\text{ref}(y\mid x)\bigr)\bigr].
+# &-\beta\,D_\text{KL}\bigl(\pi(y\mid x)\,\Vert\,\pi^\text{ref}(y\mid x)\bigr)\bigr].
 # \end{aligned}
 # $$ (eq-08-objective)
 #
