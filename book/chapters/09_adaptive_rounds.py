@@ -624,7 +624,6 @@ pd.concat({
 #
 # The triplets of ART and of the control were written once, with BERT's encoder for a judge; RoBERTa and the
 # unsupervised BERT are trained on the same ones, round after round. (The paper tunes a generator for each.)
-# RoBERTa has no *raw* row, for want of time.)
 
 # %% tags=["hide-input"]
 TABLE2 = ("09-table2-bert", "09-table2-roberta", "09-table2-unsupervised")
@@ -658,7 +657,7 @@ paper2[first + [name for name in paper2 if name not in first]]
 # the natural set. At finding answers to *questions* it is better by two to nearly five points; there even the raw data
 # help, and ART's do little. A question shares few words with its answer, and nothing in the reward asks for that.
 #
-# RoBERTa, our weaker supervised base, gains about three points, one of them beyond the filter.
+# RoBERTa, our weaker supervised base, gains about three points, one of them beyond the filter. Raw data cost it six.
 #
 # The unsupervised BERT turns the table round. It knows little, and any data lift it by many points, raw ones included.
 # What it lacks is quantity: ART hands it the fewest triplets, and lifts it least.
