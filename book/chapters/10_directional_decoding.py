@@ -254,7 +254,7 @@ found = pd.DataFrame({
     for key, some in live.items()
 }).T
 found.index.names = ["decoding", "method"]
-found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0)
+found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0).astype(int)
 
 # %% [markdown]
 # Percent. *Copied* is a sentence that is the one before again, *repeated* any that stood in the
@@ -383,10 +383,11 @@ similarity["measured"] = figures.measured_similarity(matrices, methods)
 explorers.heatmaps(
     similarity, label="fig-10-greedy",
     caption="The paper's Fig. 1, decoded greedily as there, every list as it was written. "
-    "Mean cosine by an encoder that was no teacher; three seeds of 500 lists, one colour "
-    "scale, from the ledger. The strip below each tells step by step whether the similarity to "
-    "the first sentence falls; ▲ where it does not. With $n$ or $\\lambda$ you turn to the 48 "
-    "lists that this page has written.",
+    "Mean cosine by an encoder that was no teacher, of 500 lists for each of three seeds, "
+    "1,500 in all (written at once, those with 16 sentences); one colour scale, from the ledger. "
+    "The strip below each tells step by step whether the similarity to the first sentence falls; "
+    "▲ where it does not. With $n$ or $\\lambda$ you turn to the 48 lists that this page has "
+    "written.",
 )
 
 # %% [markdown]
@@ -440,13 +441,12 @@ viz.Figure(
 # %% tags=["hide-input"]
 methods["method"] = methods["method"].map(generation.METHODS)
 numbers = methods.groupby(["decoding", "method"], sort=False)[
-    ["order", "order_gold", "order_kept", "order_cut", "left", "kept", "repeated", "distance"]
+    ["order", "order_gold", "order_kept", "order_cut", "left", "distance"]
 ].mean()
 numbers.rename(columns={
     "order": "as written", "order_gold": "by the oracle", "order_kept": "kept lists",
-    "order_cut": "cut lists", "left": "cut: % left", "kept": "kept %",
-    "repeated": "repeated %", "distance": "distance of the 16th",
-}).style.format(precision=2, na_rep="–")
+    "order_cut": "cut lists", "left": "cut: % left", "distance": "distance of 16th",
+}).style.format(precision=2, na_rep="–").format("{:.0f}", subset=["cut: % left"])
 
 # %% [markdown]
 # Four columns of *order*, because one alone misleads:
@@ -537,7 +537,10 @@ sweep.groupby(["model", "lam"], sort=False)[
     "order": "as written", "order_gold": "by the oracle", "order_cut": "cut lists",
     "left": "cut: % left", "kept": "kept %", "repeated": "repeated %",
     "well_formed": "well-formed %",
-}).round(2)
+}).style.format(
+    lambda value: f"{round(value, 2) + 0.0:.2f}"  # no −0.00
+).format("{:.0f}", subset=["cut: % left", "kept %", "repeated %"]).format(
+    "{:.1f}", subset=["well-formed %"]).format_index("{:g}", level="lam")
 
 # %% [markdown]
 # The price is in the third panel. Words come up because the last sentence but one did not want
@@ -644,7 +647,7 @@ viz.Figure(
 some = generation.describe(live["greedy", "directional"])
 some["passive"] = some["sentence"].str.contains(r"\bbeing\b")
 some[some["position"].between(1, 8)].groupby("position")["passive"].mean().mul(100).round(
-    0).rename("passive (%)").to_frame().T
+    0).astype(int).rename("passive (%)").to_frame().T
 
 # %% [markdown]
 # (ch-10-table5)=
@@ -683,7 +686,8 @@ for name, rows in printed.groupby("group", sort=False):
     late = generation.out_of_order(rows["value"])
     print(f"{late.sum()} of {len(rows) - 1} in the paper's example: {name}")
 methods.groupby(["decoding", "method"], sort=False)[
-    ["out_of_order", "equal", "rising"]].mean().round(0)
+    ["out_of_order", "equal", "rising"]].mean().round(0).astype(int).rename(
+    columns={"out_of_order": "out of order"})
 
 # %% [markdown]
 # Percent of the sentences 2 to 10 after the anchor; three seeds of 500 lists.
@@ -697,7 +701,8 @@ methods.groupby(["decoding", "method"], sort=False)[
 
 # %% tags=["hide-input"]
 twice = printed[printed["text"].duplicated(keep=False)]
-twice[["group", "position", "text", "value"]]
+twice[["group", "position", "text", "value"]].astype({"position": int}).style.hide(
+    axis="index").format(precision=4)
 
 # %% [markdown]
 # A detail for close readers: in the paper's table one sentence is printed twice in a row, with
@@ -737,8 +742,8 @@ viz.Figure(
 )
 
 # %% [markdown]
-# Ours do not; directional ones shrink. What follows from a sentence of our world is often the sentence with a detail left
-# out; a large model, asked for other words, finds more of them.
+# Ours do not; directional ones shrink. What follows from a sentence of our world is often the
+# sentence with a detail left out; a large model, asked for other words, finds more of them.
 # Either way length and place go together in such lists, and an encoder could learn the one for
 # the other.
 
