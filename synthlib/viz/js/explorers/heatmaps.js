@@ -83,7 +83,7 @@
   }
   const decimals = (value) => SC.format(value, ".2f");
   const missing = (view) => (view.state.kept ? "no list of these passes verification" : view.state.show === "one" ? "fewer than 16 sentences in this list" : "no list");
-  const lists = (count, one) => (one ? "one list" : `${SC.format(count, ",d")} lists`);
+  const lists = (count, one) => (one ? "one list" : `${SC.format(count, ",d")} ${count === 1 ? "list" : "lists"}`);
 
   // ------------------------------------------------------------------ one heatmap with its strip
   function heatmap(view, it, into, width) {

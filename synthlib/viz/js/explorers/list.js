@@ -49,7 +49,7 @@
   /** What became of a list, as the chapter says it. */
   function verdict(shown) {
     const { sentences, finished } = shown, loop = SC.findLoop(sentences);
-    const count = `${new Set(sentences).size} different sentences of ${sentences.length}`;
+    const different = new Set(sentences).size, count = `${different} different sentence${different === 1 ? "" : "s"} of ${sentences.length}`;
     if (!finished) return `${count} so far`;
     if (!loop) return `${count}; it has not come to a loop`;
     return loop[1] === 1 ? `${count}; a fixed point from place ${loop[0]} on`
