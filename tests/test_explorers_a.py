@@ -612,3 +612,24 @@ def test_a_tap_selects(pages):
       return [before, await state()];""", width=390, touch=True)
     assert [before[k] for k in ("alpha", "beta", "gamma")] == [3, 3, 1]
     assert [after[k] for k in ("alpha", "beta", "gamma")] == [5, 0, "–"]
+
+
+@needs_browser
+def test_a_tap_pins_a_cell(pages):
+    before, after, last = visit(pages["heatmaps"], """
+      const pins = async () => (await state()).pins.map((p) => p.slice(1));
+      const cells = plot(0);
+      await cells.scrollIntoViewIfNeeded();
+      const before = await pins();
+      const tap = async (x, y) => {
+        await cells.tap({ position: { x, y } });
+        await tools.settle();
+      };
+      await tap(120, 100);
+      await tap(50, 150);
+      const after = await pins();
+      await page.locator("button", { hasText: "Unpin" }).tap(); await tools.settle();
+      return [before, after, await pins()];""", width=390, touch=True)
+    assert before == last == []
+    (i, j), (k, m) = after
+    assert i < j and k > m, "right of the diagonal, then left of it"
