@@ -371,8 +371,9 @@ viz.Figure(
 
 # %% tags=["hide-input"]
 def mean_range(values, digits=1):
-    """Mean, and the range over the seeds."""
-    return f"{values.mean():.{digits}f} ({values.min():.{digits}f}–{values.max():.{digits}f})"
+    """Mean, and the range over the seeds where there is one."""
+    mean, low, high = (f"{x:.{digits}f}" for x in (values.mean(), values.min(), values.max()))
+    return mean if low == high else f"{mean} ({low}–{high})"
 
 
 pairs = four[four["kind"] == "average"].groupby("round")
@@ -483,7 +484,7 @@ viz.Figure(
         "kind": "panels", "columns": 2, "legend": True,
         "panels": [
             panel | {"y": "right", "title": "how many are right", "ylabel": "right answers (%)"},
-            panel | {"y": "cosine", "title": "how hard those are",
+            panel | {"y": "cosine", "title": "how hard those are", "ylim": [0.6, 1.0],
                      "ylabel": "mean cosine to the anchor"},
         ],
     },
@@ -532,7 +533,6 @@ words.groupby("round")["shared"].apply(mean_range).rename("words shared with the
 
 # %% tags=["hide-input"]
 three = ledger.rows("09-table3")
-three["thousand texts"] = three["texts"] / 1000
 start_rows = three[three["round"] == 0]
 path = pd.concat([
     three[three["data"] == "ART"],
@@ -566,7 +566,10 @@ viz.Figure(
     {test: rows.drop(columns="test set") for test, rows in path.groupby("test set", sort=False)},
     {
         "kind": "panels", "columns": 3, "legend": True,
-        "panels": [panel | {"data": test, "title": test} for test in tests],
+        "panels": [
+            panel | {"data": test, "title": test, "yticks": ticks}
+            for test, ticks in zip(tests, ([76, 77, 78, 79], [85, 86, 87], [68, 70, 72]))
+        ],
     },
     alt=_rounds_alt,
     label="fig-09-rounds",
@@ -714,16 +717,21 @@ viz.Figure(
 )
 
 # %% tags=["hide-input"]
-pays.groupby(["filter", "data", "anchors"], sort=False)[
-    ["texts", "ppo", "triplets", "right", "average"]
-].mean().round(1)
+def means(rows):
+    """Means over the seeds: counts whole, percents and Spearman with a digit."""
+    rows = rows.assign(filter=np.where(rows["filter"], "yes", "no"))
+    found = rows.groupby(["filter", "data", "anchors"], sort=False)
+    found = found[["texts", "ppo", "triplets", "right", "average"]].mean()
+    return found.rename(columns={"ppo": "PPO's texts", "right": "right (%)"}).style.format(
+        "{:,.0f}"
+    ).format("{:.1f}", subset=["right (%)", "average"])
+
+
+means(pays)
 
 # %% tags=["hide-input"]
 # The same with the T5 generator, filter and budget as before.
-weak = ledger.rows("09-weak")
-weak.groupby(["filter", "data", "anchors"], sort=False)[
-    ["texts", "ppo", "triplets", "right", "average"]
-].mean().round(1)
+means(ledger.rows("09-weak"))
 
 # %% [markdown]
 # *With the filter* tuned data are better: by a point and more at 150 anchors, by more than half a point at the
