@@ -531,7 +531,7 @@ viz.Figure(
 # A few steps live, then all of them over three seeds.
 
 # %%
-for omega in (-0.2, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8):
+for omega in (-0.2, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
     written[omega] = generation.answers(t5, asked, omega=omega)
 for omega in (0.3, 0.6, 0.8):
     written_llama[omega] = generation.answers(llama, asked, omega=omega)
