@@ -124,8 +124,10 @@ viz.Figure(
 # **With direction** (Eqs. 3 and 4), the logarithms of two such probabilities are mixed:
 #
 # $$
-# (1+\lambda)\,\log p_\theta\bigl(x^{(i)}_t\mid x^{(i)}_{<t},x^{(i-1)},I\bigr)
-# -\lambda\,\log p_\theta\bigl(x^{(i)}_t\mid x^{(i)}_{<t},x^{(i-2)},I\bigr).
+# \begin{aligned}
+# &(1+\lambda)\,\log p_\theta\bigl(x^{(i)}_t\mid x^{(i)}_{<t},x^{(i-1)},I\bigr)\\
+# &\quad-\lambda\,\log p_\theta\bigl(x^{(i)}_t\mid x^{(i)}_{<t},x^{(i-2)},I\bigr).
+# \end{aligned}
 # $$ (eq-10-direction)
 #
 # The greedy choice is the word with the largest value. The first new sentence has only one
@@ -254,7 +256,8 @@ found = pd.DataFrame({
     for key, some in live.items()
 }).T
 found.index.names = ["decoding", "method"]
-found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0).astype(int)
+found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0).astype(int).rename(
+    index=generation.METHODS)
 
 # %% [markdown]
 # Percent. *Copied* is a sentence that is the one before again, *repeated* any that stood in the
@@ -537,10 +540,10 @@ sweep.groupby(["model", "lam"], sort=False)[
     "order": "as written", "order_gold": "by the oracle", "order_cut": "cut lists",
     "left": "cut: % left", "kept": "kept %", "repeated": "repeated %",
     "well_formed": "well-formed %",
-}).style.format(
+}).rename_axis(["model", "λ"]).style.format(
     lambda value: f"{round(value, 2) + 0.0:.2f}"  # no −0.00
 ).format("{:.0f}", subset=["cut: % left", "kept %", "repeated %"]).format(
-    "{:.1f}", subset=["well-formed %"]).format_index("{:g}", level="lam")
+    "{:.1f}", subset=["well-formed %"]).format_index("{:g}", level="λ")
 
 # %% [markdown]
 # The price is in the third panel. Words come up because the last sentence but one did not want
@@ -595,7 +598,8 @@ straight = pd.concat([
 straight = straight[straight["what"] != "drawn from a batch"]
 straight.groupby(["decoding", "what"])[["straight", "long_enough"]].mean().rename(
     columns={"straight": "straightness", "long_enough": "lists with 8 moves (%)"}
-).style.format(precision=2, na_rep="–")
+).style.format(precision=2, na_rep="–").format(
+    "{:.0f}", na_rep="–", subset=["lists with 8 moves (%)"])
 
 # %% [markdown]
 # (A dash: no list has eight moves.)

@@ -732,7 +732,7 @@ view.style.format(
 )
 
 # %% [markdown]
-# The three encoders that have learnt from text alone gain three to six points, in every seed. The
+# The three encoders that have learnt from text alone gain three points to six and a half, in every seed. The
 # two that were trained on generated triplets stay where they are: their changes are of about a point at
 # most, and differ in sign.
 # The paper's strong bases, eight of them in Table 1, change by −0.1 to +1.0 points; three small seeds
