@@ -137,8 +137,9 @@ def rank_distillation(
     teacher_anchor, teacher_positive : float array or tensor [N, t]
         The teacher's embeddings of the same sentences; no gradient flows through them.
     tau, teacher_tau : float > 0
-        Temperatures of student and teacher; the teacher's is half the student's by default, so its
-        list is the sharper one (as in the public reimplementation of RankCSE).
+        Temperatures of student and teacher, by default the same: the public reimplementation of
+        RankCSE divides both by 0.05. (It speaks of half of that for the teacher, and never uses
+        it.)
 
     Returns
     -------
@@ -152,7 +153,7 @@ def rank_distillation(
 
     Source: RankCSE (Liu et al. 2023), ranking distillation with ListNet (Cao et al. 2007).
     """
-    teacher_tau = tau / 2 if teacher_tau is None else teacher_tau
+    teacher_tau = tau if teacher_tau is None else teacher_tau
     anchor, positive, _, _ = _checked(anchor, positive, None, tau, None, "paper")
     known, ranked, _, _ = _checked(
         teacher_anchor, teacher_positive, None, teacher_tau, None, "paper"

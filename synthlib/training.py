@@ -87,9 +87,9 @@ def train_unsupervised_simcse(
     distill : callable, optional
         `distill(rows [N]) -> (teacher's anchors [N, t], positives [N, t])`, called at every step
         with the numbers of the batch's rows; adds `losses.rank_distillation` (RankCSE) between
-        them and the batch's own anchors and positives, at temperatures `tau` and `tau` / 2.
+        them and the batch's own anchors and positives, both at temperature `tau`.
     distill_weight : float
-        Its weight beside InfoNCE, default 1.
+        Its weight beside InfoNCE, default 0.1, as in RankCSE's public reimplementation.
     mini_batch_size : int, optional
         Sentences that the encoder reads at once, for batches that do not fit into memory: same
         loss and gradient for more time (`embed_in_chunks`). A row is two sentences here, three
@@ -274,7 +274,7 @@ def _train(
     keep=None,
     variant="paper",
     distill=None,
-    distill_weight=1.0,
+    distill_weight=0.1,
     mini_batch_size=None,
     tau=0.05,
     max_steps=None,
@@ -436,7 +436,7 @@ class _InBatchLoss(nn.Module):
     """`losses.info_nce` over the batch of all processes, and what a teacher adds to it."""
 
     def __init__(
-        self, model, head, views, tau, keep, variant, distill=None, distill_weight=1.0,
+        self, model, head, views, tau, keep, variant, distill=None, distill_weight=0.1,
         mini_batch_size=None,
     ):  # fmt: skip
         super().__init__()

@@ -200,7 +200,7 @@ def loss_and_gradient(encoder, embed, variant="paper"):
     keep |= torch.eye(n, dtype=torch.bool).repeat(1, 2)
     loss = losses.info_nce(*vectors, keep=keep, variant=variant)
     teacher = torch.randn(2, n, 5, generator=torch.Generator().manual_seed(1))
-    loss = loss + losses.rank_distillation(*vectors[:2], *teacher)
+    loss = loss + losses.rank_distillation(*vectors[:2], *teacher, teacher_tau=0.025)
     loss.backward()
     named = dict(encoder.named_parameters())
     gradient = torch.cat([p.grad.flatten() for name, p in named.items() if p.grad is not None])
