@@ -22,12 +22,12 @@
 #
 # **You will be able to**
 #
-# - run any chapter, on a laptop, in Colab or on a large GPU, and know what to do when something is missing;
+# - run any chapter, on a laptop or in Colab, and know what to do when something is missing;
 # - name the five stations that every method of the book passes through;
 # - say what a contrastively generated triplet is, and watch a small model write some;
 # - do an exercise and have it checked.
 #
-# **Time and memory.** On the pocket tier the chapter takes about a minute and a half on one processor core and one gigabyte of memory; nothing is downloaded.
+# **Time and memory.** The chapter takes about a minute and a half on one processor core and one gigabyte of memory; nothing is downloaded.
 # You need some Python, and a rough idea of what a neural network is.
 
 # %%
@@ -36,18 +36,19 @@ import synthlib
 synthlib.preflight()
 
 # %% [markdown]
-# ## Three sizes of the same laboratory
+# ## The pocket tier, and two larger ones
 #
-# The report above names a **tier**. There are three:
+# The report above names a **tier**: a set of models and settings. There are three:
 #
-# | tier | where it runs | its models |
-# |---|---|---|
-# | `pocket` | two processor cores, no network | about a million parameters each, trained from nothing in this project |
-# | `colab` | a free GPU with 15 GB | public models of up to a billion parameters |
-# | `paper` | the papers' own hardware | the papers' models and settings |
+# | tier | where it runs | its models | what runs on it |
+# |---|---|---|---|
+# | `pocket` | any processor, no network | about a million parameters each, trained from nothing in this project | chapters 00 to 12; the command line |
+# | `colab` | a GPU with 15 GB, such as Colab's free one | public models of up to a billion parameters | the command line |
+# | `paper` | the papers' own hardware | the papers' models and settings | the command line |
 #
-# The code is the same on all of them. One word changes: the environment variable `SYNTHLIB_TIER`, or the name that you hand to `tiers.get`.
-# This page was computed on `pocket`.
+# The **chapters** are a theory laboratory: they need sentences whose meaning is known, so all of them run on `pocket`, whatever tier you name.
+# The **command line**, `python -m synthlib run METHOD --tier colab --premises mine.txt`, runs the same methods, by the same kernels, on sentences of your own.
+# Its larger tiers have been tried with small models of the same architectures, not yet at full size on a GPU.
 #
 # If the report had found trouble (weights not there, too little memory, an old library) it would have said so, with a remedy for each.
 # What it cannot mend, {doc}`/book/reference/troubleshooting` may.
@@ -317,7 +318,7 @@ viz.Figure(
 )
 
 # %% [markdown]
-# That is a whole method, on real kernels: the functions that ran here are the ones that run on a cluster.
+# That is a whole method, on real kernels: the functions that ran here are the ones that the command line calls with larger models.
 #
 # What has this shown? That the road can be walked, and what each station does to *this* draw of 600 premises.
 # What has it not shown? A single run cannot say how much of {numref}`fig-00-result` is luck.

@@ -34,7 +34,7 @@
 # - say what whitening repairs, and what only training repairs;
 # - report an STS figure that somebody else can compare with theirs.
 #
-# **Time and memory.** On the pocket tier the chapter takes about four minutes on one processor
+# **Time and memory.** The chapter takes about four minutes on one processor
 # core and one gigabyte of memory; three of the minutes go into the two training runs.
 # Nothing is downloaded.
 # You need the first weeks of any course on neural networks, and no more.
@@ -201,7 +201,7 @@ viz.Figure(
 # each other.
 
 # %%
-tier = tiers.get()
+tier = tiers.get("pocket")
 settings = tier.simcse_unsupervised
 sentences = corpora.premises(settings.sentences, seed=0)
 masked_lm = models.load_encoder(settings.encoder, pooling=settings.pooling)

@@ -38,8 +38,7 @@
 # - tell the five things that can become of an instruction apart, and count them.
 #
 # **Time and memory.** About a minute on one processor core and less than 1 GB of memory.
-# Nothing is downloaded and nothing is trained; on the other tiers the chapter is the same,
-# because it is about the pocket models.
+# Nothing is downloaded and nothing is trained.
 
 # %%
 import synthlib
@@ -418,7 +417,8 @@ pd.DataFrame(
 # We could have made them larger.
 # The *directions* are the lesson: which mistake a method repairs, in what order methods stand,
 # where a setting turns from cure to harm.
-# And nothing here shows that a method works on real text. That is what the colab tier is for.
+# And nothing here shows that a method works on real text. That has to be tried there, with larger
+# models, and this book has not yet done so.
 # ```
 
 # %% [markdown]

@@ -32,8 +32,7 @@
 # - find the best $\omega$ of a generator, and say why too much of it breaks sentences.
 #
 # **Time and memory.** About a minute on one idle processor core, and 1 GB of memory.
-# Nothing is downloaded and nothing is trained. {ref}`ch-02` introduced the models; on the other
-# tiers the chapter is the same, because it needs an oracle to judge.
+# Nothing is downloaded and nothing is trained. {ref}`ch-02` introduced the models.
 
 # %%
 import synthlib

@@ -91,7 +91,7 @@ viz.Figure(
 # %% [markdown]
 # ## One command
 #
-# On any tier, this is the whole method:
+# This is the whole method:
 #
 # ```text
 # python -m synthlib run multicsr --tier pocket --out runs/multicsr
@@ -100,14 +100,14 @@ viz.Figure(
 # It writes, judges, selects, trains and evaluates.
 # Each step leaves its result in the folder, in shards: interrupt it whenever you like, and the
 # same command goes on.
-# `--stages 2,3` leaves stage 1 out, `--premises FILE` takes your own sentences, and
+# `--tier colab` takes larger, public models. `--stages 2,3` leaves stage 1 out, `--premises FILE` takes your own sentences, and
 # `--no-logits FILE` takes triplets that some model behind an API wrote.
 #
 # The same from Python. We ask for something tiny, to see what comes out:
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    small = multicsr.run(folder, n=300, max_steps=10, bf16=True, quiet=True)
+    small = multicsr.run(folder, tier="pocket", n=300, max_steps=10, bf16=True, quiet=True)
 told = ["premises", "written", "copied_positives", "copied_negatives", "unread",
         "below_alpha", "above_beta", "within_gamma", "kept", "steps"]  # fmt: skip
 pd.Series(small.counts)[told].to_frame("count")

@@ -85,7 +85,7 @@ viz.Figure(
 # %% [markdown]
 # ## One command
 #
-# On any tier, this is the whole method:
+# This is the whole method:
 #
 # ```text
 # python -m synthlib run ranking --base ENCODER --out runs/ranked
@@ -102,7 +102,7 @@ viz.Figure(
 
 # %%
 folder = tempfile.TemporaryDirectory()
-how = dict(anchors=120, lists_per_step=1, bf16=True, quiet=True)
+how = dict(tier="pocket", anchors=120, lists_per_step=1, bf16=True, quiet=True)
 half = ranking.run(folder.name, until="kept", **how)
 print({name: half.counts[name] for name in ("anchors", "dropped", "kept")})
 first = half.kept()[0]
