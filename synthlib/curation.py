@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -124,6 +125,50 @@ def keep_grid(
     return (a >= alpha) & (b <= beta) & (a >= b + gamma)
 
 
+# ------------------------------------------------------------------ copies
+def folded(text: str) -> str:
+    """A text as it is compared when copies are counted: without case, each gap one blank.
+
+    This is the one definition of a copy, here and everywhere else: two texts are the same where
+    their folded forms are equal. Punctuation counts ("a dog" is no copy of "a dog."); so that
+    accents do, whichever way they are encoded, Unicode's composed form (NFC) is taken first.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+    """
+    text = unicodedata.normalize("NFC", text).casefold()
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def copies(anchors: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+    """Which texts only repeat their anchor, by the rule of `folded`.
+
+    Parameters
+    ----------
+    anchors, texts : sequences of n str
+
+    Returns
+    -------
+    bool array [n]
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length.
+    """
+    anchors, texts = list(anchors), list(texts)
+    if len(anchors) != len(texts):
+        raise ValueError(f"{len(anchors)} anchors and {len(texts)} texts: one each is wanted")
+    return np.array(
+        [folded(a) == folded(b) for a, b in zip(anchors, texts, strict=True)], dtype=bool
+    )
+
+
 # ------------------------------------------------------------------ ranking lists
 def verify_ranking_list(
     sentences: Sequence[str], *, steps: int | None = None, distinct: bool = False
@@ -151,7 +196,8 @@ def verify_ranking_list(
     -------
     str or None
         The first that applies of "incomplete" (too short, or a sentence without words), "newline",
-        "degenerate tail" (the last or the last but one occurs at least three times), "duplicates".
+        "degenerate tail" (the last or the last but one occurs at least three times), "duplicates";
+        sentences are compared as in `folded`.
 
     Raises
     ------
@@ -169,9 +215,10 @@ def verify_ranking_list(
         return "incomplete"
     if any("\n" in sentence for sentence in sentences):
         return "newline"
-    if any(sentences.count(sentence) >= 3 for sentence in sentences[-2:]):
+    plain = [folded(sentence) for sentence in sentences]
+    if any(plain.count(sentence) >= 3 for sentence in plain[-2:]):
         return "degenerate tail"
-    if distinct and len(set(sentences)) < len(sentences):
+    if distinct and len(set(plain)) < len(plain):
         return "duplicates"
     return None
 

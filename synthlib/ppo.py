@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from synthlib import decoding, models
+from synthlib import curation, decoding, models
 
 
 class Stopped(RuntimeError):
@@ -622,7 +622,7 @@ def _measured(
     """Means over the answers of all processes."""
     ratio = (reference - log_p)[mask]
     left = ((returns - value)[mask]).var(correction=0)
-    copies = [t.split() == task["anchor"].split() for t, task in zip(texts, tasks, strict=True)]
+    copies = curation.copies([task["anchor"] for task in tasks], texts)
     found = {
         "reward": scores.mean(),
         **{f.__name__: part.mean() for f, part in zip(functions, parts, strict=True)},
@@ -631,7 +631,7 @@ def _measured(
         "entropy": entropy[mask].mean(),
         "explained_variance": 1 - left / returns[mask].var(correction=0).clamp(min=1e-8),
         "length": mask.sum(1).float().mean(),
-        "copies": torch.tensor(copies, device=mask.device).float().mean(),
+        "copies": torch.as_tensor(copies, device=mask.device).float().mean(),
         "blank": torch.tensor([not t for t in texts], device=mask.device).float().mean(),
     }
     values = _over_processes(torch.stack([v.float() for v in found.values()]), "mean")

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthlib import curation
 from synthlib.curation import Thresholds, find_loop, keep_grid, verify_ranking_list
 
 HALVES = st.integers(0, 10).map(lambda n: n / 2)
@@ -176,3 +177,44 @@ def test_a_loop_of_a_list():
     assert find_loop("aaaa") == (0, 1)
     assert find_loop("xyababa") == (2, 2)
     assert find_loop([]) is find_loop(["a"]) is None
+
+
+# ---------------------------------------------------------------- copies
+SAME = [
+    ("A dog  runs.", "a dog runs."), ("a dog\truns ", " a dog runs"), ("STRASSE", "straße"),
+    ("cafe\u0301", "CAFÉ"), ("", " \n"), ("a\u00a0b", "A B"),
+]  # fmt: skip
+OTHER = [("a dog", "a dog."), ("a dog", "adog"), ("cafe", "café"), ("a dog", "dog a"), ("", "a")]
+
+
+@pytest.mark.parametrize("pair", SAME + OTHER)
+def test_what_a_copy_is(pair):
+    assert curation.copies(*zip(pair, pair[::-1], strict=True)).tolist() == [pair in SAME] * 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=20))
+def test_a_folded_text_is_folded_and_equals_its_variants(text):
+    plain = curation.folded(text)
+    assert curation.folded(plain) == plain
+    assert curation.copies([text] * 2, [plain, f"  {text}\t"]).all()
+
+
+def test_a_copy_is_one_thing_everywhere():
+    from synthlib.recipes import ranking_generation
+    from synthlib.world import corpora, report
+
+    premise = corpora.premises(1, 0)[0]
+    again = premise.upper().replace(" ", "  ")
+    assert report.outcome(premise, premise, "entailment") == "copied"
+    assert curation.copies([premise], [again])[0]
+    lists = [[premise, again, "x", premise]]
+    frame = ranking_generation.describe(
+        lists, lambda s: np.eye(9)[: len(s)], oracle_too=False
+    )
+    assert frame["copy"].tolist() == [False, True, False, False]
+    assert frame["repeated"].tolist() == [False, True, False, True]
+    assert curation.verify_ranking_list([premise, "x", again, premise]) == "degenerate tail"
+    assert curation.verify_ranking_list(["x", premise, again], distinct=True) == "duplicates"
+    with pytest.raises(ValueError, match="2 anchors and 1 texts"):
+        curation.copies("ab", "a")

@@ -29,8 +29,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import decoding, judging, models, ppo, prompts, rewards, tiers, training
-from synthlib.recipes.runs import same
+from synthlib import curation, decoding, judging, models, ppo, prompts, rewards, tiers, training
 
 KINDS = rewards.KINDS
 _PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
@@ -175,7 +174,7 @@ def refuse_echo(table) -> None:
             f"the generator wrote nothing in all of {len(table)} answers, so no reward can tell "
             "them apart: take one that follows instructions, or a larger max_new_tokens"
         )
-    if (blank | same(table["anchor"], table["text"])).all():
+    if (blank | curation.copies(table["anchor"], table["text"])).all():
         raise ValueError(
             f"the generator only copies: all {len(table)} answers repeat their anchor, so no "
             "reward can tell them apart: take one that follows instructions, or a higher "
@@ -389,7 +388,7 @@ def judge(table, discriminator, encode: Callable | None = None, *, batch_size=64
     p = np.zeros((len(table), 3))
     pairs = [(a, text) for a, text, whole in zip(anchors, texts, said, strict=True) if whole]
     p[said] = judging.nli_probabilities(*discriminator, pairs, batch_size=batch_size)
-    accepted = said & (p.argmax(1) == target) & ~same(anchors, texts)
+    accepted = said & (p.argmax(1) == target) & ~curation.copies(anchors, texts)
     found = table.assign(p=p[np.arange(len(table)), target], accepted=accepted)
     if encode is not None:
         similarity = np.zeros(len(table))

@@ -18,9 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from synthlib import ledger, models, rewards
+from synthlib import curation, ledger, models, rewards
 from synthlib.recipes import art
-from synthlib.recipes.runs import same
 from synthlib.world import corpora, nli
 
 ANCHORS, CANDIDATES = 150, 16
@@ -93,7 +92,7 @@ def _seen(generator, anchors, candidates, seed):
     )  # fmt: skip
     table = art.judge(table, discriminator, encoder.encode).drop(columns="accepted")
     label = [nli(a, text) for a, text in zip(table["anchor"], table["text"], strict=True)]
-    copy = same(table["anchor"], table["text"])
+    copy = curation.copies(table["anchor"], table["text"])
     return table.assign(
         label=label, copy=copy, right=(np.array(label) == table["kind"].map(ASKED)) & ~copy
     )

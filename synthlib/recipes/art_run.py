@@ -42,7 +42,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import data, decoding, evaluation, models, ppo, rewards, tiers
+from synthlib import curation, data, decoding, evaluation, models, ppo, rewards, tiers
 from synthlib.recipes import art, runs, shards
 
 STARTS = ("last", "first")
@@ -623,7 +623,7 @@ def _counted(table) -> dict:
     blank = (table["text"].str.strip() == "").to_numpy()
     found = {
         "written": len(table), "blank": int(blank.sum()),
-        "copied": int((runs.same(table["anchor"], table["text"]) & ~blank).sum()),
+        "copied": int((curation.copies(table["anchor"], table["text"]) & ~blank).sum()),
     }  # fmt: skip
     good = table[table["accepted"]]
     for kind in art.KINDS:

@@ -243,8 +243,8 @@ def filters(triplets: pd.DataFrame, classifier=None) -> pd.DataFrame:
     by_release, exchanged = released_keep(a, b)
     kept = {
         "none": np.ones(len(triplets), dtype=bool),
-        "no copies": (triplets["anchor"] != triplets["negative"]).to_numpy()
-        & (triplets["anchor"] != triplets["positive"]).to_numpy(),
+        "no copies": ~curation.copies(triplets["anchor"], triplets["negative"])
+        & ~curation.copies(triplets["anchor"], triplets["positive"]),
         "self, text": by_text,
         "self, expected": RULE.keep(triplets["a_expected"], triplets["b_expected"]),
         "released code": by_release,

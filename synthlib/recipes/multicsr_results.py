@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from synthlib import evaluation, ledger, models, tiers, training
-from synthlib.curation import Thresholds
+from synthlib.curation import Thresholds, folded
 from synthlib.evaluation.embedding import as_embeddings, unit_rows
 from synthlib.recipes import foundations, multicsr
 from synthlib.recipes.multicsr_corpus import corpus
@@ -215,7 +215,7 @@ def right(rows):
     bool array [n]
     """
     return np.array([
-        nli(x, p) == "entailment" and p != x and nli(x, n) == "contradiction"
+        nli(x, p) == "entailment" and folded(p) != folded(x) and nli(x, n) == "contradiction"
         for x, p, n in rows[["anchor", "positive", "negative"]].itertuples(index=False)
     ])  # fmt: skip
 

@@ -496,7 +496,7 @@ class _Work:
             data.save_rejects(folder / "rejects.jsonl", self.rejects)
         table = self.table[self.table["reason"] == ""]
         copies = {
-            name: runs.same(table["anchor"], table[name]) for name in ("positive", "negative")
+            name: curation.copies(table["anchor"], table[name]) for name in ("positive", "negative")
         }
         counts["rejected"] = len(self.rejects)
         counts["written"] = len(table)
@@ -558,7 +558,7 @@ class _Work:
                 f"{name} wrote nothing but blanks for {len(table)} premises: take another "
                 "generator, or a larger --max-new-tokens"
             )
-        if runs.same([*table["anchor"], *table["anchor"]], texts).all():
+        if curation.copies([*table["anchor"], *table["anchor"]], texts).all():
             raise ValueError(
                 f"{name} only repeats: all {len(texts)} texts for {len(table)} premises equal "
                 "their premise. Take a generator that follows instructions, or a larger --omega"

@@ -138,12 +138,13 @@ def describe(lists, encode=None, *, oracle_too=True):
     found = []
     for number, sentences in enumerate(lists):
         own = vectors[[row[s] for s in sentences]]
+        plain = [curation.folded(s) for s in sentences]
         for i, (sentence, cosine) in enumerate(zip(sentences, own @ own[0], strict=True)):
             found.append({
                 "list": number, "position": i, "sentence": sentence, "cosine": float(cosine),
                 "words": len(sentence.split()),
-                "copy": i > 0 and sentence == sentences[i - 1],
-                "repeated": sentence in sentences[:i],
+                "copy": i > 0 and plain[i] == plain[i - 1],
+                "repeated": plain[i] in plain[:i],
             })  # fmt: skip
     frame = pd.DataFrame(found)
     if oracle_too:

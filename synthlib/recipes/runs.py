@@ -16,7 +16,6 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from synthlib import data, evaluation, models
@@ -152,14 +151,6 @@ def note_unknown_words(name, tokenizer, texts) -> None:
             "them is worth nothing: take a model that does (--generator, --encoder, or --tier)",
             stacklevel=2,
         )
-
-
-def same(a, b) -> np.ndarray:
-    """Whether texts are equal but for case and blanks."""
-    return np.array(
-        [" ".join(x.casefold().split()) == " ".join(y.casefold().split())
-         for x, y in zip(a, b, strict=True)], dtype=bool,
-    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ the sets that examine

@@ -13,6 +13,7 @@ from random import Random
 import pandas as pd
 
 from .. import ledger
+from ..curation import folded
 from . import corpora, oracle
 from .grammar import parse, realize
 from .scenes import random_scene
@@ -43,7 +44,7 @@ def outcome(premise: str, output: str, kind: str) -> str:
     label = oracle.nli(premise, output)
     if label is None:
         return "broken"
-    if output.split() == premise.split():
+    if folded(output) == folded(premise):
         return "copied"
     if label == kind:
         return "right"
