@@ -75,11 +75,15 @@ def small(tmp_path, monkeypatch):
     def write(text=CHAPTER):
         path = tmp_path / "book" / "chapters" / "42_chapter.py"
         path.write_text(text)
-        plain_markdown.numbers.cache_clear()
+        forget()
         return path
 
+    def forget():
+        plain_markdown.numbers.cache_clear()
+        plain_markdown.places.cache_clear()
+
     yield SimpleNamespace(root=tmp_path, write=write)
-    plain_markdown.numbers.cache_clear()
+    forget()
 
 
 # ------------------------------------------------------------------ notebooks
@@ -218,20 +222,25 @@ def test_check_finds_edited_missing_and_left_over_notebooks(small, capsys):
 
 def test_the_address_alone_makes_no_difference(small, monkeypatch):
     small.write()
+    (small.root / "book" / "chapters" / "43_another.py").write_text(REFERENCES)
     editions.write()
     assert project.repository() == ("", "main")
     monkeypatch.setenv("BOOK_REPO_URL", "https://example.org/o/r.git/")
     assert project.repository() == ("https://example.org/o/r", "main")
     assert editions.differences() == []
-    assert len(editions.write()) == 2
+    assert len(editions.write()) == 4
+    assert editions.differences() == []
+    monkeypatch.delenv("BOOK_REPO_URL")
+    assert editions.differences() == []
     text = (small.root / "notebooks" / "42_chapter.ipynb").read_text()
     assert 'REPOSITORY = \\"https://example.org/o/r\\"' in text
 
 
-def test_student_prose_is_plain_markdown(small):
+@pytest.mark.parametrize("student", [False, True], ids=["complete", "student"])
+def test_prose_is_plain_markdown(small, student):
     text = "\n".join(
         c.source
-        for c in editions.notebook(small.write(), student=True).cells
+        for c in editions.notebook(small.write(), student=student).cells
         if c.cell_type == "markdown"
     )
     assert not re.search(r"\{\w+\}`|^```\{|=$", text, re.M)
@@ -253,13 +262,66 @@ def test_student_prose_is_plain_markdown(small):
         ("```{math}\n:label: eq-no\nx\n```", "$$\n\\tag{eq-no}\nx\n$$"),
         ("{ref}`the place <here>` and {doc}`02_pocket_lab`", "the place and 02 pocket lab"),
         ("{term}`tier` {math}`x^2` {kbd}`q`", "tier $x^2$ `q`"),
-        ("[a](../book/x.md) [b](02_y.ipynb)", "[a](../../book/x.md) [b](02_y.ipynb)"),
+        ("[a](../book/x.md) [b](02_y.ipynb)", "[a](../book/x.md) [b](02_y.ipynb)"),
         ("```{bibliography}\n:filter: x\n```\nend", "end"),
         ("{cite:t}`no_such_key`", "no_such_key"),
     ],
 )  # fmt: skip
 def test_plain_markdown(myst, plain):
     assert plain_markdown.to_plain(myst) == plain
+
+
+def test_a_deeper_folder_has_longer_relative_links():
+    text = plain_markdown.to_plain("[a](../book/x.md) [b](02_y.ipynb)", up="../")
+    assert text == "[a](../../book/x.md) [b](02_y.ipynb)"
+
+
+def test_plain_prompts_are_those_that_run():
+    from synthlib import prompts
+
+    text = plain_markdown.to_plain("```{prompt} ENTAILMENT\n:form: pocket\n```")
+    blocks = re.findall(r"```text\n(.*?)\n```", text, re.S)
+    assert tuple(blocks) == tuple(prompts.ENTAILMENT["pocket"])
+
+
+REFERENCES = """\
+# %% [markdown]
+# (ch-43)=
+# # Another chapter
+#
+# {doc}`/notebooks/42_chapter`, {doc}`it </notebooks/42_chapter>`, {ref}`ch-43`, {ref}`help-page`,
+# {ref}`here <part-43>`, {numref}`fig-42-line`.
+#
+# (part-43)=
+# ## A part
+#
+# See {ref}`part-43`.
+
+# %%
+print("first")
+"""
+
+
+@pytest.mark.parametrize("student", [False, True], ids=["complete", "student"])
+def test_references_are_text_and_with_an_address_links(small, student):
+    small.write()
+    (small.root / "book" / "help.md").write_text("(help-page)=\n# Help\n")
+    path = small.root / "book" / "chapters" / "43_another.py"
+    path.write_text(REFERENCES)
+
+    def prose(repository):
+        nb = editions.notebook(path, student=student, repository=repository)
+        return nb.cells[0].source.replace("\n", " ")
+
+    assert "Chapter 42, it, Chapter 43, *Help*, here, " in prose("")
+    assert prose("").endswith("## A part  See *A part*.")
+    folder = "notebooks/student" if student else "notebooks"
+    base = "https://example.org/o/r/blob/main"
+    linked = prose("https://example.org/o/r")
+    assert f"[Chapter 42]({base}/{folder}/42_chapter.ipynb), [it]({base}/{folder}/42" in linked
+    # A place in this notebook needs no link to another copy of it.
+    assert f"Chapter 43, [*Help*]({base}/book/help.md), here, " in linked
+    assert linked.endswith("See *A part*.")
 
 
 # ------------------------------------------------------------------ cache and address
@@ -419,6 +481,9 @@ def test_a_book_builds_and_a_bad_one_fails(tiny_book):
     assert "checked" in page and "google.colab" not in page and "thebe" not in page
     assert not re.search(r"(?:colab|mybinder)\.", page), "a launch button without an address"
     assert (site / "_sources" / "notebooks" / "student" / "42_chapter.ipynb").is_file()
+    # The page has its source's directives; the notebook that it hands out is plain.
+    downloaded = (site / "_sources" / "notebooks" / "42_chapter.ipynb").read_text()
+    assert "{exercise}" not in downloaded and "**Exercise 42.1: Twice**" in downloaded
     assert (site / "_static" / "vendor" / "anywidget.js").is_file()
 
     raising = good.replace('print("checked")', 'raise RuntimeError("on purpose")')

@@ -20,6 +20,18 @@ def committed(name, student=False):
     return nbformat.read(folder / f"{name}.ipynb", as_version=4)
 
 
+def directives(cells):
+    """What of the book's own Markdown stands in cells: roles, fences, labels, options, comments."""
+    pattern = r"\{[\w:.-]+\}`[^`]|^[ \t]*[`~:]{3,}\{|:::|^\([\w:.-]+\)=|^:[\w-]+: |^%( |$)"
+    return [
+        f"{cell.id}: {line}"
+        for cell in cells
+        for line in cell.source.split("\n")
+        if re.search(pattern, line) or re.search(r"\$\$[ \t]*\([\w:.-]+\)", line)
+        if cell.cell_type == "markdown" or not line.startswith("%")
+    ]
+
+
 def is_solution(cell):
     """Whether a cell holds an exercise's solution or its stub."""
     return "solution" in cell.metadata.get("tags", [])
@@ -48,12 +60,29 @@ def test_notebooks_are_clean(name, student):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("student", [False, True], ids=["complete", "student"])
+def test_prose_is_plain_markdown(name, student):
+    """Colab, Jupyter and GitHub know nothing of the book's directives, which the page keeps."""
+    cells = committed(name, student).cells
+    assert directives(cells) == []
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert prose.count("$$") % 2 == 0
+    page = editions.notebook(project.CHAPTERS / f"{name}.py", page=True).cells
+    assert len(directives(page)) > 5
+    # What was executed and what the page shows are one and the same code.
+    code = [(c.id, c.source, c.metadata) for c in page if c.cell_type == "code"]
+    if not student:
+        assert code == [(c.id, c.source, c.metadata) for c in cells if c.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_editions_differ_only_where_they_should(name):
     complete, student = committed(name), committed(name, student=True)
     assert [c.id for c in complete.cells] == [c.id for c in student.cells]
     for full, open_ in zip(complete.cells, student.cells, strict=True):
         assert full.cell_type == open_.cell_type
         if full.cell_type != "code":
+            assert full.source == open_.source
             continue
         if not is_solution(full):
             assert full.source == open_.source
@@ -78,7 +107,7 @@ def outline(source):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_exercise_has_a_solution_and_a_check(name):
     """In order: the exercise's text, its solution with a docstring, a check that calls it."""
-    cells = committed(name).cells
+    cells = editions.notebook(project.CHAPTERS / f"{name}.py", page=True).cells
     exercises = sum(len(re.findall(r"^[:`]{3,}\{exercise\}", c.source, re.M)) for c in cells)
     solutions = [i for i, cell in enumerate(cells) if is_solution(cell)]
     assert exercises == len(solutions) >= 3

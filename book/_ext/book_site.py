@@ -1,6 +1,7 @@
 """Sphinx extension of the book: everything served from the book itself, numbers by chapter.
 
 - Launch buttons and repository links appear only when the repository's address is known.
+- A chapter's page has the directives and roles of its source, which the notebooks do without.
 - The execution cache is the one that belongs to the present sources of `synthlib` and `data`.
 - No page names an address from which a script, style or font would be loaded.
 - Chapters carry their number in their title.
@@ -16,6 +17,8 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import editions
+import nbformat
 import project
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
@@ -39,6 +42,22 @@ def configure(app, config):
             "colab_url": "https://colab.research.google.com",
         },
     )
+
+
+def with_directives(app, docname, source):
+    """Give a chapter's page the prose of its source; the notebook has it in plain Markdown.
+
+    The code stays that of the notebook, which was executed.
+    """
+    path = project.CHAPTERS / f"{docname.removeprefix('notebooks/')}.py"
+    if not docname.startswith("notebooks/") or not path.is_file():
+        return
+    nb = nbformat.reads(source[0], as_version=4)
+    prose = {cell.id: cell.source for cell in editions.notebook(path, page=True).cells}
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = prose.get(cell.id, cell.source)
+    source[0] = nbformat.writes(nb)
 
 
 def number_by_chapter(app, env):
@@ -178,6 +197,7 @@ def setup(app):
     app.connect("config-inited", configure, priority=900)
     app.connect("builder-inited", stage_anywidget)
     app.add_transform(NumberTitle)
+    app.connect("source-read", with_directives)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", light_without_script)

@@ -3,8 +3,11 @@
 `book/chapters/NN_name.py` (py:percent) is the single source. It gives
 
 - `notebooks/NN_name.ipynb`, complete: solutions in folded cells; the book is built from these;
-- `notebooks/student/NN_name.ipynb`: each solution replaced by a stub that says what to do, and the
-  prose in plain Markdown, because notebook front ends do not know the book's directives.
+- `notebooks/student/NN_name.ipynb`: each solution replaced by a stub that says what to do.
+
+The prose of both is plain Markdown, because notebook front ends do not know the book's directives.
+A page has the directives: `book_site` reads the complete notebook with the prose as its source has
+it. Its code cells are the same, so the page shows what the notebook's run left.
 
     python book/_ext/editions.py            write all notebooks
     python book/_ext/editions.py --check    fail when a notebook is not what its source gives
@@ -25,7 +28,7 @@ from plain_markdown import to_plain
 BEGIN = re.compile(r"^(?P<indent>[ \t]*)### BEGIN SOLUTION(?::[ \t]*(?P<todo>.*?))?[ \t]*$")
 END = re.compile(r"^[ \t]*### END SOLUTION[ \t]*$")
 PREFLIGHT = re.compile(r"^\s*synthlib\.preflight\(\)\s*$", re.M)
-ADDRESS = re.compile(r'REPOSITORY = \\"[^"\\]*\\"')
+ADDRESS = re.compile(r'REPOSITORY = \\"(?P<address>[^"\\]*)\\"')
 
 BOOTSTRAP = """\
 # Colab only: install synthlib where it is missing or older than this notebook. A no-op elsewhere.
@@ -142,7 +145,7 @@ def with_bootstrap(cells, version, repository):
     return [*cells[:first], *opening, *rest]
 
 
-def notebook(path, *, student=False, repository=None):
+def notebook(path, *, student=False, page=False, repository=None):
     """One edition of a chapter.
 
     Parameters
@@ -150,9 +153,11 @@ def notebook(path, *, student=False, repository=None):
     path : Path
         Source of the chapter (py:percent).
     student : bool
-        Stubs instead of solutions, prose in plain Markdown.
+        Stubs instead of solutions.
+    page : bool
+        The prose as the source has it, with the book's directives, instead of plain Markdown.
     repository : str, optional
-        Address that the first cell installs from; by default the project's.
+        Address that the first cell installs from and links lead to; by default the project's.
 
     Returns
     -------
@@ -164,7 +169,18 @@ def notebook(path, *, student=False, repository=None):
         A solution region is not closed, nested, outside a function, or does not say what to do; or
         its cell is not tagged "solution".
     """
-    repository = project.repository()[0] if repository is None else repository
+    known, branch = project.repository()
+    repository = known if repository is None else repository
+    folder = "notebooks/student" if student else "notebooks"
+
+    def address(target):
+        """Where a page is to be read: its notebook or its text in the repository."""
+        if not repository or target == f"notebooks/{path.stem}":
+            return None
+        chapter = target.startswith("notebooks/")
+        name = f"{folder}/{target.partition('/')[2]}.ipynb" if chapter else f"{target}.md"
+        return f"{repository}/blob/{branch}/{name}"
+
     source = jupytext.read(path, fmt="py:percent")
     ids = cell_ids(path.stem, [(c.cell_type, c.source) for c in source.cells])
     cells = []
@@ -172,7 +188,9 @@ def notebook(path, *, student=False, repository=None):
         where = f"{path.name}, cell {number}"
         tags = list(cell.metadata.get("tags", []))
         if cell.cell_type != "code":
-            text = to_plain(cell.source) if student else cell.source
+            text = cell.source
+            if not page:
+                text = to_plain(text, address=address, up="../" if student else "")
             cells.append(nbformat.v4.new_markdown_cell(text, id=identifier))
             continue
         has_region = "### BEGIN SOLUTION" in cell.source
@@ -219,6 +237,15 @@ def editions():
         )
 
 
+def without_address(text):
+    """A notebook's text as it were if no public address was known."""
+    found = ADDRESS.search(text)
+    if found and found["address"]:
+        links = rf"\[([^\]\[]*)\]\({re.escape(found['address'])}/blob/[^)\s]*\)"
+        text = re.sub(links, r"\1", text)
+    return ADDRESS.sub("", text)
+
+
 def differences():
     """What is wrong with the notebooks on disk, one line each; the address may differ."""
     wanted, wrong = dict(editions()), []
@@ -226,7 +253,7 @@ def differences():
         name = path.relative_to(project.ROOT)
         if not path.is_file():
             wrong.append(f"{name} is missing")
-        elif ADDRESS.sub("", path.read_text(encoding="utf-8")) != ADDRESS.sub("", text):
+        elif without_address(path.read_text(encoding="utf-8")) != without_address(text):
             wrong.append(f"{name} is not what its source gives")
     for path in sorted(project.NOTEBOOKS.rglob("*.ipynb")):
         if path not in wanted and ".ipynb_checkpoints" not in path.parts:

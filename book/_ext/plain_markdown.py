@@ -8,6 +8,8 @@ import project
 FENCE = re.compile(r"^(?P<mark>:{3,}|`{3,})\{(?P<name>[\w:-]+)\}[ \t]*(?P<argument>.*)$")
 OPTION = re.compile(r"^:[\w-]+:")
 LABEL = re.compile(r"^\([\w:.-]+\)=\s*$")
+PLACE = re.compile(r"^\((?P<label>[\w:.-]+)\)=\s*\n+#+ (?P<title>.+)$", re.M)
+TITLE = re.compile(r"^# (?P<title>.+)$", re.M)
 COMMENT = re.compile(r"^%( |$)")
 ATTRIBUTES = re.compile(r"^\{[.#][^}]*\}\s*$")
 ROLE = re.compile(r"\{(?P<name>[\w:]+)\}`(?P<content>[^`]+)`")
@@ -15,6 +17,8 @@ TITLED = re.compile(r"^(?P<text>.+?)\s*<(?P<target>[^>]+)>$", re.S)
 MATH_LABEL = re.compile(r"\s*\$\$[ \t]*\((?P<label>[\w:.-]+)\)[ \t]*$", re.M)
 RELATIVE_LINK = re.compile(r"\]\((?=\.\./)")
 
+#: Roles that lead to another place.
+REFERENCES = {"numref", "ref", "prf:ref", "doc"}
 #: Directives that only arrange a page; their text is kept without a heading.
 SILENT = {"container", "div", "grid", "grid-item", "tab-set", "epigraph", "margin", "aside"}
 #: Directives whose content makes no sense outside the book.
@@ -65,16 +69,45 @@ DEFINED = {
 }
 
 
+def prose(path):
+    """The Markdown of a chapter's source, with its code between."""
+    return re.sub(r"^# ?", "", path.read_text(encoding="utf-8"), flags=re.M)
+
+
 @cache
 def numbers():
     """Kind and number ("3.2") of each labelled figure, equation and exercise, as on the site."""
     found = {}
     for path in project.chapters():
-        text = re.sub(r"^# ?", "", path.read_text(encoding="utf-8"), flags=re.M)
+        text = prose(path)
         for kind, pattern in DEFINED.items():
             labels = [next(filter(None, match.groups())) for match in pattern.finditer(text)]
             for position, label in enumerate(dict.fromkeys(labels), start=1):
                 found[label] = (kind, f"{int(path.stem[:2])}.{position}")
+    return found
+
+
+@cache
+def places():
+    """Each page by its document's name and each label of a heading: label -> (text, page).
+
+    A page is a path from the repository's root without its ending, as Sphinx names it. The text is
+    "Chapter 7", or the title of another page or of a section.
+    """
+    texts = {f"notebooks/{path.stem}": prose(path) for path in project.chapters()}
+    for path in sorted((project.ROOT / "book").glob("**/*.md")):
+        page = path.relative_to(project.ROOT).with_suffix("").as_posix()
+        texts[page] = path.read_text(encoding="utf-8")
+    found = {}
+    for page, text in texts.items():
+        chapter = re.match(r"notebooks/(\d\d)_", page)
+        title = TITLE.search(text)
+        if title:
+            named = f"Chapter {int(chapter[1])}" if chapter else f"*{title['title']}*"
+            found[page] = (named, page)
+        for place in PLACE.finditer(text):
+            opening = title and place["title"] == title["title"]
+            found[place["label"]] = found[page] if opening else (f"*{place['title']}*", page)
     return found
 
 
@@ -84,29 +117,34 @@ def number(label):
 
 
 def named(label):
-    """A reference as text: "Figure 3.2", and for an unnumbered place its label's words."""
+    """A reference as text: "Figure 3.2", "Chapter 3", a title, else its label's words."""
     if label in numbers():
         return " ".join(numbers()[label])
+    if label.lstrip("/") in places():
+        return places()[label.lstrip("/")][0]
     return re.sub(r"[-_]", " ", label.rsplit("/", 1)[-1])
 
 
-def role(match):
-    """The readable text of one role."""
+def role(match, address):
+    """The readable text of one role; `address` gives the public address of a page, or None."""
     name, content = match["name"], match["content"].strip()
     titled = TITLED.match(content)
     if name.startswith("cite"):
         return cite(content, textual=name.startswith("cite:t"))
     if name == "math":
         return f"${content}$"
-    if titled:
-        text = titled["text"].replace("{number}", "%s")
-        return text.replace("%s", number(titled["target"]))
     if name == "eq":
         return f"({number(content)})"
-    if name in ("numref", "ref", "prf:ref", "doc"):
-        return named(content)
+    if name in REFERENCES:
+        target = titled["target"] if titled else content
+        text = named(target)
+        if titled:
+            text = titled["text"].replace("{number}", "%s").replace("%s", number(target))
+        _, page = places().get(target.lstrip("/"), ("", None))
+        link = page and address(page)
+        return f"[{text}]({link})" if link else text
     if name == "term":
-        return content
+        return titled["text"] if titled else content
     return f"`{content}`"
 
 
@@ -120,13 +158,18 @@ def heading(name, argument, label):
     return f"**{kind}: {argument}**" if argument else f"**{kind}**"
 
 
-def to_plain(text):
+def to_plain(text, *, address=lambda page: None, up=""):
     """MyST Markdown of one cell as plain Markdown.
 
     Parameters
     ----------
     text : str
         Source of a Markdown cell.
+    address : callable, optional
+        From a page (``"notebooks/02_pocket_laboratory"``) to its public address, or None where it
+        has none; then a reference is text without a link.
+    up : str, optional
+        "../" for each folder that the text will lie deeper than its relative links assume.
 
     Returns
     -------
@@ -164,7 +207,7 @@ def to_plain(text):
             continue
         if not dropped:
             out.append(line)
-    return inline("\n".join(out)).strip("\n")
+    return inline("\n".join(out), address, up).strip("\n")
 
 
 def open_directive(name, argument, options):
@@ -174,6 +217,9 @@ def open_directive(name, argument, options):
         return [], entry
     if name in CODE:
         return ["```" + argument], entry | {"closing": "```", "verbatim": True}
+    if name == "prompt":
+        texts = prompt_texts(argument, options.get("form", "paper"))
+        return ["\n".join(["```text", text, "```", ""]) for text in texts], entry
     if name == "math":
         tag = [f"\\tag{{{number(options['label'])}}}"] if "label" in options else []
         return ["$$", *tag], entry | {"closing": "$$", "verbatim": True}
@@ -181,6 +227,15 @@ def open_directive(name, argument, options):
         return [f"![{options.get('alt', '')}]({argument})", ""], entry
     title = None if name in SILENT else heading(name, argument, options.get("label"))
     return [title, ""] if title else [], entry
+
+
+def prompt_texts(name, form):
+    """The texts of one constant of `synthlib.prompts` in one form."""
+    from synthlib import prompts
+
+    texts = getattr(prompts, name)
+    texts = texts[form] if isinstance(texts, dict) else texts
+    return (texts,) if isinstance(texts, str) else texts
 
 
 def skip_options(lines, position):
@@ -202,11 +257,11 @@ def skip_options(lines, position):
     return options, position
 
 
-def inline(text):
+def inline(text, address, up):
     """Roles, labels of equations and links, outside code."""
     parts = re.split(r"(^(?:```|~~~).*?^(?:```|~~~)[ \t]*$)", text, flags=re.S | re.M)
     for index in range(0, len(parts), 2):
-        part = ROLE.sub(role, parts[index])
+        part = ROLE.sub(lambda match: role(match, address), parts[index])
         part = MATH_LABEL.sub(lambda m: f" \\tag{{{number(m['label'])}}}\n$$", part)
-        parts[index] = RELATIVE_LINK.sub("](../", part)
+        parts[index] = RELATIVE_LINK.sub(f"]({up}", part)
     return "".join(parts)

@@ -10,6 +10,7 @@ What stands on the page is read from the module when the book is built: it is wh
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from plain_markdown import prompt_texts
 from sphinx.util.docutils import SphinxDirective
 
 from synthlib import prompts
@@ -25,11 +26,9 @@ class Prompt(SphinxDirective):
         name, form = self.arguments[0], self.options.get("form", "paper")
         if not hasattr(prompts, name):
             raise self.error(f"synthlib.prompts has no {name!r}")
-        texts = getattr(prompts, name)
-        texts = texts[form] if isinstance(texts, dict) else texts
-        texts = (texts,) if isinstance(texts, str) else texts
         return [
-            nodes.literal_block(text, text, language="text", classes=["prompt"]) for text in texts
+            nodes.literal_block(text, text, language="text", classes=["prompt"])
+            for text in prompt_texts(name, form)
         ]
 
 

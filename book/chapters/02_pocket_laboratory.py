@@ -337,7 +337,7 @@ viz.Figure(
     alt=lambda df: "Similarity of a scene to changed versions of itself: "
     + "; ".join(f"{r.change}: {r.similarity:.1f}" for r in df.itertuples()) + ".",
     label="fig-02-one-change",
-    caption="What one change costs, by {eq}`eq-02-similarity`. Leaving something out "
+    caption="What one change costs, by the formula above. Leaving something out "
     "is cheap; an excluding detail costs a point and a half or more; a "
     "denial costs more than any of them.",
 )

@@ -290,7 +290,7 @@ viz.Figure(
     },
     alt=_clip_alt,
     label="fig-08-clip",
-    caption="What one token contributes to {eq}`eq-08-clip`. Where a line is flat there is no "
+    caption="What one token contributes to the clipped objective. Where a line is flat there is no "
     "gradient: the token has been moved far enough. (Computed by `ppo.ppo_loss`.)",
 )
 
