@@ -4,7 +4,6 @@ A mistake of the user (a wrong name, an absent or damaged file) ends in one line
 and exit code 2.
 """
 
-import argparse
 import importlib
 import os
 import sys
@@ -12,6 +11,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+
+from synthlib import __version__, commands
 
 __all__ = ["main"]
 
@@ -54,22 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0, or 2 after a mistake of the user, or 130 after an interruption. Wrong options leave
-        through ``SystemExit(2)``, as argparse does.
+        through ``SystemExit(2)``, as argparse does. A fault of the program keeps its traceback.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     # a warning is one line for the reader, without the place in the code that Python adds
     formatted, warnings.formatwarning = warnings.formatwarning, _one_line_warning
     try:
-        if argv and argv[0] in _ELSEWHERE:
-            module, _ = _ELSEWHERE[argv[0]]
-            return importlib.import_module(module).main(argv[1:]) or 0
-        if argv[:1] == ["run"] and argv[1:2] and argv[1] in _METHODS:
-            module, _ = _METHODS[argv[1]]
-            return importlib.import_module(module).main(argv[2:]) or 0
-        options = _parser().parse_args(argv)
-        return options.run(options) or 0
+        _check_text(argv)
+        return _dispatch(argv)
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        print(f"\ninterrupted{_goes_on(argv)}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output went away, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,14 +72,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
-            raise
-        what = "a batch size (--help names them)" if argv[:1] == ["run"] else "--batch-size"
-        print(f"error: out of memory; lower {what} or take --device cpu", file=sys.stderr)
-        return 2
+    except Exception as error:
+        if "out of memory" in str(error) or isinstance(error, MemoryError):
+            what = "a batch size (--help names them)" if argv[:1] == ["run"] else "--batch-size"
+            print(f"error: out of memory; lower {what} or take --device cpu", file=sys.stderr)
+            return 2
+        error.add_note(
+            f"This is a fault of synthlib {__version__}, not of what you gave it: please report "
+            "it with these lines and the command."
+        )
+        raise
     finally:
         warnings.formatwarning = formatted
+
+
+def _dispatch(argv) -> int:
+    """Options are checked before a module that takes seconds to load is loaded."""
+    command, rest = argv[:1], argv[1:]
+    table = {name: module for name, (module, _) in _ELSEWHERE.items()}
+    if command == ["run"]:
+        command, rest = rest[:1], rest[1:]
+        table = {name: module for name, (module, _) in _METHODS.items()}
+        _check_name(command, table, "method", "run ")
+    else:
+        _check_name(command, [*table, "evaluate", "preflight", "run"], "command")
+    if command and command[0] in table:
+        getattr(commands, command[0].replace("-", "_"))().parse_args(rest)
+        return importlib.import_module(table[command[0]]).main(rest) or 0
+    options = _parser().parse_args(argv)
+    return options.run(options) or 0
+
+
+def _check_name(given, names, what, before=""):
+    if given and not given[0].startswith("-") and given[0] not in names:
+        near = commands.near(given[0], names)
+        print(
+            f"error: there is no {what} {given[0]}{near or ': there are ' + ', '.join(names)} "
+            f"(python -m synthlib {before}--help shows all)", file=sys.stderr,
+        )  # fmt: skip
+        raise SystemExit(2)
+
+
+def _check_text(argv):
+    """Names that are not UTF-8 cannot be written down in a run's notes, nor shown."""
+    for argument in argv:
+        shown = argument.encode("utf-8", "replace").decode()
+        if shown != argument:
+            raise ValueError(f"the argument {shown} is not UTF-8 text: rename that file")
+        if not argument:
+            raise ValueError("an argument is empty (\"\"): leave its option out, or give a value")
+
+
+def _goes_on(argv) -> str:
+    """What the same command does after an interruption."""
+    if argv[:1] in (["run"], ["figures"], ["ledger"]) and "--dry-run" not in argv:
+        return "; the same command goes on from here"
+    return ""
 
 
 def _one_line_warning(message, category, *args, **kwargs) -> str:
@@ -92,25 +135,23 @@ def _one_line_warning(message, category, *args, **kwargs) -> str:
     return f"{kind}: {message}\n"
 
 
-def _parser() -> argparse.ArgumentParser:
-    from synthlib import __version__
-
-    parser = argparse.ArgumentParser(
+def _parser() -> commands.Parser:
+    parser = commands.Parser(
         prog="python -m synthlib",
         description="Commands of synthlib, the package of the book Synthetic Contrast.",
         epilog="python -m synthlib COMMAND --help shows a command's options.",
     )
     parser.add_argument("--version", action="version", version=f"synthlib {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_evaluate(commands)
-    add = commands.add_parser(
+    listed = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_evaluate(listed)
+    add = listed.add_parser(
         "preflight",
         help="show tier, device, memory and versions, and what to do where something is wrong",
         description="Show tier, device, memory and versions, and what to do where something is "
         "wrong.",
     )
     add.set_defaults(run=_preflight)
-    add = commands.add_parser(
+    add = listed.add_parser(
         "run",
         help=f"run a method from end to end: {', '.join(_METHODS)}",
         description="Run a method from end to end; interrupted, the same command goes on.",
@@ -120,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, (_, line) in _METHODS.items():
         methods.add_parser(name, help=line)
     for name, (_, line) in _ELSEWHERE.items():
-        commands.add_parser(name, help=line)
+        listed.add_parser(name, help=line)
     return parser
 
 
@@ -132,14 +173,13 @@ def _preflight(options) -> int:
 
 
 # ------------------------------------------------------------------ evaluate
-def _add_evaluate(commands) -> None:
-    add = commands.add_parser(
+def _add_evaluate(listed) -> None:
+    add = listed.add_parser(
         "evaluate",
         help="evaluate a sentence encoder: STS, transfer, reranking, translations",
         description="Evaluate a sentence encoder: without --data on the pocket world's sets, with "
         "it on\nSentEval's files. The seven STS tasks in three aggregations; on demand the seven "
         "transfer\ntasks, reranking and translations. Prints tables and writes them as CSV.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m synthlib evaluate --encoder pocket/simcse-sup-bert\n"
         "  python -m synthlib evaluate --encoder sentence-transformers/all-MiniLM-L6-v2 \\\n"

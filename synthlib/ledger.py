@@ -12,7 +12,6 @@ which a measured value is judged. Measurements come from two places and are kept
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import datetime
 import hashlib
@@ -37,7 +36,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthlib import paths
+from synthlib import commands, paths
 
 PAPERS = ("multicsr", "art", "ranking-sentences")
 CLAIMS = paths.DATA / "ledger" / "claims.csv"
@@ -769,14 +768,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0, or 1 when a measuring function failed. A claim that does not hold is no failure.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib ledger",
-        description="Measure the claims of the replication ledger over several seeds.",
-    )
-    parser.add_argument("--claims", nargs="+", metavar="ID", help="only these (default: all)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
-    parser.add_argument("--force", action="store_true", help="measure again what is measured")
-    parser.add_argument("--list", action="store_true", help="show the ledger and stop")
+    parser = commands.ledger()
     options = parser.parse_args(argv)
     if options.list:
         print(_listing())

@@ -1,5 +1,7 @@
 """The command line: what it prints and writes, and that mistakes end in one line."""
 
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 import synthlib
+from synthlib import commands
 from synthlib.__main__ import main
 
 WORDS = "left right up down a is the".split()
@@ -193,9 +196,9 @@ def test_other_commands_get_their_arguments(capsys, monkeypatch):
     assert run(capsys, "run", "multicsr", "--out", "x")[0] == 0
     assert seen.pop() == ["--out", "x"]
     assert run(capsys, "ledger", "--list")[0] == 0
-    assert run(capsys, "pocket", "--help", "--scale", 2)[0] == 1
+    assert run(capsys, "pocket", "--scale", 2)[0] == 1
     assert run(capsys, "preflight")[0] == 0
-    assert seen == [["--list"], ["--help", "--scale", "2"], "preflight"]
+    assert seen == [["--list"], ["--scale", "2"], "preflight"]
 
 
 def test_warnings_are_one_line():
@@ -214,7 +217,28 @@ def test_warnings_are_one_line():
 def test_wrong_options(capsys, argv):
     with pytest.raises(SystemExit) as left:
         main(argv)
-    assert left.value.code == 2 and "usage: python -m synthlib" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert left.value.code == 2 and err.startswith("error: ") and err.count("\n") == 1
+    assert "--help shows all" in err and "usage" not in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["evalute"], "there is no command evalute; did you mean evaluate?"),
+        (["run", "multiscr"], "there is no method multiscr; did you mean multicsr?"),
+        (["run", "art", "--out", "x", "--encoder-epoch5", "2"], "did you mean --encoder-epochs"),
+        (["run", "ranking", "--clustres=3"], "there is no option --clustres; did you mean --clus"),
+        (["evaluate", "--encodr", "x"], "there is no option --encodr; did you mean --encoder"),
+        (["figures", "--lst"], "there is no option --lst; did you mean --list?"),
+        (["--verison"], "there is no option --verison; did you mean --version?"),
+    ],
+)
+def test_a_mistyped_name_shows_its_neighbours(capsys, argv, said):
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    err = capsys.readouterr().err
+    assert left.value.code == 2 and said in err and err.count("\n") == 1
 
 
 def test_help_of_a_method_is_shown(capsys):
@@ -228,11 +252,77 @@ def test_help_of_a_method_is_shown(capsys):
         assert option in out
 
 
-def test_help_names_every_command_and_needs_no_torch():
-    code = "import sys; from synthlib.__main__ import main\n"
-    code += "try: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+def test_help_names_every_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "synthlib", "--help"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     for command in ("evaluate", "run", "pocket", "ledger", "preflight"):
         assert command in done.stdout
     assert synthlib.__version__
+
+
+@pytest.mark.parametrize(
+    "argv",
+    ["--help", "--version", "nonsense", "preflight --help", "evaluate --help", "run --help",
+     "run multicsr --help", "run ranking --help", "run art --help", "run art --out x --nonsense",
+     "figures --help", "ledger --help", "pocket --help", "page-model --help"],
+)  # fmt: skip
+def test_help_and_mistakes_load_no_library_and_take_less_than_a_second(argv):
+    code = (
+        "import sys, time; from synthlib.__main__ import main\n"
+        f"try: main({argv.split()})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\nassert time.process_time() < 1, time.process_time()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", ["multicsr", "ranking", "art"])
+def test_a_run_has_the_parsers_options_and_torchrun_leaves_them_alone(method):
+    from torch.distributed.run import get_args_parser
+
+    module = importlib.import_module(f"synthlib.recipes.{method}_run")
+    parser = getattr(commands, method)()
+    names = {action.dest for action in parser._actions} - {"help", "out", "dry_run", "quiet"}
+    taken = inspect.signature(module.make_plan).parameters
+    assert names - {"until"} <= set(taken)
+    assert set(taken) - names <= {"shard_size", "dtype"}
+    # an option that could be short for one of torchrun's is taken by it, even behind the command
+    theirs = [name for name in get_args_parser()._option_string_actions if name.startswith("--")]
+    for action in parser._actions:
+        first = action.option_strings[0]
+        assert action.dest == "help" or not any(name.startswith(first) for name in theirs), first
+    words = {"multicsr": ("STEPS", "BACKBONES"), "ranking": ("STEPS",), "art": ("STARTS",)}[method]
+    for word in (word for name in words for word in getattr(module, name)):
+        assert word in parser.format_help() or word == "evaluated"
+
+
+def test_a_fault_of_the_program_stays_visible(capsys, monkeypatch):
+    def main_(argv):
+        return {}["lost"]
+
+    monkeypatch.setattr("synthlib.recipes.art_run.main", main_)
+    with pytest.raises(KeyError) as left:
+        main(["run", "art", "--out", "x"])
+    assert "fault of synthlib" in left.value.__notes__[0]
+
+
+def test_an_interrupted_run_says_that_it_goes_on(capsys, monkeypatch):
+    def stopped(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("synthlib.recipes.art_run.main", stopped)
+    assert run(capsys, "run", "art", "--out", "x")[::2] == (
+        130, "\ninterrupted; the same command goes on from here\n"
+    )  # fmt: skip
+    assert run(capsys, "run", "art", "--out", "x", "--dry-run")[2] == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"), [("", "an argument is empty"), ("caf\udce9.txt", "is not UTF-8 text")]
+)
+def test_arguments_that_no_file_can_keep(capsys, argument, said):
+    code, _, err = run(capsys, "run", "art", "--out", "x", "--premises", argument)
+    assert code == 2 and said in err and err.count("\n") == 1

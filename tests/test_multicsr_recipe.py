@@ -685,8 +685,12 @@ def test_models_of_another_world_are_noted(tmp_path):
 
 def test_fewer_than_a_batch(options, tmp_path, straight):
     kept = straight.counts["kept"]
-    with pytest.raises(ValueError, match=f"{kept} triplets were kept, fewer than one batch of 25"):
-        multicsr.run(tmp_path / "run", **options | dict(batch_size=25))
+    with pytest.raises(ValueError, match=f"{kept} triplets were kept, fewer than one batch of 24"):
+        multicsr.run(tmp_path / "run", **options | dict(batch_size=24))
+    # more than the rows: before anything is written
+    with pytest.raises(ValueError, match="at most 24 triplets, fewer than one batch of 25 .*tier"):
+        multicsr.run(tmp_path / "more", **options | dict(batch_size=25))
+    assert not (tmp_path / "more").exists()
 
 
 def test_models_that_cannot_be_had_are_found_before_stage_1(here, options, tmp_path):

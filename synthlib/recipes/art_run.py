@@ -27,14 +27,12 @@ Source: ART § 2.2, § 3, § 4.1; the control is ours.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import json
 import math
 import os
 import shutil
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +40,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import curation, data, decoding, evaluation, models, ppo, rewards, tiers
+from synthlib import commands, curation, data, decoding, evaluation, models, ppo, rewards, tiers
 from synthlib.recipes import art, runs, shards
 
 STARTS = ("last", "first")
@@ -62,6 +60,7 @@ class Plan:
     settings: tiers.ART  # the tier's, with what was given in their place
     source: object  # of the anchors: "pocket", a file or hub name, a corpus, a tuple of sentences
     column: str | None
+    n: int | None
     quantile: float
     candidates: int
     start: str
@@ -75,6 +74,7 @@ class Plan:
     # Only how, not what: a run may go on with others.
     generation_batch: int = field(compare=False)
     device: str | None = field(compare=False)
+    fitted: str = field(compare=False)  # what n has lowered, to be said
 
     @property
     def prompted(self) -> int:
@@ -87,6 +87,7 @@ def make_plan(
     tier=None,
     premises=None,
     column=None,
+    n=None,
     rounds=None,
     anchors=None,
     seed=0,
@@ -141,6 +142,10 @@ def make_plan(
     settings = dataclasses.replace(
         own, **{name: _plain(value) for name, value in given.items() if value is not None}
     )
+    fitted = ""
+    if n is not None:
+        decoding.check_positive(n=n, rounds=settings.rounds, ppo_batch_size=settings.ppo_batch_size)
+        settings, fitted = _fit(settings, given, n)
     _check(settings, candidates, generation_batch, shard_size, quantile)
     runs.check_seed(seed)
     if start not in STARTS:
@@ -156,6 +161,7 @@ def make_plan(
         settings=settings,
         source=source,
         column=column,
+        n=n,
         quantile=float(quantile),
         candidates=candidates,
         start=start,
@@ -168,7 +174,19 @@ def make_plan(
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         generation_batch=generation_batch,
         device=None if device is None else str(device),
+        fitted=fitted,
     )
+
+
+def _fit(settings, given, n):
+    """The budget of n sentences: as many anchors, a pass of PPO over them, four batches or more."""
+    if n < settings.rounds:
+        raise ValueError(f"{n} sentences are fewer than {settings.rounds} rounds: --rounds {n}")
+    anchors = given["anchors"] or min(settings.anchors, n // settings.rounds)
+    return runs.fit(
+        settings, given, anchors=anchors, encoder_batch_size=max(2, anchors // 4),
+        ppo_steps=max(1, 2 * anchors // settings.ppo_batch_size),
+    )  # fmt: skip
 
 
 def _plain(value):
@@ -300,6 +318,9 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
         Of `data.load_premises`: unlabelled sentences. Every round writes from anchors of its own;
         the sentences that PPO asks are others, where there are enough. The seed serves everything
         that is drawn.
+    n : int, optional
+        So many of the sentences, drawn with the seed; anchors, steps of PPO and the encoder's
+        batch, where they are not given, are made to fit.
     rounds, anchors : int
         Rounds, and anchors that each round writes triplets from.
     generator, discriminator, encoder, pooling
@@ -362,17 +383,17 @@ class _Work:
         self.everyone = shards.world()
         self.progress = not quiet and self.everyone.rank == 0
         s = plan.settings
-        n = None
-        if plan.source == "pocket" or isinstance(plan.source, tiers.Corpus):
-            n = s.rounds * (s.anchors + plan.prompted)
-        found, rejects = data.load_premises(plan.source, column=plan.column, n=n, seed=plan.seed)
+        distinct, rejects = runs.distinct_sentences(
+            plan.source, column=plan.column, n=plan.n, seed=plan.seed,
+            of_tier=s.rounds * (s.anchors + plan.prompted),
+        )  # fmt: skip
         self.rejected = len(rejects)
-        distinct = list(dict.fromkeys(found))
         if len(distinct) < s.rounds * s.anchors:
             raise ValueError(
                 f"{s.rounds} rounds of {s.anchors} fresh anchors need {s.rounds * s.anchors} "
-                f"distinct sentences, and there are {len(distinct)}: give more, or lower --anchors "
-                "or --rounds"
+                f"distinct sentences, and there are {len(distinct)} (tier {plan.tier}): "
+                f"--sentences {len(distinct)} makes all fit; or give more, or lower --anchors or "
+                "--rounds"
             )
         order = np.random.default_rng((plan.seed, 4)).permutation(len(distinct))
         self.sentences = [distinct[i] for i in order]
@@ -699,6 +720,7 @@ def describe(out, *, until=None, **options) -> str:
     s = plan.settings
     rounds = s.rounds if until is None else until
     wanted = {name: getattr(s, name) for name in ("discriminator", "encoder", "generator")}
+    runs.say_fitted(plan)
     lines = [f"tier {plan.tier}, {rounds} rounds → {out}"]
     lines += [f"{role:13} {name}{runs.size_of(name)}" for role, name in wanted.items()]
     given = [getattr(s, name) for name in rewards.Bounds._fields]
@@ -770,93 +792,7 @@ def _estimate(work, rounds, control) -> str:
 # ------------------------------------------------------------------ the command line
 def main(argv=None) -> int:
     """``python -m synthlib run art``."""
-    options = vars(_parser().parse_args(argv))
-    out, dry = options.pop("out"), options.pop("dry_run")
-    if dry:
-        del options["quiet"]
-        print(describe(out, **options))
-        return 0
     try:
-        run(out, **options)
-    except ppo.Stopped as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib run art",
-        description="Adaptive reinforcement tuning: a generator and an encoder, round after round, "
-        "and the\ncontrol beside them. Interrupt it when you like: the same command goes on, with "
-        "the same result.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m synthlib run art --tier pocket --rounds 3 --out runs/art\n"
-        "  python -m synthlib run art --tier colab --premises mine.txt --rounds 1 \\\n"
-        "      --data downstream --out runs/mine\n"
-        "  torchrun --nproc_per_node 4 -m synthlib run art --tier paper --out runs/paper",
-    )
-    add = parser.add_argument
-    add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
-    add("--dry-run", action="store_true",
-        help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
-    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
-        "or what SYNTHLIB_TIER says)")  # fmt: skip
-    add("--rounds", type=int, metavar="N", help="rounds of tuning, writing and training")
-    add("--until", type=int, metavar="N", help="stop after so many of them; without it the run "
-        "goes on")  # fmt: skip
-    add("--no-control", dest="control", action="store_false",
-        help="leave out the untuned generator's data through the same filter")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="of everything drawn (default: 0)")
-    add("--quiet", action="store_true", help="no progress bars, no report")
-
-    add = parser.add_argument_group("where from").add_argument
-    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
-        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
-    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
-    add("--generator", metavar="NAME", help="pocket name, folder or hub id of what is tuned")
-    add("--discriminator", metavar="NAME", help="of an NLI model, the judge of correctness")
-    add("--encoder", metavar="NAME", help="of the sentence encoder that is to be improved")
-    add("--pooling", metavar="NAME", help="of an encoder that does not carry its own: cls, mean, …")
-
-    add = parser.add_argument_group("reward").add_argument
-    add("--lower-bound", type=float, metavar="Ω", help="least probability of the asked-for label")
-    add("--positive-bound", type=float, metavar="α⁺", help="least similarity of a positive")
-    add("--negative-bound", type=float, metavar="α⁻", help="greatest similarity of a hard negative")
-    add("--quantile", type=float, default=0.05, metavar="X", help="of the rule that chooses the "
-        "bounds that nobody gives (default: 0.05)")  # fmt: skip
-    add("--w1", type=float, metavar="X", help="weight of correctness")
-    add("--w2", type=float, metavar="X", help="weight of difficulty")
-
-    add = parser.add_argument_group("tuning").add_argument
-    add("--ppo-steps", type=int, metavar="N", help="steps of a round")
-    add("--ppo-batch-size", type=int, metavar="N", help="answers of a step")
-    add("--ppo-mini-batch-size", type=int, metavar="N", help="answers of an update")
-    add("--ppo-epochs", type=int, metavar="N", help="passes over a step's answers")
-    add("--learning-rate", type=float, metavar="X")
-    add("--kl", type=float, metavar="β", help="coefficient of the KL penalty")
-
-    add = parser.add_argument_group("writing").add_argument
-    add("--anchors", type=int, metavar="N", help="sentences that a round writes triplets from")
-    add("--candidates", type=int, default=3, metavar="N", help="of each kind for an anchor "
-        "(default: 3)")  # fmt: skip
-    add("--temperature", type=float, metavar="T")
-    add("--max-new-tokens", type=int, metavar="N", help="longest text")
-    add("--generation-batch", type=int, default=64, metavar="N",
-        help="texts that the generator works on at once (default: 64)")  # fmt: skip
-    add("--shard-size", type=int, default=256, metavar="N",
-        help="anchors in a shard, what an interruption can lose (default: 256)")  # fmt: skip
-
-    add = parser.add_argument_group("training and evaluation").add_argument
-    add("--start", choices=STARTS, default="last", help="train the last round's encoder on this "
-        "round's triplets, or the first one on all so far (default: last)")  # fmt: skip
-    add("--encoder-epochs", type=float, metavar="X")
-    add("--encoder-learning-rate", type=float, metavar="X")
-    add("--encoder-batch-size", type=int, metavar="N", help="triplets that contrast")
-    add("--bf16", action="store_true", default=None,
-        help="train encoders in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
-    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
-    add("--device", help="cuda, mps or cpu (default: the best there is)")
-    add("--dtype", help="of the generator: float32, bfloat16 or float16")
-    return parser
+        return runs.command(commands.art(), run, describe, argv)
+    except ppo.Stopped as error:  # its message says what to do
+        raise ValueError(error) from None

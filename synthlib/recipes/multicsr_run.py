@@ -18,7 +18,6 @@ Source: MultiCSR (Wang et al., 2024), § 3; supervised setting and demonstration
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -32,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import curation, data, evaluation, judging, models, prompts, tiers
+from synthlib import commands, curation, data, evaluation, judging, models, prompts, tiers
 from synthlib.evaluation.embedding import unit_rows
 from synthlib.recipes import multicsr, runs, shards
 
@@ -74,6 +73,7 @@ class Plan:
     # Only how, not what: a run may go on with others.
     generation_batch: int = field(compare=False)
     device: str | None = field(compare=False)
+    fitted: str = field(compare=False)  # what n has lowered, to be said
 
 
 def make_plan(
@@ -162,6 +162,10 @@ def make_plan(
         **length, **given,
     )  # fmt: skip
     _check(settings, noise, temperature, backbone, pooling, generation_batch, shard_size, n)
+    fitted = ""
+    if n is not None:  # an eighth, for not all of them are kept
+        most = max(2, n // 8)
+        settings, fitted = runs.fit(settings, dict(batch_size=batch_size), batch_size=most)
     if language != "english" and not _is_pocket(premises, settings, no_logits):
         raise ValueError("language is for the pocket world's premises; a file has its own")
     if select not in (None, "dev", "last"):
@@ -198,6 +202,7 @@ def make_plan(
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         generation_batch=generation_batch,
         device=None if device is None else str(device),
+        fitted=fitted,
     )
 
 
@@ -388,6 +393,8 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     if until not in STEPS:
         raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
     work = _Work(make_plan(**options), quiet)
+    if STEPS.index(until) >= STEPS.index("trained"):
+        work.refuse_few()
     return runs.carry_out(work, Result(Path(out)), STEPS[: STEPS.index(until) + 1], _report)
 
 
@@ -421,6 +428,16 @@ class _Work:
         # A damaged file costs seconds, not hours.
         self.frames = runs.sts_sets(plan.data)
         self.development = runs.development(plan.data) if plan.select == "dev" else None
+
+    def refuse_few(self):
+        """Rows that cannot fill one batch, before hours are spent on them."""
+        rows, size = len(self.premises), self.plan.settings.batch_size
+        if rows < size and not self.plan.supervised:
+            fits = f"--sentences {rows} makes the batch fit, --batch-size sets it"
+            raise ValueError(
+                f"{rows:,} sentences give at most {rows:,} triplets, fewer than one batch of "
+                f"{size:,} (tier {self.plan.tier}): {fits if rows > 1 else 'give more sentences'}"
+            )
 
     # -------------------------------------------------------------- models
     @functools.cached_property
@@ -781,6 +798,7 @@ def describe(out, *, until="evaluated", **options) -> str:
         wanted["generator"] = s.generator
     if 3 in plan.stages or s.demonstrations or plan.backbone == "rank":
         wanted["guide"] = s.guide
+    runs.say_fitted(plan)
     lines = [f"tier {plan.tier}, stages {', '.join(map(str, plan.stages)) or 'none'} → {out}"]
     for role, name in sorted(wanted.items()):
         lines.append(f"{role:10} {name}{runs.size_of(name)}")
@@ -847,115 +865,4 @@ def _estimate(work, rows, steps, asked) -> list[str]:
 # ------------------------------------------------------------------ the command line
 def main(argv=None) -> int:
     """``python -m synthlib run multicsr``."""
-    parser = _parser()
-    options = vars(parser.parse_args(argv))
-    out, dry = options.pop("out"), options.pop("dry_run")
-    if options["stages"] is not None:
-        options["stages"] = _stages(parser, options["stages"])
-    if options["gamma"] not in (None, NO_GAMMA):
-        try:
-            options["gamma"] = float(options["gamma"])
-        except ValueError:
-            parser.error(f"--gamma: a number or -, got {options['gamma']!r}")
-    if dry:
-        del options["quiet"]
-        print(describe(out, **options))
-        return 0
-    run(out, **options)
-    return 0
-
-
-def _stages(parser, text) -> tuple[int, ...]:
-    if text == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        parser.error(f"--stages: numbers with commas, such as 1,2,3, or none, got {text!r}")
-
-
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib run multicsr",
-        description="MultiCSR from premises to an evaluated encoder. Interrupt it when you like: "
-        "the same command\ngoes on, with the same result.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m synthlib run multicsr --out runs/first\n"
-        "  python -m synthlib run multicsr --tier colab --premises mine.txt --out runs/mine\n"
-        "  python -m synthlib run multicsr --no-logits answers.jsonl --encoder BERT --pooling cls "
-        "\\\n      --data downstream --out runs/api\n"
-        "  torchrun --nproc_per_node 4 -m synthlib run multicsr --tier paper --out runs/paper",
-    )
-    add = parser.add_argument
-    add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
-    add("--dry-run", action="store_true",
-        help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
-    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
-        "or what SYNTHLIB_TIER says)")  # fmt: skip
-    add("--stages", metavar="1,2,3", help="the paper's stages that take part, or none: without 1 "
-        "plain decoding, without 2 all triplets, without 3 no mask")  # fmt: skip
-    add("--until", choices=STEPS, default=STEPS[-1], metavar="STEP",
-        help="stop after written, judged, kept or trained; without it the run goes on")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="of everything drawn (default: 0)")
-    add("--quiet", action="store_true", help="no progress bars, no report")
-
-    group = parser.add_argument_group("where from")
-    add = group.add_argument
-    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
-        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
-    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
-    add("--n", type=int, metavar="N", help="so many premises, drawn with the seed")
-    add("--language", choices=("english", "tavi"), default="english",
-        help="of the pocket world's premises")  # fmt: skip
-    add("--no-logits", metavar="FILE.jsonl", help="triplets from a model behind an API, with or "
-        "without scores a, b, in place of stage 1")  # fmt: skip
-    add("--supervised", action="store_true", help="train on a labelled NLI corpus as well")
-    add("--nli", metavar="FILE", help="that corpus, as JSONL or Parquet with anchor, positive, "
-        "negative (default: the tier's)")  # fmt: skip
-
-    group = parser.add_argument_group("stage 1, generation")
-    add = group.add_argument
-    add("--generator", metavar="NAME", help="pocket name, folder or hub id")
-    add("--omega", type=float, metavar="ω", help="weight of the noisy instruction")
-    add("--noise", choices=prompts.NOISE, default="opposite", help="kind of noisy instruction")
-    add("--temperature", type=float, default=0.0, metavar="T",
-        help="above 0: sampled, with the seed (default: 0, greedy)")  # fmt: skip
-    add("--max-new-tokens", type=int, metavar="N", help="longest text")
-    add("--demonstrations", type=int, metavar="L", help="worked examples before each premise")
-    add("--demonstration-similarity", type=float, metavar="λ", help="least cosine of an example")
-    add("--generation-batch", type=int, default=64, metavar="N",
-        help="rows that the generator works on at once (default: 64)")  # fmt: skip
-    add("--shard-size", type=int, default=512, metavar="N",
-        help="premises in a shard, what an interruption can lose (default: 512)")  # fmt: skip
-
-    group = parser.add_argument_group("stage 2, selection")
-    add = group.add_argument
-    add("--scoring", choices=("text", "expected"), help="how the generator's score is read")
-    add("--alpha", type=float, metavar="α", help="least score of a positive")
-    add("--beta", type=float, metavar="β", help="greatest score of a negative")
-    add("--gamma", metavar="γ", help="least margin between them; - leaves this rule out")
-
-    group = parser.add_argument_group("stage 3 and training")
-    add = group.add_argument
-    add("--encoder", metavar="NAME", help="pocket name, folder or hub id of what is trained")
-    add("--pooling", metavar="NAME", help="cls, mean, …")
-    add("--backbone", choices=BACKBONES, default="simcse",
-        help="prompt: PromptBERT's template; rank: rank distillation from the guide")  # fmt: skip
-    add("--guide", metavar="NAME", help="the frozen encoder that finds false negatives")
-    add("--sigma", type=float, metavar="σ", help="cosine from which a negative is masked")
-    add("--batch-size", type=int, metavar="N", help="triplets that contrast with each other")
-    add("--learning-rate", type=float, metavar="X")
-    add("--epochs", type=float, metavar="X")
-    add("--max-steps", type=int, metavar="N")
-    add("--bf16", action="store_true", default=None,
-        help="train in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
-    add("--select", choices=("dev", "last"), help="keep the weights that are best on the "
-        "development pairs, or the last")  # fmt: skip
-
-    group = parser.add_argument_group("evaluation and machine")
-    add = group.add_argument
-    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
-    add("--device", help="cuda, mps or cpu (default: the best there is)")
-    add("--dtype", help="of the generator: float32, bfloat16 or float16")
-    return parser
+    return runs.command(commands.multicsr(), run, describe, argv)

@@ -20,7 +20,6 @@ Source: He et al., Ranking sentences (2025), §§ 3 and 4.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -35,7 +34,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import curation, data, evaluation, losses, models, tiers
+from synthlib import commands, curation, data, evaluation, losses, models, tiers
 from synthlib.recipes import multicsr, ranking, runs, shards
 
 STEPS = ("written", "kept", "trained", "evaluated")
@@ -57,6 +56,7 @@ class Plan:
     from_file: bool
     column: str | None
     anchors: int | None
+    n: int | None
     method: str
     mode: str
     variant: str
@@ -72,6 +72,7 @@ class Plan:
     # Only how, not what: a run may go on with others.
     generation_batch: int = field(compare=False)
     device: str | None = field(compare=False)
+    fitted: str = field(compare=False)  # what n has lowered, to be said
 
 
 def make_plan(
@@ -82,6 +83,7 @@ def make_plan(
     premises=None,
     column=None,
     lists=None,
+    n=None,
     anchors=None,
     clusters=None,
     seed=0,
@@ -135,9 +137,13 @@ def make_plan(
         if value is not None
     }  # fmt: skip
     settings = dataclasses.replace(own, **given)
+    _check(settings, n, anchors, generation_batch, shard_size, scale)
+    fitted = ""
+    if n is not None:  # half of the sentences are anchors, for varied ones
+        most = max(1, n // (2 * settings.per_cluster))
+        settings, fitted = runs.fit(settings, dict(clusters=clusters), clusters=most)
     if teacher == OWN:
         settings = dataclasses.replace(settings, teacher=settings.encoder)
-    _check(settings, anchors, generation_batch, shard_size, scale)
     choices = {
         "method": (method, ranking.METHODS), "mode": (mode, ranking.MODES),
         "variant": (variant, losses.REFINEMENTS), "select": (select, (None, "dev", "last")),
@@ -159,6 +165,7 @@ def make_plan(
         from_file=lists is not None,
         column=column,
         anchors=anchors,
+        n=n,
         method=method,
         mode=mode,
         variant=variant,
@@ -173,12 +180,13 @@ def make_plan(
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         generation_batch=generation_batch,
         device=None if device is None else str(device),
+        fitted=fitted,
     )
 
 
-def _check(settings, anchors, generation_batch, shard_size, scale):
+def _check(settings, n, anchors, generation_batch, shard_size, scale):
     counts = dict(
-        anchors=anchors, generation_batch=generation_batch, shard_size=shard_size,
+        n=n, anchors=anchors, generation_batch=generation_batch, shard_size=shard_size,
         clusters=settings.clusters, steps=settings.steps, max_new_tokens=settings.max_new_tokens,
         lists_per_step=settings.lists_per_step, eval_steps=settings.eval_steps,
     )  # fmt: skip
@@ -285,6 +293,8 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     premises, column, seed
         Of `data.load_premises`: where anchors are drawn from. The seed serves k-means, sampling
         and the training as well.
+    n : int, optional
+        So many of the sentences, drawn with the seed; clusters that are not given are made to fit.
     anchors, clusters : int
         Of `ranking.anchors`; default the tier's clusters, and its number of anchors in each.
     lists : path, optional
@@ -351,19 +361,18 @@ class _Work:
             self.given, rejects = data.load_ranking_lists(plan.source)
             self.sentences = [text for row in self.given for text in row]
         else:
-            n = None
-            if plan.source == "pocket":
-                n = max(POOL, 4 * (plan.anchors or settings.clusters * settings.per_cluster))
-            found, rejects = data.load_premises(
-                plan.source, column=plan.column, n=n, seed=plan.seed
-            )
-            self.sentences = list(dict.fromkeys(found))
+            pool = max(POOL, 4 * (plan.anchors or settings.clusters * settings.per_cluster))
+            self.sentences, rejects = runs.distinct_sentences(
+                plan.source, column=plan.column, n=plan.n, seed=plan.seed,
+                of_tier=pool if plan.source == "pocket" else None,
+            )  # fmt: skip
             clusters = min(settings.clusters, plan.anchors or settings.clusters)
             if clusters > len(self.sentences):
                 raise ValueError(
                     f"{clusters} clusters are more than the {len(self.sentences)} distinct "
-                    "sentences to draw anchors from: give more sentences, or fewer clusters "
-                    "(--clusters) or anchors (--anchors)"
+                    f"sentences to draw anchors from (tier {plan.tier}): --sentences "
+                    f"{len(self.sentences)} makes them fit; or give more sentences, or fewer "
+                    "clusters (--clusters) or anchors (--anchors)"
                 )
         self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
         self.identity = _identity(plan, self.sentences)
@@ -692,6 +701,7 @@ def describe(out, *, until="evaluated", **options) -> str:
         wanted["teacher"] = s.teacher
     if not plan.from_file:
         wanted["generator"] = s.generator
+    runs.say_fitted(plan)
     lines = [f"tier {plan.tier} → {out}"]
     lines += [f"{role:10} {name}{runs.size_of(name)}" for role, name in sorted(wanted.items())]
     if plan.from_file:
@@ -756,99 +766,4 @@ def _estimate(work, n, steps) -> str:
 # ------------------------------------------------------------------ the command line
 def main(argv=None) -> int:
     """``python -m synthlib run ranking``."""
-    options = vars(_parser().parse_args(argv))
-    out, dry = options.pop("out"), options.pop("dry_run")
-    if dry:
-        del options["quiet"]
-        print(describe(out, **options))
-        return 0
-    run(out, **options)
-    return 0
-
-
-def _omega(text):
-    try:
-        return text if text == "adaptive" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a number or adaptive is wanted, got {text}") from None
-
-
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib run ranking",
-        description="Ranking sentences from anchors to a post-trained, evaluated encoder. "
-        "Interrupt it when\nyou like: the same command goes on, with the same result.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="examples:\n"
-        "  python -m synthlib run ranking --out runs/ranked\n"
-        "  python -m synthlib run ranking --tier colab --base runs/mine/encoder \\\n"
-        "      --premises mine.txt --clusters 50 --out runs/ranked\n"
-        "  python -m synthlib run ranking --base runs/mine/encoder --lists lists.jsonl \\\n"
-        "      --data downstream --out runs/api\n"
-        "  torchrun --nproc_per_node 4 -m synthlib run ranking --tier paper --until kept \\\n"
-        "      --out runs/paper",
-    )
-    add = parser.add_argument
-    add("--out", required=True, metavar="DIR", help="folder of the run: new, or to go on in")
-    add("--dry-run", action="store_true",
-        help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
-    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
-        "or what SYNTHLIB_TIER says)")  # fmt: skip
-    add("--base", metavar="ENCODER", help="pocket name, folder or hub id of what is post-trained")
-    add("--pooling", metavar="NAME", help="of a base that does not carry its own: cls, mean, …")
-    add("--until", choices=STEPS, default=STEPS[-1], metavar="STEP",
-        help="stop after written, kept or trained; without it the run goes on")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="of everything drawn (default: 0)")
-    add("--quiet", action="store_true", help="no progress bars, no report")
-
-    add = parser.add_argument_group("anchors").add_argument
-    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
-        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
-    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
-    add("--anchors", type=int, metavar="N", help="so many, drawn by k-means")
-    add("--clusters", type=int, metavar="N", help="from so many clusters")
-
-    add = parser.add_argument_group("lists").add_argument
-    add("--lists", metavar="FILE", help="JSONL or Parquet file with anchor and sentences, in "
-        "place of writing lists")  # fmt: skip
-    add("--generator", metavar="NAME", help="pocket name, folder or hub id")
-    add("--method", choices=ranking.METHODS, default="directional",
-        help="directional, step by step, or the whole list at once")  # fmt: skip
-    add("--steps", type=int, metavar="N", help="sentences after the anchor")
-    add("--lam", type=float, metavar="λ", help="strength of the direction")
-    add("--temperature", type=float, metavar="T", help="above 0: sampled, with the seed")
-    add("--max-new-tokens", type=int, metavar="N", help="longest sentence")
-    add("--generation-batch", type=int, default=64, metavar="N",
-        help="lists that the generator works on at once (default: 64)")  # fmt: skip
-    add("--shard-size", type=int, default=64, metavar="N",
-        help="lists in a shard, what an interruption can lose (default: 64)")  # fmt: skip
-
-    add = parser.add_argument_group("target").add_argument
-    add("--teacher", metavar="NAME", help="the frozen encoder of the similarities φ, or base: "
-        "the base itself, where no better one is at hand")  # fmt: skip
-    add("--omega", type=_omega, metavar="ω", help="weight of the order of the list, or adaptive: "
-        "one for each row, from how far teacher and list agree")  # fmt: skip
-    add("--mode", choices=ranking.MODES, default="full",
-        help="rank: the order alone; semantic: the teacher alone")  # fmt: skip
-    add("--variant", choices=losses.REFINEMENTS, default="paper",
-        help="of Algorithm 1: paper (default), printed or released")  # fmt: skip
-    add("--scale", type=float, default=1.0, metavar="X",
-        help="factor on the teacher's cosines (default: 1; as released: 20)")  # fmt: skip
-
-    add = parser.add_argument_group("post-training").add_argument
-    add("--learning-rate", type=float, metavar="X")
-    add("--lists-per-step", type=int, metavar="N")
-    add("--epochs", type=float, metavar="X")
-    add("--eval-steps", type=int, metavar="N", help="steps between looks at the development pairs")
-    add("--bf16", action="store_true", default=None,
-        help="train in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
-    add("--select", choices=("dev", "last"), help="keep the weights that are best on the "
-        "development pairs, or the last")  # fmt: skip
-
-    add = parser.add_argument_group("evaluation and machine").add_argument
-    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
-    add("--rerank", metavar="FILE", help="CSV file of question, label, candidate, or a folder of "
-        "such (default: the pocket sets)")  # fmt: skip
-    add("--device", help="cuda, mps or cpu (default: the best there is)")
-    add("--dtype", help="of the generator: float32, bfloat16 or float16")
-    return parser
+    return runs.command(commands.ranking(), run, describe, argv)

@@ -7,6 +7,7 @@ trained encoder whole or not at all.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,9 +17,10 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from synthlib import data, evaluation, models
+from synthlib import data, evaluation, models, tiers
 from synthlib.recipes import shards
 
 
@@ -43,6 +45,8 @@ def carry_out(work, result, steps, report):
     folder = result.folder
     check_seed(work.plan.seed)
     with shards.open_run(folder, work.identity, everyone=work.everyone), full_disk(folder):
+        if work.progress:
+            say_fitted(work.plan)
         for step in steps:
             started = time.perf_counter()
             if getattr(work, step)(result):
@@ -53,6 +57,79 @@ def carry_out(work, result, steps, report):
             if not work.quiet:
                 print(report(work.plan, result), flush=True)
     return result
+
+
+def command(parser, run, describe, argv=None) -> int:
+    """The command line of a run: its options, then `run`, or `describe` for ``--dry-run``."""
+    options = vars(parser.parse_args(argv))
+    out, dry = options.pop("out"), options.pop("dry_run")
+    if dry:
+        del options["quiet"]
+        print(describe(out, **options))
+    else:
+        run(out, **options)
+    return 0
+
+
+def fit(settings, given: dict, **most):
+    """A tier's settings for fewer sentences than it is meant for.
+
+    Parameters
+    ----------
+    settings : dataclass
+    given : dict
+        Of settings by name; what is not None there stays as it is.
+    **most : int
+        The greatest value of a setting.
+
+    Returns
+    -------
+    settings : dataclass
+    said : str
+        What was lowered, as options: "--batch-size 128 → 5".
+    """
+    lower = {
+        name: value for name, value in most.items()
+        if given[name] is None and value < getattr(settings, name)
+    }  # fmt: skip
+    said = ", ".join(
+        f"--{name.replace('_', '-')} {getattr(settings, name):,} → {value:,}"
+        for name, value in lower.items()
+    )
+    return dataclasses.replace(settings, **lower), said
+
+
+def say_fitted(plan) -> None:
+    """One line where a number of sentences has lowered a tier's settings."""
+    if plan.fitted:
+        print(f"made to fit {plan.n:,} sentences: {plan.fitted}", flush=True)
+
+
+def distinct_sentences(source, *, column, n, of_tier, seed):
+    """Sentences to start from, none twice: all of a file, a tier's number of its own, or n.
+
+    Parameters
+    ----------
+    source, column, seed
+        Of `data.load_premises`.
+    n : int or None
+        So many at most, drawn with the seed.
+    of_tier : int
+        How many of the pocket world or of a tier's corpus, where no n is given.
+
+    Returns
+    -------
+    sentences : list of str
+    rejects : DataFrame
+    """
+    own = source == "pocket" or isinstance(source, tiers.Corpus)
+    some = of_tier if own and n is None else 4 * max(n, 1000) if source == "pocket" else None
+    found, rejects = data.load_premises(source, column=column, n=some, seed=seed)
+    sentences = list(dict.fromkeys(found))
+    if n is not None and n < len(sentences):
+        chosen = np.random.default_rng(seed).choice(len(sentences), n, replace=False)
+        sentences = [sentences[i] for i in np.sort(chosen)]
+    return sentences, rejects
 
 
 def check_seed(seed) -> None:

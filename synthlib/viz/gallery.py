@@ -5,7 +5,6 @@ built from the sources as they are now, its execution cache is read instead, whi
 Each figure then writes itself by `Figure.save`.
 """
 
-import argparse
 import difflib
 import hashlib
 import importlib.util
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from synthlib import commands
 from synthlib.viz.figure import MIMETYPE, Figure, _write
 from synthlib.viz.widget import VARIABLE
 
@@ -217,20 +217,7 @@ def regenerate(out, only=(), folder=None, say=print):
 
 def main(argv=None):
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib figures",
-        description="Write the book's figures with their data: CSV, description (JSON), a page "
-        "that is alive by itself (HTML), PNG, SVG, text alternative and caption.",
-        epilog="The chapters are run (about half an hour together on two cores), or read from the "
-        "book's build where that is current. Interrupted, the same command goes on.",
-    )
-    parser.add_argument("--out", metavar="DIR", help="folder for the files")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME",
-        help="a label (fig-03-omega) or a chapter (03); may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--list", action="store_true", help="show the figures' labels and stop")
-    parser.add_argument("--notebooks", metavar="DIR", help="folder of the chapters' notebooks")
+    parser = commands.figures()
     options = parser.parse_args(argv)
     if options.list:
         for path, labels in chapters(options.notebooks).items():

@@ -12,7 +12,6 @@ one prompt in some hundreds. So a weight is a whole number of 20 bits times the 
 
 from __future__ import annotations
 
-import argparse
 import base64
 import functools
 import json
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthlib import paths
+from synthlib import commands, paths
 
 #: The models that a page can run.
 NAMES = ("generator-t5", "generator-llama")
@@ -171,6 +170,8 @@ def write(folder, names=NAMES) -> list[Path]:
     -------
     list of Path
     """
+    for name in set(names) - set(NAMES):
+        raise ValueError(f"no model {name!r} for pages: there are {', '.join(NAMES)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -187,15 +188,7 @@ def write(folder, names=NAMES) -> list[Path]:
 
 def main(argv) -> int:
     """Command line: ``python -m synthlib page-model --out DIR [--only NAME …]``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib page-model",
-        description="Write the pocket generators as scripts that a page can run.",
-    )
-    parser.add_argument("--out", type=Path, default=paths.BUILD / "models", metavar="DIR",
-                        help="folder, made where absent (default: _build/models)")  # fmt: skip
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
-                        help=f"of {', '.join(NAMES)} (default: all)")  # fmt: skip
-    options = parser.parse_args(argv)
-    for path in write(options.out, options.only):
+    options = commands.page_model().parse_args(argv)
+    for path in write(options.out, options.only or NAMES):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -16,7 +16,6 @@ Two processes with one thread each do the work, in an order that keeps both busy
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from itertools import count, islice
 from pathlib import Path
 from random import Random
 
+from .. import commands
 from . import corpora, pretraining
 
 SPECIAL = {
@@ -455,19 +455,7 @@ def build(out: Path, *, seed: int = 0, only=None, scale: float = 1.0, workers: i
 
 def main(argv=None) -> int:
     """Entry of ``python -m synthlib pocket``."""
-    from ..paths import POCKET
-
-    parser = argparse.ArgumentParser(
-        prog="python -m synthlib pocket",
-        description="Train the pocket laboratory's small models from nothing (about 40 minutes "
-        "on two cores).",
-    )
-    parser.add_argument("--out", type=Path, default=POCKET, help="folder for the models")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=list(JOBS), help="train some of them")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor on all training steps")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
-    args = parser.parse_args(argv)
+    args = commands.pocket().parse_args(argv)
     start = time.time()
     build(args.out, seed=args.seed, only=args.only, scale=args.scale, workers=args.workers)
     print(f"all done in {(time.time() - start) / 60:.1f} min: {args.out}")
