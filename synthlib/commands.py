@@ -183,7 +183,7 @@ def _number(text, wanted):
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{wanted} is wanted, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"{wanted} is wanted, got {text}") from None
 
 
 # ------------------------------------------------------------------ ranking
