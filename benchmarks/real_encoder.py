@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from synthlib import evaluation as ev
 from synthlib import models, training
-from synthlib.evaluation.files import read_lines
+from synthlib.reading import read_lines
 
 SPECIAL = {
     "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",

@@ -10,18 +10,22 @@ return it beside the rest, with line and reason, and `save_rejects` keeps it in 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import json
 import math
 import os
+import re
+import warnings
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from synthlib import reading
 from synthlib.curation import HIGH, LOW
-from synthlib.evaluation.files import read_lines
 
 TRIPLET = ("anchor", "positive", "negative")
 REJECT = ("line", "reason", "text")
@@ -147,20 +151,35 @@ def load(path):
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is absent, or damaged.
+        If the file is absent or damaged, or holds what a data set cannot.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"file not found: {path}")
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is damaged or no Parquet file: {_first_line(error)}") from None
+    table = reading.read_arrow(path)
     note = (table.schema.metadata or {}).get(_NOTE)
-    return _dataset(table, json.loads(note) if note else None)
+    schema = _plain_types(path, table.schema)
+    try:
+        return _dataset(table.cast(schema), json.loads(note) if note else None)
+    except Exception as error:  # of its libraries, for types that they do not know
+        raise ValueError(f"{path} holds what a data set cannot: {_first_line(error)}") from None
+
+
+def _plain_types(path, schema):
+    """The schema with texts as strings; a map becomes the list of its entries."""
+    import pyarrow as pa
+
+    fields = []
+    for field in schema:
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if getattr(pa.types, "is_string_view", lambda _: False)(kind):
+            kind = pa.string()
+        if pa.types.is_map(kind):
+            kind = pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)]))
+        fields.append(field.with_type(kind))
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}: the column {twice} is there twice; rename one")
+    return pa.schema(fields, schema.metadata)
 
 
 def _dataset(rows, origin):
@@ -218,11 +237,13 @@ def load_premises(source=None, *, column=None, n=None, seed=0, language="english
     Parameters
     ----------
     source : optional
-        ``None`` or "pocket": the pocket world's own. A sequence of str. The name of a text file
-        with one sentence a line, or of a Parquet file. A `tiers.Corpus`, or the name of a data
-        set on the Hugging Face Hub (its "train" split) or in a local folder.
+        ``None`` or "pocket": the pocket world's own. The name of a file: text with one sentence a
+        line, CSV, TSV, JSON, JSON Lines, Parquet or Arrow (`reading.read_records`). A folder of
+        such, or one that `datasets` has saved. A `tiers.Corpus`, or the name of a data set on the
+        Hugging Face Hub (its "train" split). Or texts in memory: a sequence, array, Series, a
+        DataFrame or data set.
     column : str, optional
-        Which column of a Parquet file or data set; it can be left out where only one holds text.
+        Which column of a table or data set; it can be left out where only one holds text.
     n : int, optional
         So many, drawn with `seed` without replacement, in the order of the source. Default: all,
         and 4,000 of the pocket world.
@@ -233,7 +254,7 @@ def load_premises(source=None, *, column=None, n=None, seed=0, language="english
     Returns
     -------
     sentences : list of str
-        Runs of white space made one blank.
+        As `reading.tidy` leaves them: runs of white space made one blank.
     rejects : DataFrame
         Columns line (from 1), reason, text: rows that are blank or no text.
 
@@ -243,66 +264,144 @@ def load_premises(source=None, *, column=None, n=None, seed=0, language="english
         A source that is absent, damaged, without a text column or with several, or without a
         sentence.
     """
+    found, rejects = read_premises(source, column=column, n=n, seed=seed, language=language)
+    return list(found["sentence"]), rejects[list(REJECT)]
+
+
+def read_premises(source=None, *, column=None, n=None, seed=0, language="english"):
+    """What `load_premises` gives, with the place that each sentence comes from.
+
+    Returns
+    -------
+    found : DataFrame
+        file, line, sentence.
+    rejects : DataFrame
+        file, line, reason, text.
+    """
     from synthlib import tiers
 
     if n is not None and n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    if source is None or source == "pocket":
+    if source is None or isinstance(source, str) and source == "pocket":
         from synthlib.world import corpora
 
-        return corpora.premises(n or 4000, seed, language=language), _rejects([])
+        sentences = corpora.premises(n or 4000, seed, language=language)
+        found = pd.DataFrame({"sentence": sentences, "line": range(1, len(sentences) + 1)})
+        return found.assign(file="pocket"), _rejects([]).assign(file="")
     if isinstance(source, str | os.PathLike):
-        found, name = _read_source(source, column), str(source)
+        parts, name = _read_source(source, column), str(source)
     elif isinstance(source, tiers.Corpus):
-        found, name = _from_hub(source)[column or source.columns[0]], source.name
+        name = source.name
+        parts = [_part(name, _from_hub(source)[column or source.columns[0]])]
     else:
-        found, name = list(source), "the list of premises"
+        name = "the list of premises"
+        parts = [_part(name, reading.texts_in(source, column))]
 
-    sentences, rejects = [], []
-    for line, text in enumerate(found, start=1):
-        clean = " ".join(text.split()) if isinstance(text, str) else ""
-        if clean:
-            sentences.append(clean)
-        else:
-            reason = "blank" if isinstance(text, str) else f"no text but {type(text).__name__}"
-            rejects.append((line, reason, str(text)))
-    if not sentences:
-        raise ValueError(f"{name} holds no sentence")
-    if n is not None and n < len(sentences):
-        chosen = np.random.default_rng(seed).choice(len(sentences), n, replace=False)
-        sentences = [sentences[i] for i in np.sort(chosen)]
-    return sentences, _rejects(rejects)
+    rows, rejects = [], []
+    for file, values, lines, bad in parts:
+        wrong = list(bad)
+        for line, text in zip(lines, values, strict=True):
+            reason = reading.fault(text)
+            clean = "" if reason else reading.tidy(text)
+            if clean:
+                rows.append((file, line, clean))
+            else:
+                wrong.append((line, reason or "blank", str(text)))
+        rejects += [(file, *row) for row in sorted(wrong, key=lambda row: row[0])]
+    if not rows:
+        why = f": line {rejects[0][1]}: {rejects[0][2]}" if rejects else ", it is empty"
+        raise ValueError(f"{name} holds no sentence{why}")
+    if n is not None and n < len(rows):
+        chosen = np.random.default_rng(seed).choice(len(rows), n, replace=False)
+        rows = [rows[i] for i in np.sort(chosen)]
+    return (
+        pd.DataFrame(rows, columns=["file", "line", "sentence"]),
+        _rejects([row[1:] for row in rejects]).assign(file=[row[0] for row in rejects]),
+    )
+
+
+def _part(name, values):
+    """A source's name, values, their lines, and rejects."""
+    values = list(values)
+    return name, values, range(1, len(values) + 1), []
 
 
 def _read_source(source, column) -> list:
     path = Path(source).expanduser()
     if path.is_file():
-        if path.suffix == ".parquet":
-            dataset = load(path)
-            return dataset[_text_column(dataset, column, path)]
-        return read_lines(path)
-    if path.suffix in (".txt", ".parquet", ".jsonl", ".csv", ".tsv") or path.is_absolute():
-        if not path.is_dir():
-            raise FileNotFoundError(f"file not found: {path}")
+        return [_from_records(path, _records(path, column), column)]
+    if path.is_dir():
+        return _read_folder(path, column)
+    if reading.format_of(path) or path.is_absolute():
+        raise FileNotFoundError(f"file not found: {path}")
     from synthlib import tiers
 
     dataset = _from_hub(tiers.Corpus(str(source), ()))
-    return dataset[_text_column(dataset, column, source)]
-
-
-def _text_column(dataset, column, name) -> str:
-    if column is not None:
-        if column not in dataset.column_names:
-            raise ValueError(
-                f"{name} has no column {column!r}; there are {', '.join(dataset.column_names)}"
-            )
-        return column
     kinds = {key: getattr(feature, "dtype", "") for key, feature in dataset.features.items()}
     texts = [key for key, kind in kinds.items() if kind in ("string", "large_string")]
-    if len(texts) != 1:
-        what = f"several text columns ({', '.join(texts)})" if texts else "no text column"
-        raise ValueError(f"{name} has {what}; say which one holds the sentences (column)")
-    return texts[0]
+    name = reading.text_column(dataset.column_names, texts, column, source)
+    return [_part(str(source), dataset[name])]
+
+
+def _records(path, column):
+    return reading.read_records(path, () if column is None else (column,), table=bool(column))
+
+
+def _from_records(path, found, column):
+    if isinstance(found, list):
+        return str(path), found, range(1, len(found) + 1), []
+    if not found.lines:
+        return str(path), [], [], found.rejects
+    name = reading.text_column(list(found.columns), found.texts, column, path)
+    return str(path), found.columns[name], found.lines, found.rejects
+
+
+def _read_folder(folder, column) -> list:
+    """The sentences of a folder: saved by `datasets`, or files of one format side by side."""
+    if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+        from datasets import load_from_disk
+
+        try:
+            dataset = load_from_disk(str(folder))
+        except Exception as error:  # its libraries raise a dozen kinds
+            raise ValueError(f"{folder} is no whole data set: {_first_line(error)}") from None
+        return [_part(str(folder), reading.texts_in(dataset, column))]
+    files = _training_files(folder)
+    formats = sorted({reading.format_of(file) for file in files})
+    if not files:
+        raise ValueError(f"{folder} holds no file of text, CSV, JSON, Parquet or Arrow")
+    if len(formats) > 1:
+        raise ValueError(
+            f"{folder} holds files of several formats ({', '.join(formats)}): give one of them"
+        )
+    found = [_records(file, column) for file in files]
+    tables = [one for one in found if not isinstance(one, list) and one.columns]
+    if column is None and tables:  # what one file has beside the others is no column of all
+        shared = [name for name in tables[0].texts if all(name in one.texts for one in tables)]
+        column = reading.text_column(list(tables[0].columns), shared, None, folder)
+    return [_from_records(file, one, column) for file, one in zip(files, found, strict=True)]
+
+
+_SPLIT = re.compile(
+    r"(?<![a-z])(train|training|test|testing|eval|evaluation|valid|validation|dev|val)(?![a-z])"
+)
+_ABOUT = re.compile(r"(00-)?(readme|licen[cs]e|notice|changelog|dataset_infos?)\b", re.IGNORECASE)
+
+
+def _training_files(folder) -> list[Path]:
+    """Files of a known format, without what is about them and without the other splits."""
+    files = [
+        file for file in sorted(folder.rglob("*"))
+        if file.is_file() and reading.format_of(file) and not _ABOUT.match(file.name)
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]  # fmt: skip
+    split = {
+        file: next(iter(_SPLIT.findall(str(file.relative_to(folder)).lower())), "")
+        for file in files
+    }
+    if any(name.startswith("train") for name in split.values()):
+        return [file for file in files if split[file].startswith("train")]
+    return [file for file in files if not split[file]] or files
 
 
 def _from_hub(corpus):
@@ -323,9 +422,10 @@ def load_labelled(source, *, n=None, seed=0):
 
     Parameters
     ----------
-    source : None, "pocket", `tiers.Corpus`, or name of a JSONL or Parquet file
-        ``None`` and "pocket" are the pocket world's corpus. A file has the columns anchor,
-        positive, negative.
+    source : None, "pocket", `tiers.Corpus`, or name of a file
+        ``None`` and "pocket" are the pocket world's corpus. A file of any format that
+        `reading.read_records` knows has the columns anchor, positive, negative, or SimCSE's sent0,
+        sent1, hard_neg. Rows without three texts are left out, and a warning counts them.
     n : int, optional
         At most so many, drawn as in `load_premises`; default all (6,000 of the pocket world).
     seed : int
@@ -333,31 +433,94 @@ def load_labelled(source, *, n=None, seed=0):
     Returns
     -------
     list of (premise, entailment, contradiction)
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, OSError
+        If the file is absent or damaged, lacks a column, or holds no triplet.
     """
     if source is None or source == "pocket":
         from synthlib.world import corpora
 
         return corpora.triplets(n or 6000, seed)
-    if isinstance(source, str | os.PathLike) and str(source).endswith(".jsonl"):
-        rows, columns = load_triplets_jsonl(source)[0], TRIPLET
-    elif isinstance(source, str | os.PathLike):
-        rows, columns = triplets(load(source)), TRIPLET
+    rejects = []
+    if isinstance(source, str | os.PathLike):
+        found, columns = _triplet_table(source)
+        name, rejects = str(source), list(found.rejects)
+        rows, lines = zip(*(found.columns[name] for name in columns), strict=True), found.lines
     else:
-        rows, columns = _from_hub(source), source.columns
-    found = list(zip(*(rows[name] for name in columns), strict=True))
-    found = [row for row in found if all(isinstance(text, str) and text.strip() for text in row)]
-    if n is not None and n < len(found):
-        chosen = np.sort(np.random.default_rng(seed).choice(len(found), n, replace=False))
-        found = [found[i] for i in chosen]
-    return found
+        found, columns, name = _from_hub(source), source.columns, source.name
+        rows, lines = zip(*(found[key] for key in columns), strict=True), range(1, len(found) + 1)
+    triples = []
+    for line, row in zip(lines, rows, strict=True):
+        wrong = next(filter(None, map(_wrong_text, columns, row)), None)
+        if wrong is None:
+            triples.append(row)
+        else:
+            rejects.append((line, wrong, ""))
+    if not triples:
+        why = f": line {rejects[0][0]}: {rejects[0][1]}" if rejects else ", it is empty"
+        raise ValueError(f"{name} holds no triplet{why}")
+    if rejects:
+        line, reason, _ = min(rejects)
+        warnings.warn(
+            f"{name}: {len(rejects):,} rows are no triplet of texts and are left out (the first: "
+            f"line {line}, {reason})", stacklevel=2,
+        )  # fmt: skip
+    if n is not None and n < len(triples):
+        chosen = np.sort(np.random.default_rng(seed).choice(len(triples), n, replace=False))
+        triples = [triples[i] for i in chosen]
+    return triples
+
+
+_SIMCSE = ("sent0", "sent1", "hard_neg")
+
+
+def _triplet_table(path):
+    """The records of a file with triplets, and the names of its three columns."""
+    path = Path(path).expanduser()
+    found = reading.read_records(path, (*TRIPLET, *_SIMCSE, "a", "b"))
+    if isinstance(found, list):
+        raise ValueError(
+            f"{path} is lines of text: a JSON Lines, CSV, TSV or Parquet file with the columns "
+            f"{', '.join(TRIPLET)} is wanted"
+        )
+    columns = next((names for names in (TRIPLET, _SIMCSE) if set(names) & set(found.columns)), None)
+    if found.columns and columns is None:
+        raise ValueError(
+            f"{path} has the columns {', '.join(found.columns)}; triplets have the columns "
+            f"{', '.join(TRIPLET)}, or {', '.join(_SIMCSE)}"
+        )
+    columns = columns or TRIPLET
+    for name in columns:
+        if found.columns.get(name) is None:
+            found.columns[name] = [None] * len(found.lines)
+    return found, columns
+
+
+def _wrong_text(name, value) -> str | None:
+    """What is wrong with a text of a record, with its name; None if nothing is."""
+    if value is None:
+        return f"{name} is missing"
+    why = reading.fault(value)
+    if why.startswith(("no text", "blank")):
+        return f"{name} is no text: {_shown(value)}"
+    return f"{name} holds {why}" if why else None
+
+
+def _shown(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 # ------------------------------------------------------------------ triplets of others
-def load_triplets_jsonl(path):
-    """Triplets from elsewhere, such as a model behind an API: one JSON object a line.
+def load_triplets(path):
+    """Triplets from elsewhere, such as a model behind an API.
 
-    ``{"anchor": "…", "positive": "…", "negative": "…", "a": 4.5, "b": 1}``; the scores a of
-    (anchor, positive) and b of (anchor, negative), from 0 to 5, may be absent or null.
+    One JSON object a line, ``{"anchor": "…", "positive": "…", "negative": "…", "a": 4.5, "b": 1}``,
+    or a file of another format that `reading.read_records` knows, with these columns (or SimCSE's
+    sent0, sent1, hard_neg); the scores a of (anchor, positive) and b of (anchor, negative), from 0
+    to 5, may be absent or null.
 
     Parameters
     ----------
@@ -375,51 +538,60 @@ def load_triplets_jsonl(path):
     FileNotFoundError, ValueError
         If the file is absent, empty, or no line of it can be read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"file not found: {path}")
-    rows, rejects = [], []
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    for line, raw in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
+    path = Path(path).expanduser()
+    found, columns = _triplet_table(path)
+    typed = reading.format_of(path) not in ("csv", "tsv")
+    rows, rejects = [], list(found.rejects)
+    for i, line in enumerate(found.lines):
         try:
-            rows.append((*_triplet(raw), line))
+            rows.append((*_triplet(found.row(i), columns, typed), line))
         except ValueError as error:
-            rejects.append((line, str(error), raw.decode("utf-8", "replace").strip()))
+            rejects.append((line, str(error), found.shown(i)))
+    rejects.sort(key=lambda row: row[0])
     if not rows:
-        first = f": line {rejects[0][0]}: {rejects[0][1]}" if content.strip() else ", it is empty"
-        raise ValueError(f"{path} holds no triplet{first}")
+        why = f": line {rejects[0][0]}: {rejects[0][1]}" if rejects else ", it is empty"
+        raise ValueError(f"{path} holds no triplet{why}")
     frame = pd.DataFrame(rows, columns=[*TRIPLET, "a", "b", "line"])
     if frame[["a", "b"]].isna().all(axis=None):
         frame = frame.drop(columns=["a", "b"])
     return triplets(frame, origin=origin_of("from a file", file=path.name)), _rejects(rejects)
 
 
-def _triplet(raw: bytes) -> tuple:
-    """anchor, positive, negative, a, b of one line; ValueError with the reason."""
-    record = _json_object(raw)
+load_triplets_jsonl = load_triplets  # its name when JSON Lines was all that it read
+
+
+def _triplet(record, columns, typed) -> tuple:
+    """anchor, positive, negative, a, b of one record; ValueError with the reason.
+
+    The cells of a table without types (CSV) hold numbers as text; a JSON text is no number.
+    """
     texts = []
-    for name in TRIPLET:
-        text = record.get(name)
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(
-                f"{name} is missing" if text is None else f"{name} is no text: {text!r}"
-            )
-        texts.append(" ".join(text.split()))
-    scores = []
-    for name in ("a", "b"):
-        score = record.get(name)
-        if score is None:
-            score = math.nan
-        elif isinstance(score, bool) or not isinstance(score, int | float):
-            raise ValueError(f"the score {name} is no number: {score!r}")
-        elif not (math.isnan(score) or LOW <= score <= HIGH):
-            raise ValueError(f"the score {name} is {score}, outside [{LOW}, {HIGH}]")
-        scores.append(float(score))
-    return (*texts, *scores)
+    for name in columns:
+        wrong = _wrong_text(name, record.get(name))
+        if wrong:
+            raise ValueError(wrong)
+        texts.append(reading.tidy(record[name]))
+    return (*texts, *(_score(name, record.get(name), typed) for name in ("a", "b")))
+
+
+def _score(name, score, typed) -> float:
+    """A score from 0 to 5, or NaN where none is given."""
+    if score is None or not typed and not str(score).strip():
+        return math.nan
+    if not typed:
+        with contextlib.suppress(ValueError):
+            score = float(score)
+    if isinstance(score, bool) or not isinstance(score, Real):
+        raise ValueError(f"the score {name} is no number: {_shown(score)}")
+    if not (score != score or LOW <= score <= HIGH):  # compared as it is: float() may overflow
+        long = isinstance(score, int) and abs(score) >= 10**15
+        said = "a number of 16 digits or more" if long else score
+        raise ValueError(f"the score {name} is {said}, outside [{LOW}, {HIGH}]")
+    return float(score)
 
 
 def load_ranking_lists(path):
-    """Ranking lists from elsewhere: a Parquet file, or one JSON object a line.
+    """Ranking lists from elsewhere: one JSON object a line, JSON, Parquet or Arrow.
 
     ``{"anchor": "…", "sentences": ["…", "…"]}``, the sentences without the anchor, the nearest
     first. A Parquet file has the columns anchor and sentences, as `ranking_lists` makes them.
@@ -440,61 +612,47 @@ def load_ranking_lists(path):
     FileNotFoundError, ValueError
         If the file is absent, damaged or empty, or no line of it can be read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"file not found: {path}")
-    if path.suffix == ".parquet":
-        found = load(path)
-        absent = [name for name in ("anchor", "sentences") if name not in found.column_names]
-        if absent:
-            raise ValueError(
-                f"{path} has no column {absent[0]}; ranking lists have the columns anchor and "
-                "sentences"
-            )
-        lines = [dict(row) for row in found.select_columns(["anchor", "sentences"])]
-    else:
-        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
-        lines = content.split(b"\n") if content.strip() else []
-    lists, rejects = [], []
-    for number, line in enumerate(lines, start=1):
+    path = Path(path).expanduser()
+    names = ("anchor", "sentences")
+    found = reading.read_records(path, names)
+    if isinstance(found, list):
+        raise ValueError(
+            f"{path} is lines of text: a JSON Lines or Parquet file with the columns anchor and "
+            "sentences is wanted"
+        )
+    absent = [name for name in names if name not in found.columns]
+    if absent and found.columns and found.raw is None:
+        raise ValueError(
+            f"{path} has no column {absent[0]}; ranking lists have the columns anchor and "
+            f"sentences, and there are {', '.join(found.columns)}"
+        )
+    lists, rejects = [], list(found.rejects)
+    for i, line in enumerate(found.lines):
         try:
-            record = _json_object(line) if isinstance(line, bytes) else line
-            lists.append(_sentences(record))
+            lists.append(_sentences(found.row(i)))
         except ValueError as error:
-            text = line.decode("utf-8", "replace") if isinstance(line, bytes) else repr(line)
-            rejects.append((number, str(error), text.strip()))
+            rejects.append((line, str(error), found.shown(i)))
+    rejects.sort(key=lambda row: row[0])
     if not lists:
-        first = f": line {rejects[0][0]}: {rejects[0][1]}" if rejects else ", it is empty"
-        raise ValueError(f"{path} holds no ranking list{first}")
+        why = f": line {rejects[0][0]}: {rejects[0][1]}" if rejects else ", it is empty"
+        raise ValueError(f"{path} holds no ranking list{why}")
     return lists, _rejects(rejects)
 
 
 def _sentences(record: dict) -> list[str]:
     anchor, rest = record.get("anchor"), record.get("sentences")
-    if not isinstance(anchor, str) or not anchor.strip():
-        raise ValueError(f"anchor is no text: {anchor!r}" if anchor else "anchor is missing")
+    wrong = _wrong_text("anchor", anchor)
+    if wrong:
+        raise ValueError(wrong)
     if not isinstance(rest, list) or not all(isinstance(text, str) for text in rest):
         raise ValueError(f"sentences is {'missing' if rest is None else 'no list of texts'}")
     if not rest:
         raise ValueError("a list of one sentence: nothing follows the anchor")
-    blank = [place for place, text in enumerate(rest, start=1) if not text.strip()]
-    if blank:
-        raise ValueError(f"sentence {blank[0]} is blank")
-    return [" ".join(text.split()) for text in (anchor, *rest)]
-
-
-def _json_object(raw: bytes) -> dict:
-    """The JSON object of one line; ValueError with the reason."""
-    try:
-        record = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ValueError("not in UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        reason = "blank" if not raw.strip() else f"no JSON ({_first_line(error)})"
-        raise ValueError(reason) from None
-    if not isinstance(record, dict):
-        raise ValueError(f"a JSON object is wanted, found {type(record).__name__}")
-    return record
+    for place, text in enumerate(rest, start=1):
+        why = reading.fault(text)
+        if why:
+            raise ValueError(f"sentence {place} {'is blank' if why == 'blank' else f'holds {why}'}")
+    return [reading.tidy(text) for text in (anchor, *rest)]
 
 
 def save_rejects(path, rejects: pd.DataFrame) -> None:
@@ -508,6 +666,11 @@ def save_rejects(path, rejects: pd.DataFrame) -> None:
 
 
 def _rejects(rows) -> pd.DataFrame:
+    """Rows of (line, reason, text) as a table; half of a character is spelled."""
+    rows = [
+        (line, reason, text.encode("utf-8", "backslashreplace").decode())
+        for line, reason, text in rows
+    ]
     return pd.DataFrame(rows, columns=list(REJECT))
 
 

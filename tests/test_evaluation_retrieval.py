@@ -15,6 +15,7 @@ from synthlib.evaluation import (
     bitext_accuracy,
     evaluate_bitext,
     evaluate_reranking,
+    load_bitext,
     load_reranking,
     mean_average_precision,
     ndcg_at_k,
@@ -232,6 +233,64 @@ def test_damaged_reranking_file(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         load_reranking(file)
     assert str(file) in str(error.value)
+
+
+ROWS = [("who, me?", 1, "it is me"), ("who, me?", 0, 'say "no"'), ("what?", 1, "that")]
+FRAME = pd.DataFrame(ROWS, columns=["question", "label", "candidate"])
+
+
+@pytest.mark.parametrize(
+    "name, write",
+    [
+        ("x.csv", lambda file: FRAME.to_csv(file, index=False)),
+        ("x.csv", lambda file: FRAME.to_csv(file, index=False, header=False)),
+        ("x.csv", lambda file: FRAME.to_csv(file, index=False, sep=";")),
+        ("x.csv", lambda file: FRAME[["candidate", "question", "label"]].to_csv(file, index=False)),
+        ("x.tsv", lambda file: FRAME.to_csv(file, index=False, sep="\t", header=False)),
+        ("x.csv.gz", lambda file: FRAME.to_csv(file, index=False)),
+        ("x.jsonl", lambda file: FRAME.to_json(file, orient="records", lines=True)),
+        ("x.json", lambda file: FRAME.to_json(file, orient="records")),
+        ("x.parquet", lambda file: FRAME.to_parquet(file)),
+        ("x.csv", lambda file: FRAME.to_csv(file, index=False, encoding="utf-16")),
+    ],
+)
+def test_reranking_files_as_people_have_them(tmp_path, name, write):
+    write(tmp_path / name)
+    frame = load_reranking(tmp_path / name)["x"]
+    assert list(frame.itertuples(index=False, name=None)) == [(q, c, y) for q, y, c in ROWS]
+
+
+def test_reranking_files_without_what_is_wanted(tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_text("Who is it?,yes,It is me.\nWho?,1,Me.\n")
+    with pytest.raises(ValueError, match="x.csv, line 1: the header question,label,candidate is"):
+        load_reranking(file)
+    file.write_text("question,label,candidate\nWho?,1,Me.\n\nWho?,0,No.\n")
+    with pytest.warns(UserWarning, match="x.csv, line 3: 1 blank lines are left out"):
+        assert len(load_reranking(file)["x"]) == 2
+    FRAME.drop(columns="label").to_json(tmp_path / "x.json", orient="records")
+    with pytest.raises(ValueError, match="x.json has the columns question, candidate; question"):
+        load_reranking(tmp_path / "x.json")
+    (tmp_path / "x.jsonl").write_text('{"question": "a", "label": 2, "candidate": "b"}')
+    with pytest.raises(ValueError, match="x.jsonl, line 1: a label of 0 or 1 is wanted, found 2"):
+        load_reranking(tmp_path / "x.jsonl")
+
+
+def test_bitext_in_other_formats(tmp_path):
+    lines = ["a, b", "c", "d"]
+    frame = pd.DataFrame({"text": lines})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    frame.to_json(tmp_path / "x.jsonl", orient="records", lines=True)
+    (tmp_path / "x.txt").write_bytes(b"a, b\rc\rd\r")
+    for name in ("x.csv", "x.jsonl", "x.txt"):
+        (tmp_path / "y").write_text("A\nB\nC\n")
+        assert load_bitext(tmp_path / name, tmp_path / "y")[name] == lines
+    frame.assign(more="x").to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(ValueError, match=r"x.csv has several text columns \(text, more\)"):
+        load_bitext(tmp_path / "x.csv", tmp_path / "y")
+    (tmp_path / "x.txt").write_text("a\n\u200b\nc\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="x.txt, line 2: a sentence is wanted, the line is blank"):
+        load_bitext(tmp_path / "x.txt", tmp_path / "y")
 
 
 def test_absent_reranking_file(tmp_path):

@@ -238,3 +238,47 @@ def test_official_counts(shared_data):
     frames = load_transfer(shared_data, ["TREC", "MRPC"])
     counts = {t: {p: len(f) for p, f in parts.items()} for t, parts in frames.items()}
     assert counts == {"TREC": {"train": 5452, "test": 500}, "MRPC": {"train": 4076, "test": 1725}}
+
+
+# ---------------------------------------------------------------- odd bytes, blank rows
+def test_utf8_and_windows_1252(data):
+    lines = ["café one", "“so” two"]
+    write(data / "MR" / "rt-polarity.pos", lines)
+    (data / "MR" / "rt-polarity.neg").write_bytes("“so” café – nein\n".encode("cp1252"))
+    with pytest.warns(UserWarning, match="polarity.neg, line 1: not UTF-8, read as Windows-1252"):
+        frame = load_transfer(data, ["MR"])["MR"]["train"]
+    assert sorted(frame["sentence"]) == sorted([*lines, "“so” café – nein"])
+    (data / "TREC" / "TREC_10.label").write_bytes("HUM:ind “Café” ?\n".encode("cp1252"))
+    with pytest.warns(UserWarning, match="Windows-1252"):
+        assert load_transfer(data, ["TREC"])["TREC"]["test"]["sentence"].tolist() == ["“Café” ?"]
+
+
+def senteval_rows(path):
+    """SentEval's reader of the sets of two files, written out."""
+    with open(path, encoding="latin-1") as stream:
+        return [line.split() for line in stream.read().splitlines()]
+
+
+@pytest.mark.parametrize("task, names", [("CR", ("custrev.pos", "custrev.neg")),
+                                         ("MPQA", ("mpqa.pos", "mpqa.neg"))])  # fmt: skip
+def test_blank_rows_count_as_in_senteval(data, task, names):
+    write(data / task / names[0], ["good a", "", "good b", "  ", "good c", ""])
+    write(data / task / names[1], ["", "bad a", "bad b", "bad c"])
+    with pytest.warns(UserWarning, match=f"{task}: 4 of 10 sentences are blank and count as"):
+        frame = load_transfer(data, [task])[task]["train"]
+    slow = [(row, label) for label, name in zip((1, 0), names, strict=True)
+            for row in senteval_rows(data / task / name)]  # fmt: skip
+    slow.sort(key=lambda row: (len(row[0]), row[1]))
+    assert list(zip(frame["sentence"].str.split(), frame["label"], strict=True)) == slow
+
+
+def test_blank_lines_between_rows_are_said(data):
+    for path, task in (("SST/binary/sentiment-dev", "SST2"), ("TREC/TREC_10.label", "TREC"),
+                       ("MRPC/msr_paraphrase_test.txt", "MRPC")):  # fmt: skip
+        file = data / path
+        count = len(load_transfer(data, [task])[task][{"SST2": "dev"}.get(task, "test")])
+        lines = file.read_bytes().split(b"\n")
+        file.write_bytes(b"\n".join([*lines[:2], b"", b" ", *lines[2:], b"", b""]))
+        with pytest.warns(UserWarning, match=f"{file.name}, line 3: 2 blank lines are left out"):
+            frames = load_transfer(data, [task])[task]
+        assert len(frames[{"SST2": "dev"}.get(task, "test")]) == count

@@ -1,10 +1,9 @@
-"""Reading the data files of the evaluations, with errors that name the file and the line."""
+"""Finding the data files of the evaluations: the tasks by name, the folder that holds them."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["STS_TASKS", "TRANSFER_TASKS", "data_folder", "pick_tasks", "read_lines", "read_table"]
+__all__ = ["STS_TASKS", "TRANSFER_TASKS", "data_folder", "pick_tasks"]
 
 #: The tasks in the order of the papers' tables.
 STS_TASKS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STS-B", "SICK-R")
@@ -71,59 +70,3 @@ def pick_tasks(tasks, names: Sequence[str] = STS_TASKS + TRANSFER_TASKS) -> list
         unknown = ", ".join(task for task, name in zip(tasks, found, strict=True) if not name)
         raise ValueError(f"unknown task {unknown}; choose from {', '.join(names)}")
     return list(dict.fromkeys(found))
-
-
-def read_lines(path, *, encoding: str = "utf-8") -> list[str]:
-    """Lines of a text file without their ends; line n is item n-1.
-
-    A byte order mark is dropped. Only a line feed ends a line (sentences may hold the other
-    separators that Unicode knows). A line that is not UTF-8 is read as Latin-1, with a warning
-    that names it.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is absent, empty, or holds zero bytes (UTF-16, a damaged download).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"file not found: {path}")
-    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if not raw.strip():
-        raise ValueError(f"{path} is empty")
-    lines, odd = [], []
-    for number, line in enumerate(raw.removesuffix(b"\n").split(b"\n"), start=1):
-        if b"\0" in line:
-            raise ValueError(
-                f"{path}, line {number}: zero bytes; the file is damaged or not in UTF-8"
-            )
-        line = line.removesuffix(b"\r")
-        try:
-            lines.append(line.decode(encoding))
-        except UnicodeDecodeError:
-            odd.append(number)
-            lines.append(line.decode("latin-1"))
-    if odd:
-        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-        warnings.warn(f"{path}, line {odd[0]}{more}: not UTF-8, read as Latin-1", stacklevel=2)
-    return lines
-
-
-def read_table(path, columns: int) -> Iterable[tuple[int, list[str]]]:
-    """Rows of a tab-separated file without quoting: (line number, cells), blank lines skipped.
-
-    Raises
-    ------
-    ValueError
-        For a row with fewer than ``columns`` cells.
-    """
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        cells = line.split("\t")
-        if len(cells) < columns:
-            raise ValueError(
-                f"{path}, line {number}: {columns} tab-separated columns are wanted, "
-                f"{len(cells)} found; the file is damaged or cut"
-            )
-        yield number, cells

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from synthlib import reading
 from synthlib.evaluation.embedding import as_embeddings, embed, paired_cosine, unit_rows
-from synthlib.evaluation.files import read_lines
 
 __all__ = [
     "bitext_accuracy",
@@ -205,6 +205,8 @@ def bitext_accuracy(source, target, *, target_texts: Sequence | None = None) -> 
 def load_bitext(source_file, target_file) -> dict[str, list[str]]:
     """Two text files, line i of one a translation of line i of the other (Tatoeba's layout).
 
+    A file of another format (CSV, JSON Lines, Parquet, …) has one column with text.
+
     Returns
     -------
     dict
@@ -216,20 +218,34 @@ def load_bitext(source_file, target_file) -> dict[str, list[str]]:
         If a file is absent, a line is blank, or the numbers of lines differ.
     """
     paths = [Path(file).expanduser() for file in (source_file, target_file)]
-    texts = [read_lines(path) for path in paths]
+    texts = [_texts(path) for path in paths]
     if len(texts[0]) != len(texts[1]):
         raise ValueError(
             f"{paths[0]} has {len(texts[0]):,} lines, {paths[1]} has {len(texts[1]):,}: line i "
             "of one must translate line i of the other"
         )
     for path, lines in zip(paths, texts, strict=True):
-        blank = next((i for i, line in enumerate(lines, start=1) if not line.strip()), None)
-        if blank:
-            raise ValueError(f"{path}, line {blank}: a sentence is wanted, the line is blank")
+        for number, line in enumerate(lines, start=1):
+            why = reading.fault(line)
+            if why:
+                why = "the line is blank" if why == "blank" else why
+                raise ValueError(f"{path}, line {number}: a sentence is wanted, {why}")
     names = [path.name for path in paths]
     if names[0] == names[1]:
         names = [str(path) for path in paths]
     return dict(zip(names, texts, strict=True))
+
+
+def _texts(path) -> list[str]:
+    found = reading.read_records(path)
+    if isinstance(found, list):
+        return found
+    if found.rejects:
+        line, reason, _ = found.rejects[0]
+        raise ValueError(f"{path}, line {line}: {reason}")
+    if not found.columns:
+        raise ValueError(f"{path} is empty")
+    return found.columns[reading.text_column(list(found.columns), found.texts, None, path)]
 
 
 def evaluate_bitext(
@@ -273,15 +289,24 @@ def score_bitext(
     return pd.DataFrame(result)
 
 
+_COLUMNS = {
+    "query": ("question", "query"),
+    "candidate": ("candidate", "answer", "sentence", "passage", "document"),
+    "relevance": ("label", "relevance"),
+}
+
+
 def load_reranking(path) -> dict[str, pd.DataFrame]:
     """Questions with their candidate answers from CSV files in the layout of TREC-QA.
 
-    Three columns below a header row: question, label (1 answers it, 0 does not), candidate.
+    Three columns: question, label (1 answers it, 0 does not), candidate; in this order, or as a
+    header row names them. A first row whose second cell is a label is a row and no header. Files
+    of other formats (JSON Lines, Parquet, …) have columns of these names.
 
     Parameters
     ----------
     path : path
-        A file, or a folder: then every ``*.csv`` in it but ``train.csv``.
+        A file, or a folder: then every CSV and TSV file in it but ``train.csv``.
 
     Returns
     -------
@@ -292,37 +317,102 @@ def load_reranking(path) -> dict[str, pd.DataFrame]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If a file is absent or a row is damaged, naming its line.
+        If a file is absent, or a row is damaged, naming its line.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
-        return {path.stem: _read_candidates(path)}
-    files = sorted(file for file in path.glob("*.csv") if file.name != "train.csv")
+        return {_stem(path): _read_candidates(path)}
+    files = [
+        file for file in sorted(path.iterdir())
+        if reading.format_of(file) in ("csv", "tsv") and _stem(file) != "train"
+    ]  # fmt: skip
     if not files:
         raise FileNotFoundError(f"no CSV file but train.csv in {path}")
-    return {file.stem: _read_candidates(file) for file in files}
+    return {_stem(file): _read_candidates(file) for file in files}
+
+
+def _stem(path) -> str:
+    """The file's name without its suffix, and without that of a packed file."""
+    return path.stem if reading.format_of(path.stem) is None else Path(path.stem).stem
 
 
 def _read_candidates(path: Path) -> pd.DataFrame:
+    kind = reading.format_of(path)
+    found = _by_name(path) if kind not in (None, "text", "csv", "tsv") else _by_cell(path)
     rows = []
-    # strict: a quote that is never closed would otherwise swallow the rest of the file
-    reader = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
-    try:
-        next(reader)
-        for cells in filter(None, reader):
-            if len(cells) != 3 or not cells[0].strip() or not cells[2].strip():
-                raise ValueError(
-                    "three columns are wanted (question, label, candidate), found "
-                    f"{len(cells)} or a blank one"
-                )
-            if cells[1].strip() not in ("0", "1"):
-                raise ValueError(f"a label of 0 or 1 is wanted, found {cells[1]!r}")
-            rows.append((cells[0], cells[2], int(cells[1])))
-    except (csv.Error, ValueError) as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+    for number, (query, label, candidate) in found:
+        why = reading.fault(query) or reading.fault(candidate)
+        if why:
+            raise ValueError(
+                f"{path}, line {number}: three columns are wanted (question, label, candidate), a "
+                f"text of them is missing ({why})"
+            )
+        grade = label.strip() if isinstance(label, str) else label
+        if isinstance(grade, bool) or grade not in ("0", "1", 0, 1):
+            raise ValueError(
+                f"{path}, line {number}: a label of 0 or 1 is wanted, found {label!r}"
+            )
+        rows.append((query, candidate, int(grade)))
     if not rows:
         raise ValueError(f"{path}: no question below the header row")
     return pd.DataFrame(rows, columns=["query", "candidate", "relevance"])
+
+
+def _by_name(path):
+    """(line, (question, label, candidate)) of a file whose columns have names."""
+    names = [name for known in _COLUMNS.values() for name in known]
+    found = reading.read_records(path, names)
+    if found.rejects:
+        line, reason, _ = found.rejects[0]
+        raise ValueError(f"{path}, line {line}: {reason}")
+    places = _places(list(found.columns))
+    if places is None:
+        raise ValueError(
+            f"{path} has the columns {', '.join(found.columns) or 'of an empty file'}; question, "
+            "label and candidate are wanted"
+        )
+    values = [found.columns[list(found.columns)[place]] for place in places]
+    return list(zip(found.lines, zip(*values, strict=True), strict=True))
+
+
+def _by_cell(path):
+    """(line, (question, label, candidate)) of a CSV file, with a header row or without."""
+    lines = reading.read_lines(path)
+    start = next(line for line in lines if line.strip())
+    cut = (d for d in ",;\t" if len(next(csv.reader([start], delimiter=d))) == 3)
+    rows = list(reading.csv_rows(path, lines, delimiter=next(cut, ",")))
+    blank = [number for number, cells in rows if not cells]
+    if blank:
+        warnings.warn(
+            f"{path}, line {blank[0]}: {len(blank)} blank lines are left out", stacklevel=4
+        )
+    rows = [(number, cells) for number, cells in rows if cells]
+    number, first = rows[0]
+    places = _places(first) or (0, 1, 2)
+    if len(first) != 3 or first[1].strip() not in ("0", "1"):
+        if len(first) == 3 and not reading.is_header(first):
+            raise ValueError(
+                f"{path}, line {number}: the header question,label,candidate is wanted, or a label "
+                f"of 0 or 1; found {first[1]!r}"
+            )
+        del rows[0]
+    for number, cells in rows:
+        if len(cells) != len(first) or len(cells) <= max(places):
+            raise ValueError(
+                f"{path}, line {number}: three columns are wanted (question, label, candidate), "
+                f"found {len(cells)}"
+            )
+    return [(number, [cells[place] for place in places]) for number, cells in rows]
+
+
+def _places(names) -> tuple[int, int, int] | None:
+    """Where question, label and candidate stand among named columns; None where one is absent."""
+    lower = [str(name).strip().lower() for name in names]
+    found = [
+        next((lower.index(name) for name in _COLUMNS[what] if name in lower), None)
+        for what in ("query", "relevance", "candidate")
+    ]
+    return None if None in found else tuple(found)
 
 
 def evaluate_reranking(encode: Callable, path, *, batch_size=None, progress=False) -> pd.DataFrame:

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from synthlib.evaluation.embedding import embed, paired_cosine
-from synthlib.evaluation.files import STS_TASKS, data_folder, pick_tasks, read_lines, read_table
+from synthlib.evaluation.files import STS_TASKS, data_folder, pick_tasks
+from synthlib.reading import read_lines, read_table
 
 __all__ = ["evaluate_sts", "load_sts", "score_sts"]
 

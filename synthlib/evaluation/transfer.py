@@ -20,13 +20,8 @@ import numpy as np
 import pandas as pd
 
 from synthlib.evaluation.embedding import as_embeddings, embed
-from synthlib.evaluation.files import (
-    TRANSFER_TASKS,
-    data_folder,
-    pick_tasks,
-    read_lines,
-    read_table,
-)
+from synthlib.evaluation.files import TRANSFER_TASKS, data_folder, pick_tasks
+from synthlib.reading import read_lines, read_table, tidy
 
 __all__ = ["classify", "evaluate_transfer", "load_transfer", "score_transfer"]
 
@@ -286,7 +281,8 @@ def load_transfer(data_dir, tasks=None) -> dict[str, dict[str, pd.DataFrame]]:
         Task to its parts, "train" and, where the task has them, "dev" and "test": DataFrames with
         columns ``sentence``, ``label`` and for MRPC ``sentence2``. Sentences are cut at blanks
         and joined by single ones, and examples are sorted by their number of words and label, as
-        in SentEval, so that the folds are the same ones.
+        in SentEval, so that the folds are the same ones. For the same reason a blank line of MR,
+        CR, SUBJ and MPQA is an example with the sentence "", and a warning counts them.
     """
     asked = None if tasks is None else pick_tasks(tasks, TRANSFER_TASKS)
     folder = data_folder(data_dir, ("MR", "CR", "SUBJ", "MPQA", "SST/binary", "TREC", "MRPC"))
@@ -317,12 +313,19 @@ def _load(folder: Path, task: str) -> dict[str, pd.DataFrame]:
     if task in _TWO_FILES:
         rows = []
         for label, path in zip((1, 0), _paths(folder, task), strict=True):
-            # SentEval's own copies are ASCII, the originals Latin-1
-            lines = read_lines(path, encoding="latin-1")
-            rows += [(line, None, label) for line in lines if line.strip()]
-        return {"train": _part(rows)}
-    read = {"SST2": _read_sst, "TREC": _read_trec, "MRPC": _read_mrpc}[task]
-    return {part: _part(read(folder / name)) for part, name in _SPLIT_FILES[task].items()}
+            rows += [(line, None, label) for line in read_lines(path)]
+        parts = {"train": _part(rows)}
+    else:
+        read = {"SST2": _read_sst, "TREC": _read_trec, "MRPC": _read_mrpc}[task]
+        parts = {part: _part(read(folder / name)) for part, name in _SPLIT_FILES[task].items()}
+    texts = [s for f in parts.values() for c in ("sentence", "sentence2") if c in f for s in f[c]]
+    blank = sum(not tidy(text) for text in texts)
+    if blank:  # official: 4 of CR, 3 of MPQA
+        warnings.warn(
+            f"{task}: {blank} of {len(texts):,} sentences are blank and count as examples, as in "
+            "SentEval", stacklevel=4,
+        )  # fmt: skip
+    return parts
 
 
 def _part(rows) -> pd.DataFrame:
@@ -358,9 +361,8 @@ def _read_mrpc(path: Path) -> list[tuple]:
 
 def _read_trec(path: Path) -> list[tuple]:
     rows = []
-    for number, line in enumerate(read_lines(path, encoding="latin-1"), start=1):
-        if not line.strip():
-            continue
+    for number, cells in read_table(path, 1):
+        line = "\t".join(cells)
         label, _, rest = line.strip().partition(":")
         _, _, question = rest.partition(" ")
         if label not in _TREC_LABELS or not question.strip():
