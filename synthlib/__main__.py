@@ -340,7 +340,8 @@ def _text(frame) -> str:
     import pandas as pd
 
     shown = frame.drop(columns="spearman", errors="ignore")
-    counts = [c for c in shown if c in ("pairs", "examples", "queries", "skipped", "candidates")]
+    known = ("pairs", "examples", "queries", "skipped", "all_positive", "candidates")
+    counts = [c for c in shown if c in known]
     figures = [c for c in shown if c not in counts and c != "task"]
     if len(shown) > 1:
         # skipna=False: the mean of the other tasks would be another figure

@@ -1,5 +1,6 @@
 """Average precision, nDCG and bitext accuracy against loops and scikit-learn."""
 
+import itertools
 import math
 import warnings
 
@@ -18,6 +19,7 @@ from synthlib.evaluation import (
     load_bitext,
     load_reranking,
     mean_average_precision,
+    mean_reciprocal_rank,
     ndcg_at_k,
     score_reranking,
 )
@@ -318,5 +320,39 @@ def test_bitext_files(tmp_path):
 
 
 def test_trec_qa(shared_data):
-    frame = load_reranking(shared_data / "reranking" / "trecqa")["dev"]
+    frames = load_reranking(shared_data / "reranking" / "trecqa")
+    frame = frames["dev"]
     assert len(frame) == 1148 and frame["query"].nunique() == 81
+    row = score_reranking(by_first_letter, frames).iloc[0]
+    # 65 questions are what the literature calls the clean development part
+    assert (row["queries"], row["skipped"], row["all_positive"]) == (78, 3, 13)
+    assert row["map"] == pytest.approx((65 * row["map_clean"] + 13 * 100) / 78)
+    assert row["mrr"] == pytest.approx((65 * row["mrr_clean"] + 13 * 100) / 78)
+
+
+def test_all_positive_queries_count_in_one_convention_and_not_in_the_other():
+    frame = pd.DataFrame({
+        "query": ["a", "a", "b", "b", "c"], "candidate": ["a", "b", "a", "b", "x"],
+        "relevance": [0, 1, 1, 1, 0],
+    })  # fmt: skip
+    row = score_reranking(by_first_letter, {"x": frame}).iloc[0]
+    # a: the answer is second; b: both are answers; c: none is
+    assert (row["queries"], row["skipped"], row["all_positive"]) == (2, 1, 1)
+    assert (row["map"], row["mrr"], row["map_clean"], row["mrr_clean"]) == (75, 75, 50, 50)
+    row = score_reranking(by_first_letter, {"x": frame[frame["query"] == "b"]}).iloc[0]
+    assert row["map"] == 100 and math.isnan(row["map_clean"]) and math.isnan(row["mrr_clean"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6))
+def test_reciprocal_rank_is_the_mean_over_all_orders_of_equal_scores(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 7))
+    score, grade = rng.integers(0, 3, size=n), rng.integers(0, 2, size=n)
+    grade[rng.integers(n)] = 1
+    places = []
+    for order in itertools.permutations(range(n)):
+        ranked = sorted(order, key=lambda i: -score[i])  # stable: ties as in this order
+        places.append(1 + [grade[i] > 0 for i in ranked].index(True))
+    expected = sum(1 / place for place in places) / len(places)
+    assert mean_reciprocal_rank([score], [grade]) == pytest.approx(expected)

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from synthlib.evaluation import evaluate_sts, load_sts, score_sts
-from synthlib.evaluation.embedding import as_embeddings, embed, paired_cosine
+from synthlib.evaluation.embedding import (
+    as_embeddings,
+    cosine_of_rows,
+    embed,
+    embed_each,
+    paired_cosine,
+)
 
 COLUMNS = ["task", "pairs", "spearman", "all", "mean", "wmean"]
 
@@ -258,11 +264,50 @@ def test_one_bad_row_is_counted():
         as_embeddings(torch.tensor(x))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_rows_of_a_series_are_those_of_a_list_and_cosines_the_same_to_the_last_digit(
+    dtype, batch_size
+):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["a", "bb", "é", "🙂"], rng.integers(1, 5))) for _ in range(400)]
+    known = {text: rng.normal(size=33).astype(dtype) for text in texts}
+    known[texts[0]][:] = 0
+    known[texts[1]] *= dtype(1e25)
+
+    def encode(batch):
+        return np.array([known[text] for text in batch])
+
+    shuffled = pd.Series(texts, dtype=object, index=range(400, 0, -1))
+    found = [
+        embed_each(encode, given, batch_size=batch_size)
+        for given in (texts, pd.Series(texts), shuffled)
+    ]
+    for x, row, _ in found:
+        np.testing.assert_array_equal(x[row], encode(texts))
+        assert len(x) == len(set(texts))
+    x, row, square = found[0]
+    np.testing.assert_array_equal(
+        cosine_of_rows(x, row[:200], row[200:], square),
+        paired_cosine(x[row[:200]], x[row[200:]]),
+    )
+    old, number = embed(encode, texts, batch_size=batch_size)
+    np.testing.assert_array_equal(old[[number[text] for text in texts]], encode(texts))
+
+
+def test_an_encoder_that_changes_its_mind_is_refused():
+    widths = iter((2, 3))
+    with pytest.raises(ValueError, match="vectors of 2 numbers .*, then of 3"):
+        embed_each(lambda batch: np.ones((len(batch), next(widths))), ["a", "bb"], batch_size=1)
+
+
 def test_no_sentence():
     with pytest.raises(ValueError, match="the list is empty"):
         embed(at_cosine, [])
     with pytest.raises(ValueError, match="strings; one is None"):
         embed(at_cosine, ["left", None])
+    with pytest.raises(ValueError, match="strings; one is (missing|None)"):
+        embed_each(at_cosine, pd.Series(["left", None], dtype="str"))
     empty = pd.DataFrame({"sentence1": [], "sentence2": [], "score": []})
     with pytest.raises(ValueError, match="X holds no pair"):
         score_sts(at_cosine, {"X": empty})

@@ -3,8 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 
-__all__ = ["as_embeddings", "embed", "paired_cosine", "unit_rows"]
+__all__ = [
+    "as_embeddings",
+    "cosine_of_rows",
+    "embed",
+    "embed_each",
+    "paired_cosine",
+    "unit_rows",
+]
 
 
 def as_embeddings(x, name: str = "embeddings") -> np.ndarray:
@@ -27,6 +35,11 @@ def as_embeddings(x, name: str = "embeddings") -> np.ndarray:
     ValueError
         If ``x`` is not a matrix with at least one column, or holds NaN or infinity.
     """
+    return _checked(x, name)[0]
+
+
+def _checked(x, name) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix of `as_embeddings` and the squared length of each row."""
     if isinstance(x, list | tuple) and x and hasattr(x[0], "detach"):
         x = [np.asarray(_to_numpy(row)) for row in x]
     try:
@@ -42,15 +55,16 @@ def as_embeddings(x, name: str = "embeddings") -> np.ndarray:
         raise ValueError(
             f"{name}: an (n, d) matrix is wanted, one row a sentence; given shape {array.shape}"
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        doubtful = not np.isfinite(array.sum())  # one quick pass; the count only where it fails
+    with np.errstate(over="ignore", invalid="ignore"):  # one quick pass, a count where it fails
+        square = np.vecdot(array, array)
+        doubtful = not np.isfinite(square.sum())
     bad = int((~np.isfinite(array)).any(axis=1).sum()) if doubtful else 0
     if bad:
         raise ValueError(
             f"{name}: {bad:,} of {len(array):,} rows hold NaN or infinity; look at the model's "
             "training, or use float32 if it ran in half precision"
         )
-    return array
+    return array, square
 
 
 def _to_numpy(x):
@@ -96,17 +110,49 @@ def embed(
         If there is no sentence, if one is no string, or if ``encode`` returns another number of
         rows than it got sentences, or NaN.
     """
+    if not isinstance(sentences, str):
+        sentences = list(sentences)
+    embeddings, row, _ = embed_each(encode, sentences, batch_size=batch_size, progress=progress)
+    return embeddings, dict(zip(sentences, row.tolist(), strict=True))
+
+
+def embed_each(
+    encode: Callable,
+    sentences: Sequence[str] | pd.Series,
+    *,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `embed`, with the rows as an array: all sentences are looked up at once.
+
+    Parameters
+    ----------
+    encode, batch_size, progress
+        As of `embed`.
+    sentences : sequence of str or pandas.Series
+        A Series spares the way through a list.
+
+    Returns
+    -------
+    embeddings : numpy.ndarray, shape (distinct sentences, d)
+    row : numpy.ndarray of int, shape (len(sentences),)
+        ``embeddings[row[i]]`` is that of ``sentences[i]``.
+    square : numpy.ndarray, shape (distinct sentences,)
+        The squared length of each embedding, for `cosine_of_rows`; it may leave the range of
+        its type.
+    """
     if isinstance(sentences, str):
         raise ValueError("a list of sentences is wanted, a single string was given")
-    distinct = list(dict.fromkeys(sentences))
-    if not distinct:
+    code, distinct = _distinct(sentences)
+    if not len(distinct):
         raise ValueError("there is no sentence to encode: the list is empty")
-    wrong = [s for s in distinct if not isinstance(s, str)]
-    if wrong:
-        raise ValueError(f"sentences must be strings; one is {wrong[0]!r}")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, given {batch_size}")
-    distinct.sort(key=len)
+    length = np.fromiter(map(len, distinct), dtype=np.int64, count=len(distinct))
+    order = np.argsort(length, kind="stable")
+    row = np.empty_like(order)
+    row[order] = np.arange(len(order))
+    distinct = distinct[order].tolist()
 
     size = batch_size or len(distinct)
     starts = range(0, len(distinct), size)
@@ -114,22 +160,41 @@ def embed(
         from tqdm.auto import tqdm
 
         starts = tqdm(starts, desc="encoding", unit="batch", leave=False)
-    blocks = []
+    embeddings = None
     for start in starts:
         batch = distinct[start : start + size]
-        block = as_embeddings(encode(batch), "encode's result")
+        block, lengths = _checked(encode(batch), "encode's result")
         if len(block) != len(batch):
             raise ValueError(
                 f"encode returned {len(block):,} rows for {len(batch):,} sentences; one row a "
                 "sentence is wanted"
             )
-        if blocks and block.shape[1] != blocks[0].shape[1]:
+        if len(batch) == len(distinct):
+            return block, row[code], lengths
+        if embeddings is None:
+            embeddings = np.empty((len(distinct), block.shape[1]), block.dtype)
+            square = np.empty(len(distinct), block.dtype)
+        if (block.shape[1], block.dtype) != (embeddings.shape[1], embeddings.dtype):
             raise ValueError(
-                f"encode returned vectors of {blocks[0].shape[1]} numbers, then of "
-                f"{block.shape[1]}; one length is wanted"
+                f"encode returned vectors of {embeddings.shape[1]} numbers ({embeddings.dtype}), "
+                f"then of {block.shape[1]} ({block.dtype}); one length and type is wanted"
             )
-        blocks.append(block)
-    return np.concatenate(blocks), {sentence: i for i, sentence in enumerate(distinct)}
+        embeddings[start : start + size], square[start : start + size] = block, lengths
+    return embeddings, row[code], square
+
+
+def _distinct(sentences) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each sentence among the distinct ones, and these, in the order of first use."""
+    if not (isinstance(sentences, pd.Series) and sentences.dtype == "str"):
+        array = np.fromiter(sentences, dtype=object, count=len(sentences))
+        if len(array) and pd.api.types.infer_dtype(array, skipna=False) != "string":
+            wrong = next(s for s in array if not isinstance(s, str))
+            raise ValueError(f"sentences must be strings; one is {wrong!r}")
+        sentences = pd.Series(array, dtype=object)
+    elif sentences.isna().any():
+        raise ValueError("sentences must be strings; one is missing")
+    code, distinct = pd.factorize(sentences)
+    return code, np.asarray(distinct, dtype=object)
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
@@ -163,8 +228,35 @@ def paired_cosine(u: np.ndarray, v: np.ndarray) -> np.ndarray:
             np.vecdot(u[rows], v[rows], out=dot[rows])
             np.vecdot(u[rows], u[rows], out=uu[rows])
             np.vecdot(v[rows], v[rows], out=vv[rows])
+    return _cosine(dot, uu, vv, lambda odd: (u[odd], v[odd]))
+
+
+def cosine_of_rows(
+    x: np.ndarray, first: np.ndarray, second: np.ndarray, square: np.ndarray
+) -> np.ndarray:
+    """As `paired_cosine` of ``x[first]`` and ``x[second]``, without such copies of all rows.
+
+    Parameters
+    ----------
+    x, square
+        Embeddings and their squared lengths, as `embed_each` gives them.
+    first, second : numpy.ndarray of int, shape (n,)
+        The two rows of each pair.
+    """
+    dot = np.empty(len(first), x.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(first), 256):  # so few rows stay in the cache
+            rows = slice(start, start + 256)
+            np.vecdot(x[first[rows]], x[second[rows]], out=dot[rows])
+    return _cosine(
+        dot, square[first], square[second], lambda odd: (x[first[odd]], x[second[odd]])
+    )
+
+
+def _cosine(dot, uu, vv, vectors) -> np.ndarray:
+    """Products of pairs over the roots of their squares; ``vectors(odd)`` gives those of a few."""
     norm = np.sqrt(uu, dtype=np.float64) * np.sqrt(vv, dtype=np.float64)
     odd = ~((norm > 1e-30) & (norm < 1e30))  # zero, or squares that left the range of the type
-    dot[odd] = np.vecdot(unit_rows(u[odd]), unit_rows(v[odd]))
+    dot[odd] = np.vecdot(*map(unit_rows, vectors(odd)))
     norm[odd] = 1.0
     return np.clip(dot / norm, -1.0, 1.0).round(10 if dot.dtype == np.float64 else 7)

@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from synthlib import reading
-from synthlib.evaluation.embedding import as_embeddings, embed, paired_cosine, unit_rows
+from synthlib.evaluation.embedding import (
+    as_embeddings,
+    cosine_of_rows,
+    embed,
+    embed_each,
+    unit_rows,
+)
 
 __all__ = [
     "bitext_accuracy",
@@ -22,6 +28,7 @@ __all__ = [
     "load_bitext",
     "load_reranking",
     "mean_average_precision",
+    "mean_reciprocal_rank",
     "ndcg_at_k",
     "score_bitext",
     "score_reranking",
@@ -97,6 +104,43 @@ def ndcg_at_k(scores: Sequence, relevance: Sequence, k: int = 10) -> float:
         return (shared[group] @ grade) / (discount @ np.sort(grade)[::-1])
 
     return float(np.mean(_per_query(ndcg, scores, relevance)))
+
+
+def mean_reciprocal_rank(scores: Sequence, relevance: Sequence) -> float:
+    """Mean over the queries of one over the rank of the first answer.
+
+    Parameters
+    ----------
+    scores, relevance
+        As of :func:`mean_average_precision`, which leaves out the same queries.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        As :func:`mean_average_precision`.
+
+    Notes
+    -----
+    Among candidates with equal scores it is the expected value over all orders of them: one that
+    gives everything the same score is not rewarded for answers that stand first in the file.
+    """
+    return float(np.mean(_per_query(_reciprocal_rank, scores, relevance)))
+
+
+def _reciprocal_rank(score, grade) -> float:
+    best = score[grade > 0].max()
+    before, level = int((score > best).sum()), score == best
+    n, answers = int(level.sum()), int((level & (grade > 0)).sum())
+    # that the first j of the n on this level hold no answer, for j = 0 … n - answers
+    place = np.arange(n - answers)
+    none = np.cumprod(np.append(1.0, (n - answers - place) / (n - place)))
+    first = none - np.append(none[1:], 0.0)
+    return float(first @ (1 / (before + 1 + np.arange(len(first)))))
 
 
 def _average_precision(score, grade) -> float:
@@ -452,22 +496,31 @@ def score_reranking(
     -------
     pandas.DataFrame
         A row a task: ``task``, ``queries`` (with an answer among their candidates), ``skipped``
-        (without), ``candidates``, ``map``, ``ndcg@10`` (percent). Questions all of whose
-        candidates are answers count; some papers on TREC-QA leave them out.
+        (without), ``all_positive`` (those of the queries whose candidates are all answers),
+        ``candidates``, ``map``, ``mrr``, ``ndcg@10`` and, without the all-positive queries,
+        ``map_clean``, ``mrr_clean`` (percent; NaN where no other query is left).
+
+    Notes
+    -----
+    Every ranking of an all-positive query is perfect. The literature on TREC-QA knows both
+    conventions: *raw* counts such queries, *clean* does not (65 of the 78 questions of its
+    development part are left), and papers often do not say which they took. The tables of the
+    three papers are not concerned: Table 2 of the ranking paper has four reranking sets of MTEB
+    (AskUbuntu, MIND, SciDocs, Stack Overflow) and no TREC-QA.
     """
     for task, frame in frames.items():
         absent = [c for c in ("query", "candidate", "relevance") if c not in frame]
         if absent or not len(frame):
             what = f"lacks the column {absent[0]}" if absent else "holds no question"
             raise ValueError(f"{task} {what}; query, candidate and relevance are wanted")
-    sentences = [s for f in frames.values() for c in ("query", "candidate") for s in f[c]]
-    embeddings, row = embed(encode, sentences, batch_size=batch_size, progress=progress)
+    columns = [frame[c] for frame in frames.values() for c in ("query", "candidate")]
+    embeddings, row, square = embed_each(
+        encode, pd.concat(columns, ignore_index=True), batch_size=batch_size, progress=progress
+    )
+    of = iter(np.split(row, np.cumsum([len(column) for column in columns])[:-1]))
     result = []
     for task, frame in frames.items():
-        cosine = paired_cosine(
-            embeddings[[row[s] for s in frame["query"]]],
-            embeddings[[row[s] for s in frame["candidate"]]],
-        )
+        cosine = cosine_of_rows(embeddings, next(of), next(of), square)
         by = "query_id" if "query_id" in frame else "query"
         groups = frame.groupby(by, sort=False).indices.values()
         grades = frame["relevance"].to_numpy(dtype=float)
@@ -476,15 +529,22 @@ def score_reranking(
         used = [i for i, grade in enumerate(relevance) if (grade > 0).any()]
         if not used:
             raise ValueError(f"{task}: no question has an answer among its candidates")
-        kept = [scores[i] for i in used], [relevance[i] for i in used]
+        mixed = [i for i in used if not (relevance[i] > 0).all()]
+        kept, clean = (
+            ([scores[i] for i in some], [relevance[i] for i in some]) for some in (used, mixed)
+        )
         result.append(
             {
                 "task": task,
                 "queries": len(used),
                 "skipped": len(relevance) - len(used),
+                "all_positive": len(used) - len(mixed),
                 "candidates": len(frame),
                 "map": 100 * mean_average_precision(*kept),
+                "mrr": 100 * mean_reciprocal_rank(*kept),
                 "ndcg@10": 100 * ndcg_at_k(*kept),
+                "map_clean": 100 * mean_average_precision(*clean) if mixed else np.nan,
+                "mrr_clean": 100 * mean_reciprocal_rank(*clean) if mixed else np.nan,
             }
         )
     return pd.DataFrame(result)

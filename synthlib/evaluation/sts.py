@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from synthlib.evaluation.embedding import embed, paired_cosine
+from synthlib.evaluation.embedding import cosine_of_rows, embed_each
 from synthlib.evaluation.files import STS_TASKS, data_folder, pick_tasks
 from synthlib.reading import read_lines, read_table
 
@@ -117,27 +117,33 @@ def score_sts(
             raise ValueError(f"{task} {what}; sentence1, sentence2 and score are wanted")
         if not np.isfinite(frame["score"].to_numpy(dtype=float)).all():
             raise ValueError(f"{task}: a human score is not a number; drop such rows")
-    sentences = [
-        s for frame in frames.values() for c in ("sentence1", "sentence2") for s in frame[c]
-    ]
-    embeddings, row = embed(encode, sentences, batch_size=batch_size, progress=progress)
+    columns = [frame[c] for frame in frames.values() for c in ("sentence1", "sentence2")]
+    embeddings, row, square = embed_each(
+        encode, pd.concat(columns, ignore_index=True), batch_size=batch_size, progress=progress
+    )
+    of = np.split(row, np.cumsum([len(column) for column in columns])[:-1])
+    first, second = np.concatenate(of[::2]), np.concatenate(of[1::2])
+    similarity = np.split(
+        cosine_of_rows(embeddings, first, second, square),
+        np.cumsum([len(part) for part in of[::2]])[:-1],
+    )
 
     rows = []
-    for task, frame in frames.items():
-        first = embeddings[[row[s] for s in frame["sentence1"]]]
-        second = embeddings[[row[s] for s in frame["sentence2"]]]
-        subset = frame["subset"].to_numpy() if "subset" in frame else np.full(len(frame), task)
-        result = _aggregate(
-            task, paired_cosine(first, second), frame["score"].to_numpy(dtype=float), subset
-        )
+    for (task, frame), cosines in zip(frames.items(), similarity, strict=True):
+        gold, subset = frame["score"].to_numpy(dtype=float), frame.get("subset")
+        result = _aggregate(task, cosines, gold, subset)
         rows.append({"task": task, "pairs": len(frame), "spearman": result[aggregation]} | result)
     return pd.DataFrame(rows)
 
 
 def _aggregate(task, similarity, gold, subset) -> dict[str, float]:
-    names = list(dict.fromkeys(subset))
-    parts = [subset == name for name in names]
-    each = np.array([_spearman(similarity[part], gold[part]) for part in parts])
+    whole = _spearman(similarity, gold)
+    names, each, pairs = [task], np.array([whole]), [len(gold)]
+    if subset is not None and subset.nunique(dropna=False) > 1:
+        of, names = pd.factorize(subset, use_na_sentinel=False)
+        parts = [of == number for number in range(len(names))]
+        each = np.array([_spearman(similarity[part], gold[part]) for part in parts])
+        pairs = [part.sum() for part in parts]
     for name, value in zip(names, each, strict=True):
         if np.isnan(value):
             where = task if len(names) == 1 else f"{task} {name}"
@@ -147,9 +153,9 @@ def _aggregate(task, similarity, gold, subset) -> dict[str, float]:
                 stacklevel=4,
             )
     return {
-        "all": 100 * _spearman(similarity, gold),
+        "all": 100 * whole,
         "mean": 100 * float(each.mean()),
-        "wmean": 100 * float(np.average(each, weights=[part.sum() for part in parts])),
+        "wmean": 100 * float(np.average(each, weights=pairs)),
     }
 
 
