@@ -79,8 +79,8 @@ def _shards(add, rows, unit, size):
 
 
 def _training(add, select=True):
-    add("--bf16", action="store_true", default=None,
-        help="train in bfloat16 on a CPU too (a GPU that has it does)")  # fmt: skip
+    add("--precision", metavar="NAME",
+        help="of training: fp32, bf16 or fp16 (default: what is fast here)")  # fmt: skip
     if select:
         add("--select", choices=("dev", "last"), help="keep the weights that are best on the "
             "development pairs, or the last")  # fmt: skip
@@ -364,8 +364,7 @@ def pocket() -> Parser:
     """Of ``pocket``."""
     parser = Parser(
         prog="python -m synthlib pocket",
-        description="Train the pocket laboratory's small models from nothing (about 40 minutes "
-        "on two cores).",
+        description="Train the pocket laboratory's small models from nothing.",
         formatter_class=argparse.HelpFormatter,
     )
     add = parser.add_argument
@@ -374,6 +373,8 @@ def pocket() -> Parser:
     add("--only", nargs="+", metavar="JOB", help="train some of them")
     add("--scale", type=float, default=1.0, help="factor on all training steps")
     add("--workers", type=int, default=2, help="processes, one thread each")
+    add("--precision", choices=("fp32", "bf16"), help="of the training (default: what is fast "
+        "here); bf16 made the committed weights")  # fmt: skip
     return parser
 
 

@@ -19,6 +19,7 @@ from synthlib import decoding, models
 from synthlib.models import NLI_LABELS
 
 COLUMNS = ("premise", "hypothesis", "label")
+_PRECISION = "precision.txt"  # of an output folder: what its run computes in
 
 
 def train_nli(
@@ -35,7 +36,7 @@ def train_nli(
     warmup=0.06,
     seed=0,
     output_dir=None,
-    bf16=None,
+    precision=None,
     device=None,
     progress=True,
 ):
@@ -60,8 +61,9 @@ def train_nli(
     seed : int
     output_dir : folder, optional
         For checkpoints, one every `eval_steps`; the same call goes on from the last.
-    bf16 : bool, optional
-        Default: on where a GPU has it.
+    precision : {"fp32", "bf16", "fp16"}, optional
+        Of the passes. Default: what this device computes fast, `models.training_precision`; a run
+        that goes on keeps the one it began with.
     device : optional
     progress : bool
 
@@ -79,7 +81,6 @@ def train_nli(
     Source: ART § 3.1 (RoBERTa-large with an MLP of one hidden layer); the classification heads of
     BERT and RoBERTa in transformers are exactly that.
     """
-    import torch
     from transformers import Trainer, TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
@@ -101,6 +102,11 @@ def train_nli(
     model, tokenizer = _fresh(name, device)
     label2id = {label.lower(): i for label, i in model.config.label2id.items()}
     collate = functools.partial(_collate, tokenizer, label2id, max_length)
+    if precision is None and output_dir:
+        precision = _precision_of(output_dir)
+    precision = models.training_precision(
+        device, precision, model_type=model.config.model_type
+    )
     steps = max_steps or int(np.ceil((3 if epochs is None else epochs) * len(rows) / batch_size))
     every = min(eval_steps or max(1, steps // 10), steps)
     on_gpu = device.type == "cuda"
@@ -117,7 +123,7 @@ def train_nli(
             output_dir=str(folder), max_steps=steps, learning_rate=learning_rate, seed=seed,
             per_device_train_batch_size=batch_size, per_device_eval_batch_size=4 * batch_size,
             warmup_steps=int(warmup * steps), use_cpu=device.type == "cpu",
-            bf16=(on_gpu and torch.cuda.is_bf16_supported()) if bf16 is None else bf16,
+            bf16=precision == "bf16", fp16=precision == "fp16",
             save_strategy="steps" if output_dir or watched else "no", save_steps=every,
             save_total_limit=2, logging_steps=every, report_to="none",
             disable_tqdm=not progress, remove_unused_columns=False,
@@ -128,6 +134,8 @@ def train_nli(
             data_collator=collate, compute_metrics=_accuracy,
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
+        if output_dir:
+            (Path(folder) / _PRECISION).write_text(precision, encoding="utf-8")
         last = get_last_checkpoint(str(folder)) if output_dir and Path(folder).is_dir() else None
         trainer.train(resume_from_checkpoint=last)
     model.training_history = [
@@ -136,6 +144,12 @@ def train_nli(
         if "eval_accuracy" in entry
     ]
     return model.eval(), tokenizer
+
+
+def _precision_of(folder):
+    """The precision of the run that a folder holds, or None."""
+    record = Path(folder) / _PRECISION
+    return record.read_text(encoding="utf-8") if record.is_file() else None
 
 
 def checked(examples) -> list[tuple[str, str, str]]:

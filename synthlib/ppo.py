@@ -318,7 +318,7 @@ def train(
     value_weight: float = 0.1,
     patience: int = 5,
     seed: int = 0,
-    bf16: bool | None = None,
+    precision: str | None = None,
     output_dir: str | Path | None = None,
     save_steps: int = 20,
     on_step: Callable | None = None,
@@ -364,8 +364,11 @@ def train(
         Steps whose mean reward decides which adapter is the best one.
     seed : int
         Of the order of tasks, the answers and the mini-batches.
-    bf16 : bool, optional
-        Passes in bfloat16. Default: on where a GPU has it, off on a CPU.
+    precision : {"fp32", "bf16", "fp16"}, optional
+        Of the passes. Default: what this device computes fast, `models.training_precision`; a run
+        that goes on keeps the one it began with. In float16 the loss is scaled up before the
+        gradient is taken (a token's share of it would be rounded to 0), and a mini-batch whose
+        gradient overflows is left out while the scale adapts.
     output_dir : folder, optional
         For a checkpoint every `save_steps`; the same call goes on from the last one.
     save_steps : int
@@ -407,19 +410,21 @@ def train(
     )  # fmt: skip
     # Not accelerate's autocast: the precision of whoever trained before in this process would be
     # ours too, for it is kept in a state that all its objects share.
-    on_gpu = policy.device.type == "cuda"
-    bf16 = on_gpu and torch.cuda.is_bf16_supported() if bf16 is None else bf16
-    precision = functools.partial(
-        torch.autocast, policy.device.type, dtype=torch.bfloat16, enabled=bf16
-    )
+    precision = models.training_precision(
+        policy.device, precision or _precision_of(output_dir),
+        model_type=policy.model.config.model_type,
+    )  # fmt: skip
+    passes_in = functools.partial(models.autocast, policy.device, precision)
+    scaler = torch.amp.GradScaler(policy.device.type, enabled=precision == "fp16")
     controller = kl if isinstance(kl, AdaptiveKL) else None
     trained = [p for p in policy.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
-    state = _State(policy, optimizer, controller, output_dir, dict(
+    state = _State(policy, optimizer, scaler, controller, output_dir, dict(
         steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs,
         learning_rate=learning_rate, seed=seed, tasks=len(tasks), weights=list(reward_weights),
         kl="adaptive" if controller else kl, max_new_tokens=max_new_tokens,
         temperature=temperature, gamma=gamma, lam=lam, clip=clip, value_weight=value_weight,
+        precision=precision,
     ))  # fmt: skip
     log, best = state.load()
     if ranks > 1:  # whatever each process drew for its first adapter, they start from one
@@ -455,7 +460,7 @@ def train(
         sound(scores, "a reward")
 
         beta = controller.coefficient if controller else kl
-        with torch.no_grad(), precision():
+        with torch.no_grad(), passes_in():
             passes = _in_parts, policy, answers, temperature
             (log_p, entropy, value), micro = _fitting(micro, *passes)
             with policy.adapter_off():
@@ -478,14 +483,17 @@ def train(
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
                 found, micro = _fitting(
-                    micro, _gradients, policy, answers, old, rows, temperature, precision, clip,
-                    value_weight,
+                    micro, functools.partial(_gradients, scale=scaler.scale), policy, answers, old,
+                    rows, temperature, passes_in, clip, value_weight,
                 )  # fmt: skip
                 if ranks > 1:
                     _average(trained, mask[rows].sum())
+                scaler.unscale_(optimizer)
                 norm = nn.utils.clip_grad_norm_(trained, 1.0)
-                sound(norm, "the gradient of the loss")
-                optimizer.step()
+                if scaler.get_scale() <= 1:  # larger ones may overflow: such a step is left out
+                    sound(norm, "the gradient of the loss")
+                scaler.step(optimizer)
+                scaler.update()
                 losses.append(found)
 
         entry = {"step": step + 1} | _measured(
@@ -533,9 +541,9 @@ def train(
 
 
 def _gradients(
-    policy, answers, old, rows, temperature, precision, clip, value_weight, micro
+    policy, answers, old, rows, temperature, precision, clip, value_weight, micro, scale=None
 ):  # fmt: skip
-    """Gradients of one mini-batch, added up over its micro-batches."""
+    """Gradients of one mini-batch, added up over its micro-batches; `scale` enlarges the loss."""
     policy.zero_grad()
     tokens = int(answers.mask[rows].sum())
     total = {"policy": 0.0, "value": 0.0, "clip_fraction": 0.0}
@@ -549,7 +557,8 @@ def _gradients(
         loss, found = ppo_loss(
             log_p, value, before, batch.mask, clip=clip, value_weight=value_weight
         )
-        (share * loss).backward()
+        loss = share * loss
+        (loss if scale is None else scale(loss)).backward()
         total = {key: total[key] + share * found[key] for key in total}
     return total
 
@@ -683,11 +692,20 @@ def _restore(policy, weights):
             held[name].copy_(value)
 
 
+def _precision_of(folder):
+    """The precision of the run that a folder holds, or None."""
+    record = None if folder is None else Path(folder) / "ppo.json"
+    if record is None or not record.is_file():
+        return None
+    return json.loads(record.read_text("utf-8"))["settings"].get("precision")
+
+
 class _State:
     """What a run needs to go on: the trained weights, the optimiser, the log, the best adapter."""
 
-    def __init__(self, policy, optimizer, controller, folder, settings):
+    def __init__(self, policy, optimizer, scaler, controller, folder, settings):
         self.policy, self.optimizer, self.controller = policy, optimizer, controller
+        self.scaler = scaler
         self.folder = None if folder is None else Path(folder)
         self.settings = settings
 
@@ -710,6 +728,7 @@ class _State:
             "settings": self.settings, "tensors": name, "log": log,
             "best": {k: v for k, v in best.items() if k != "adapter"},
             "beta": self.controller.coefficient if self.controller else None,
+            "scaler": self.scaler.state_dict(),  # empty but in float16
         }  # fmt: skip
         unfinished = self.folder / "ppo.json.part"
         unfinished.write_text(json.dumps(about), encoding="utf-8")
@@ -743,6 +762,7 @@ class _State:
             state.setdefault(int(i), {})[key] = value
         whole = self.optimizer.state_dict()
         self.optimizer.load_state_dict(whole | {"state": state})
+        self.scaler.load_state_dict(held["scaler"])
         if self.controller and held["beta"]:
             self.controller.coefficient = held["beta"]
         return held["log"], best | held["best"] | {"adapter": parts["best"]}

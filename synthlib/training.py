@@ -82,8 +82,9 @@ def train_unsupervised_simcse(
     output_dir : str or Path, optional
         Folder for checkpoints, one every `save_steps` (default: `eval_steps`). The same call with
         the same folder goes on where an interrupted one stopped and ends with the same weights.
-    bf16 : bool, optional
-        Passes in bfloat16. Default: on where a GPU has it (else float16 there), off on a CPU.
+    precision : {"fp32", "bf16", "fp16"}, optional
+        Of the passes. Default: what this device computes fast, `models.training_precision`; a run
+        that goes on keeps the one it began with.
     distill : callable, optional
         `distill(rows [N]) -> (teacher's anchors [N, t], positives [N, t])`, called at every step
         with the numbers of the batch's rows; adds `losses.rank_distillation` (RankCSE) between
@@ -227,7 +228,7 @@ def post_train_ranking(
         this part of the loss moves it away from all others of its list.
     **options
         As in `train_unsupervised_simcse`: max_steps, seed, max_length, dev, eval_steps,
-        output_dir, save_steps, bf16, mini_batch_size (sentences), progress.
+        output_dir, save_steps, precision, mini_batch_size (sentences), progress.
 
     Returns
     -------
@@ -284,7 +285,7 @@ def _train(
     eval_steps=None,
     output_dir=None,
     save_steps=None,
-    bf16=None,
+    precision=None,
     progress=True,
 ):
     """Train on `columns` (name → texts); `views` are the columns that a row's loss compares. With
@@ -296,6 +297,11 @@ def _train(
         rows, batch_size, 2 if ranking is None else 1, learning_rate, epochs, max_steps, tau,
         max_length, projection, eval_steps, save_steps, distill_weight, mini_batch_size,
     )  # fmt: skip
+    if precision is None and output_dir:
+        precision = _precision_of(output_dir)
+    precision = models.training_precision(
+        encoder.device, precision, model_type=_model_type(encoder)
+    )
     steps = max_steps or math.ceil(epochs * (rows // batch_size))
     eval_steps = min(eval_steps or min(250, max(1, steps // 10)), steps)
     settings = dict(
@@ -303,6 +309,7 @@ def _train(
         seed=seed, max_length=max_length, projection=projection, variant=variant,
         eval_steps=eval_steps, dev=dev is not None, keep=keep is not None,
         distill=distill is not None and distill_weight, mini_batch_size=mini_batch_size,
+        precision=precision,
         data=_fingerprint(columns.values() if ranking is None else columns["sentences"]),
     )  # fmt: skip
     if ranking is not None:
@@ -316,7 +323,7 @@ def _train(
         stack.enter_context(models.quiet())
         folder = output_dir or stack.enter_context(tempfile.TemporaryDirectory())
         arguments = _arguments(
-            encoder, folder, batch_size, learning_rate, steps, seed, bf16,
+            encoder, folder, batch_size, learning_rate, steps, seed, precision,
             save_steps=(save_steps or eval_steps) if output_dir else None,
         )  # fmt: skip
         set_seed(seed)
@@ -357,12 +364,9 @@ def _train(
     return encoder.eval()
 
 
-def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, bf16, save_steps):
+def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precision, save_steps):
     """Arguments for the trainer, on the device where the encoder is."""
     device = encoder.device
-    on_gpu = device.type == "cuda"
-    if bf16 is None:
-        bf16 = on_gpu and torch.cuda.get_device_capability(device)[0] >= 8
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -370,10 +374,10 @@ def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, bf16, sa
         lr_scheduler_type="linear",
         seed=seed,
         use_cpu=device.type == "cpu",
-        bf16=bf16,
-        fp16=on_gpu and not bf16,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
         dataloader_drop_last=True,
-        dataloader_pin_memory=on_gpu,
+        dataloader_pin_memory=device.type == "cuda",
         logging_steps=max(1, steps // 50),
         save_strategy="no" if save_steps is None else "steps",
         save_steps=save_steps or steps,
@@ -387,6 +391,12 @@ def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, bf16, sa
     arguments.per_device_train_batch_size = batch_size // processes
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs: one process each, not threads
     return arguments
+
+
+def _model_type(encoder):
+    """`model_type` of the transformer in an encoder, "" where there is none."""
+    configs = (getattr(module, "config", None) for module in encoder.modules())
+    return next((c.model_type for c in configs if hasattr(c, "model_type")), "")
 
 
 def _width(encoder):
@@ -710,6 +720,14 @@ def _start_or_resume(folder, settings, trainer):
         if _is_whole(checkpoint):
             return str(checkpoint)
     return None
+
+
+def _precision_of(folder):
+    """The precision of the run that a folder holds, or None."""
+    record = Path(folder) / _RUN
+    if not record.is_file():
+        return None
+    return json.loads(record.read_text(encoding="utf-8")).get("precision")
 
 
 def _step_of(checkpoint):

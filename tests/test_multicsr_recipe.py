@@ -735,7 +735,7 @@ def test_a_dry_run_writes_nothing(here, options, tmp_path, capsys):
 
 def test_the_pocket_tier_by_default(tmp_path, capsys):
     argv = ["run", "multicsr", "--out", str(tmp_path / "run"), "--n", "40", "--max-steps", "2"]
-    assert main([*argv, "--batch-size", "8", "--gamma", "-", "--quiet", "--bf16"]) == 0
+    assert main([*argv, "--batch-size", "8", "--gamma", "-", "--quiet", "--precision", "bf16"]) == 0
     assert capsys.readouterr().out == ""
     table = data.load(tmp_path / "run" / "triplets.parquet")
     from synthlib.world import corpora

@@ -155,7 +155,8 @@ def test_any_pooling(folders, fresh, monkeypatch):
 
 def test_bfloat16(fresh):
     want = post_train_ranking(fresh(0.0), LISTS, TARGETS, **QUICK).encode(SENTENCES)
-    got = post_train_ranking(fresh(0.0), LISTS, TARGETS, bf16=True, **QUICK).encode(SENTENCES)
+    options = dict(precision="bf16", **QUICK)
+    got = post_train_ranking(fresh(0.0), LISTS, TARGETS, **options).encode(SENTENCES)
     assert np.allclose(got, want, atol=0.1) and not np.allclose(got, want, atol=1e-4)
 
 

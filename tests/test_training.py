@@ -289,7 +289,7 @@ def test_training_in_chunks_equals_training_at_once(fresh):
     got = train_supervised_simcse(fresh(0.0), TRIPLETS, mini_batch_size=5, **options)
     assert np.allclose(got.encode(SENTENCES), want.encode(SENTENCES), atol=1e-5)
     with_bf16 = train_supervised_simcse(
-        fresh(0.0), TRIPLETS, mini_batch_size=5, bf16=True, **options
+        fresh(0.0), TRIPLETS, mini_batch_size=5, precision="bf16", **options
     )
     assert np.allclose(with_bf16.encode(SENTENCES), want.encode(SENTENCES), atol=0.1)
 

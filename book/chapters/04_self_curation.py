@@ -520,7 +520,7 @@ kept.shape, kept.sum(axis=1)[:6], len(np.unique(kept, axis=0))
 # crowds lies next to nothing. With expected scores it does change.
 #
 # An encoder was trained for each different corpus, at 4,000 anchors and for three seeds: 150
-# steps of 64 triplets from the masked language model, with stage 3, passes in bfloat16.
+# steps of 64 triplets from the masked language model, with stage 3.
 # Every setting gets the same number of steps, so a small corpus is seen more often.
 # A corpus smaller than a batch is taken as one batch; below 16 triplets nothing is trained.
 

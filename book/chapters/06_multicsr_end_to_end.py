@@ -107,7 +107,7 @@ viz.Figure(
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    small = multicsr.run(folder, tier="pocket", n=300, max_steps=10, bf16=True, quiet=True)
+    small = multicsr.run(folder, tier="pocket", n=300, max_steps=10, quiet=True)
 told = ["premises", "written", "copied_positives", "copied_negatives", "unread",
         "below_alpha", "above_beta", "within_gamma", "kept", "steps"]  # fmt: skip
 pd.Series(small.counts)[told].to_frame("count")
@@ -216,9 +216,8 @@ live.round(1)
 # Better data, better encoder: on the hard set, where words agree and meanings do not, most of
 # all.
 #
-# Three remarks on how this was done.
+# Two remarks on how this was done.
 # All encoders start from the same masked language model and get the same number of steps.
-# Training runs in bfloat16, which is faster.
 # The paper keeps the weights that are best on a development set; here everybody keeps the last,
 # so that no row gets a second chance.
 

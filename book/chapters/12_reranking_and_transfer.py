@@ -102,7 +102,7 @@ viz.Figure(
 
 # %%
 folder = tempfile.TemporaryDirectory()
-how = dict(tier="pocket", anchors=120, lists_per_step=1, bf16=True, quiet=True)
+how = dict(tier="pocket", anchors=120, lists_per_step=1, quiet=True)
 half = ranking.run(folder.name, until="kept", **how)
 print({name: half.counts[name] for name in ("anchors", "dropped", "kept")})
 first = half.kept()[0]

@@ -283,6 +283,7 @@ def tune_rloo(
         target_modules="all-linear" if targets == ["all-linear"] else targets,
     )  # fmt: skip
     on_gpu = model.device.type == "cuda"
+    precision = models.training_precision(model.device, model_type=model.config.model_type)
     with tempfile.TemporaryDirectory() as folder:
         arguments = RLOOConfig(**dict(
             output_dir=str(output_dir or folder), max_steps=settings.ppo_steps, seed=seed,
@@ -290,8 +291,8 @@ def tune_rloo(
             learning_rate=settings.learning_rate, lr_scheduler_type="cosine", beta=settings.kl,
             reward_weights=[settings.w1, settings.w2], temperature=1.0, top_k=0, top_p=1.0,
             max_completion_length=settings.max_new_tokens, gradient_checkpointing=False,
-            use_cpu=not on_gpu, bf16=on_gpu and torch.cuda.is_bf16_supported(), logging_steps=1,
-            save_strategy="no", report_to="none", disable_tqdm=True,
+            use_cpu=not on_gpu, bf16=precision == "bf16", fp16=precision == "fp16",
+            logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True,
         ) | options)  # fmt: skip
         trainer = RLOOTrainer(
             model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,

@@ -161,7 +161,7 @@ def _supervised(rows, seed, pooling):
     encoder = models.load_encoder("pocket/mlm-bert", pooling=pooling, device="cpu")
     return training.train_supervised_simcse(
         encoder, rows, batch_size=own.batch_size, learning_rate=own.learning_rate,
-        max_steps=own.max_steps, tau=own.tau, seed=seed, bf16=True, progress=False,
+        max_steps=own.max_steps, tau=own.tau, seed=seed, progress=False,
     ).encode  # fmt: skip
 
 

@@ -68,7 +68,7 @@ class Plan:
     seed: int
     pooling: str | None
     data: str | None
-    bf16: bool | None
+    precision: str | None  # of training, where it was given
     shard_size: int
     dtype: str | None
     # Only how, not what: a run may go on with others.
@@ -116,7 +116,7 @@ def make_plan(
     encoder_learning_rate=None,
     encoder_batch_size=None,
     data=None,
-    bf16=None,
+    precision=None,
     generation_batch=64,
     shard_size=256,
     device=None,
@@ -147,6 +147,8 @@ def make_plan(
         decoding.check_positive(n=n, rounds=settings.rounds, ppo_batch_size=settings.ppo_batch_size)
         settings, fitted = _fit(settings, given, n)
     _check(settings, candidates, generation_batch, shard_size, quantile)
+    if precision is not None:
+        models.training_precision(device, precision)
     runs.check_seed(seed)
     if start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
@@ -169,7 +171,7 @@ def make_plan(
         seed=seed,
         pooling=pooling,
         data=_plain(data),
-        bf16=bf16,
+        precision=precision,
         shard_size=shard_size,
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         generation_batch=generation_batch,
@@ -339,7 +341,7 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
         triplets of all rounds so far.
     control : bool
         Write and train the control too.
-    encoder_epochs, encoder_learning_rate, encoder_batch_size, bf16
+    encoder_epochs, encoder_learning_rate, encoder_batch_size, precision
         Of the training of encoders.
     data : path, optional
         Evaluate on SentEval's files there; default the pocket sets.
@@ -596,8 +598,8 @@ class _Work:
         if new:
             encoder = self.encoder(result, base)
             art.train(
-                encoder, rows, s, seed=plan.seed, bf16=plan.bf16, output_dir=home / "training",
-                save_steps=_SAVE_TRAINING, progress=self.progress,
+                encoder, rows, s, seed=plan.seed, precision=plan.precision,
+                output_dir=home / "training", save_steps=_SAVE_TRAINING, progress=self.progress,
             )  # fmt: skip
             if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
                 runs.save_encoder(encoder, self.encoder(result, base), home)
@@ -777,8 +779,8 @@ def _estimate(work, rounds, control) -> str:
     rows = rows.iloc[np.arange(n) % len(rows)]
     for few in (1, 4):  # the difference leaves out what is done once
         timed(
-            few, art.train, work.encoder(None, 0), rows, s, max_steps=few, bf16=plan.bf16,
-            progress=False,
+            few, art.train, work.encoder(None, 0), rows, s, max_steps=few,
+            precision=plan.precision, progress=False,
         )  # fmt: skip
     steps = math.ceil(s.encoder_epochs * max(s.anchors // n, 1)) * rounds * (2 if control else 1)
     training = max(seconds[4] - seconds[1], 0) / 3 * steps

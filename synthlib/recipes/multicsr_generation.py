@@ -274,6 +274,7 @@ def retrain(generator, opposite: float, *, steps=400, seed=0, lr=5e-4, batch=96)
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    precision = models.training_precision(model.device, model_type=model.config.model_type)
     model.train()
     for examples in islice((rows for rows in drawn if rows), steps):
         source = tokenizer(
@@ -283,7 +284,7 @@ def retrain(generator, opposite: float, *, steps=400, seed=0, lr=5e-4, batch=96)
         width = -(-max(map(len, targets)) // 8) * 8
         labels = [t + [end] + [-100] * (width - len(t)) for t in targets]
         before = [[start] + t + [end] * (width - len(t)) for t in targets]
-        with torch.autocast("cpu", torch.bfloat16):
+        with models.autocast(model.device, precision):
             logits = model(
                 input_ids=source["input_ids"], attention_mask=source["attention_mask"],
                 decoder_input_ids=torch.tensor(before),

@@ -276,7 +276,7 @@ def curated(seed, premises=None):
 
 # ------------------------------------------------------------------ training
 def fit(triplets, seed, *, keep=None, **options):
-    """An encoder trained on triplets in the paper's batches, in bfloat16.
+    """An encoder trained on triplets in the paper's batches.
 
     The learning rate and what else does not depend on the batch are the pocket tier's. As in
     § 4.1 the weights are those with the best score on a development set.
@@ -302,7 +302,7 @@ def fit(triplets, seed, *, keep=None, **options):
     chosen = {name: getattr(settings, name) for name in names} | LARGE | options
     rows = list(zip(*(triplets[n] for n in ("anchor", "positive", "negative")), strict=True))
     return training.train_supervised_simcse(
-        encoder, rows, keep=keep, seed=seed, bf16=True, progress=False, dev=_dev, **chosen
+        encoder, rows, keep=keep, seed=seed, progress=False, dev=_dev, **chosen
     )
 
 

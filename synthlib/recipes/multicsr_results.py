@@ -5,7 +5,7 @@ of training; two encoders of one seed differ in nothing but what the table's row
 difference is paired. Corpora and encoders are made once in a process. The sets that examine are
 the same for all seeds.
 
-Training runs in bfloat16, for the steps of the pocket tier, without a choice of the best weights
+Training runs for the steps of the pocket tier, without a choice of the best weights
 on a development score, so that every row gets the same effort.
 """
 
@@ -102,7 +102,7 @@ def fit(rows, seed, *, shape="bert", guide=None, pooling="mean", **options):
     encoder = models.load_encoder(f"pocket/mlm-{shape}", pooling=pooling, device="cpu")
     # A corpus may be smaller than a batch: where a generator fails, little is kept.
     batch = min(settings().batch_size, len(rows))
-    options = dict(seed=seed, batch_size=batch, bf16=True, progress=False) | options
+    options = dict(seed=seed, batch_size=batch, progress=False) | options
     return multicsr.train(encoder, rows, settings(), guide=guide, **options).encode
 
 
@@ -494,7 +494,7 @@ def unsupervised(seed, sentences, *, shape="bert", pooling="mean", **options):
     options = dict(
         batch_size=s.batch_size, max_steps=s.max_steps, projection=None,
         learning_rate=tiers.get("pocket").simcse_unsupervised.learning_rate,
-        max_length=s.max_length, seed=seed, bf16=True, progress=False,
+        max_length=s.max_length, seed=seed, progress=False,
     ) | options  # fmt: skip
     return training.train_unsupervised_simcse(encoder, sentences, **options).encode
 

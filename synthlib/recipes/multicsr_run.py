@@ -67,7 +67,7 @@ class Plan:
     backbone: str
     data: str | None
     select: str
-    bf16: bool | None
+    precision: str | None  # of training, where it was given
     shard_size: int
     dtype: str | None
     # Only how, not what: a run may go on with others.
@@ -110,7 +110,7 @@ def make_plan(
     learning_rate=None,
     epochs=None,
     max_steps=None,
-    bf16=None,
+    precision=None,
     generation_batch=64,
     shard_size=512,
     device=None,
@@ -162,6 +162,8 @@ def make_plan(
         **length, **given,
     )  # fmt: skip
     _check(settings, noise, temperature, backbone, pooling, generation_batch, shard_size, n)
+    if precision is not None:
+        models.training_precision(device, precision)
     fitted = ""
     if n is not None:  # an eighth, for not all of them are kept
         most = max(2, n // 8)
@@ -197,7 +199,7 @@ def make_plan(
         backbone=backbone,
         data=_plain(data),
         select=select,
-        bf16=bf16,
+        precision=precision,
         shard_size=shard_size,
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         generation_batch=generation_batch,
@@ -369,7 +371,7 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
         Keep the weights that are best on STS-B dev (the pocket world's development pairs where
         there is no `data`), or the last ones. Default "dev" on the larger tiers where STS-B dev is
         in `data`.
-    batch_size, learning_rate, epochs, max_steps, bf16
+    batch_size, learning_rate, epochs, max_steps, precision
         Of the training.
     generation_batch, shard_size
         Rows that the generator works on at once; premises in a shard.
@@ -658,7 +660,7 @@ class _Work:
                 options["guide"] = functools.partial(self.guide, show_progress_bar=self.progress)
             encoder = multicsr.train(
                 self.fresh_encoder(), pd.DataFrame(rows, columns=list(data.TRIPLET)), settings,
-                seed=plan.seed, bf16=plan.bf16, output_dir=folder / "training",
+                seed=plan.seed, precision=plan.precision, output_dir=folder / "training",
                 dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **options,
             )  # fmt: skip
             if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
@@ -855,7 +857,9 @@ def _estimate(work, rows, steps, asked) -> list[str]:
             settings = dataclasses.replace(plan.settings, max_steps=n, epochs=None)
             encoder = work.fresh_encoder()
             started = time.perf_counter()
-            multicsr.train(encoder, trial, settings, bf16=plan.bf16, progress=False, seed=plan.seed)
+            multicsr.train(
+                encoder, trial, settings, precision=plan.precision, progress=False, seed=plan.seed
+            )
             taken.append(time.perf_counter() - started)
         seconds["training"] = max(taken[1] - taken[0], 0) / 3 * steps
     said = ", ".join(f"{what} {value / 60:,.1f}" for what, value in seconds.items())

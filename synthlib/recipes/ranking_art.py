@@ -58,7 +58,7 @@ def round_one(seed, steps=STEPS, anchors=ANCHORS):
         max_new_tokens=own.max_new_tokens, batch_size=256,
     )  # fmt: skip
     triplets = art.select(art.judge(table, discriminator))
-    art.train(encoder, triplets, own, seed=seed, bf16=True, progress=False)
+    art.train(encoder, triplets, own, seed=seed, progress=False)
     earned = [entry["reward"] for entry in log]
     return encoder, {
         "steps": len(log), "reward first": float(np.mean(earned[:5])),
@@ -87,7 +87,7 @@ def bases(seed, names=BASES):
         before = post._natural(encoder.encode)
         trained = ranking.post_train(
             copy.deepcopy(encoder), post.lists(seed), ranking.targets(phi, post.OMEGA),
-            ranking_corpus.settings(), seed=seed, bf16=True, progress=False, **post.TRAINING,
+            ranking_corpus.settings(), seed=seed, progress=False, **post.TRAINING,
         )  # fmt: skip
         rows.append((name, before, post._natural(trained.encode)))
     table = pd.DataFrame(rows, columns=["base", "before", "after"])

@@ -95,7 +95,7 @@ def _base(seed, name, premises):
     fresh = models.load_encoder(own.encoder, pooling=own.pooling, device="cpu")
     return multicsr.train(
         fresh, rows, own, guide=guide, batch_size=min(own.batch_size, len(rows)), seed=seed,
-        bf16=True, progress=False,
+        progress=False,
     )  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def _base(seed, name):
     encoder = models.load_encoder(own.encoder, pooling="prompt", device="cpu")
     return training.train_unsupervised_simcse(
         encoder, corpora.premises(4000, seed), batch_size=64, max_steps=200, projection=None,
-        learning_rate=own.learning_rate, seed=seed, bf16=True, progress=False,
+        learning_rate=own.learning_rate, seed=seed, progress=False,
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def post_trained(
     return ranking.post_train(
         base(seed, name), [rows[i] for i in chosen], wanted, ranking_corpus.settings(), seed=seed,
         dev=(lambda encode: _natural(encode, "dev")) if dev else None,
-        **(dict(bf16=True, progress=False) | TRAINING | options),
+        **(dict(progress=False) | TRAINING | options),
     )  # fmt: skip
 
 

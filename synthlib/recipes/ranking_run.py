@@ -66,7 +66,7 @@ class Plan:
     data: str | None
     rerank: str | None
     select: str
-    bf16: bool | None
+    precision: str | None  # of training, where it was given
     shard_size: int
     dtype: str | None
     # Only how, not what: a run may go on with others.
@@ -102,7 +102,7 @@ def make_plan(
     lists_per_step=None,
     epochs=None,
     eval_steps=None,
-    bf16=None,
+    precision=None,
     select=None,
     data=None,
     rerank=None,
@@ -144,6 +144,9 @@ def make_plan(
         settings, fitted = runs.fit(settings, dict(clusters=clusters), clusters=most)
     if teacher == OWN:
         settings = dataclasses.replace(settings, teacher=settings.encoder)
+    _check(settings, anchors, generation_batch, shard_size, scale)
+    if precision is not None:
+        models.training_precision(device, precision)
     choices = {
         "method": (method, ranking.METHODS), "mode": (mode, ranking.MODES),
         "variant": (variant, losses.REFINEMENTS), "select": (select, (None, "dev", "last")),
@@ -175,7 +178,7 @@ def make_plan(
         data=_plain(data),
         rerank=_plain(rerank),
         select=select,
-        bf16=bf16,
+        precision=precision,
         shard_size=shard_size,
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         generation_batch=generation_batch,
@@ -306,7 +309,7 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
         The frozen encoder φ, or "base", the base encoder as it is before; of
         `ranking.teacher_similarities` and `ranking.targets`. A teacher that is weaker than the
         base pulls it down.
-    learning_rate, lists_per_step, epochs, eval_steps, bf16
+    learning_rate, lists_per_step, epochs, eval_steps, precision
         Of the post-training.
     select : "dev" or "last"
         Keep the weights that are best on the development pairs (mean of STS-B and SICK-R where
@@ -566,7 +569,7 @@ class _Work:
                 self.phi, settings.omega, variant=plan.variant, mode=plan.mode
             )
             ranking.post_train(
-                base, self.rows, wanted, settings, seed=plan.seed, bf16=plan.bf16,
+                base, self.rows, wanted, settings, seed=plan.seed, precision=plan.precision,
                 dev=self.development, output_dir=folder / "training", save_steps=_SAVE_EVERY,
                 progress=self.progress,
             )  # fmt: skip
@@ -754,7 +757,9 @@ def _estimate(work, n, steps) -> str:
             rows = [lists[i % len(lists)] for i in range(few * s.lists_per_step)]
             goals = [wanted[i % len(lists)] for i in range(few * s.lists_per_step)]
             started = time.perf_counter()
-            ranking.post_train(base, rows, goals, s, epochs=1, bf16=plan.bf16, progress=False)
+            ranking.post_train(
+                base, rows, goals, s, epochs=1, precision=plan.precision, progress=False
+            )
             taken.append(time.perf_counter() - started)
         spent = max(taken[1] - taken[0], 0) / 4 * steps * longer
         said.append(f"training {spent / 60:,.1f}")

@@ -136,9 +136,11 @@ def _stream(batches):
     return Stream()
 
 
-def _fit(model, batches, collate, out: Path, *, steps, lr, seed, loss=None, log=None, warmup=200):
-    """Train on a stream of batches with transformers' Trainer; one thread, bf16 autocast."""
+def _fit(model, batches, collate, out: Path, *, steps, lr, seed, precision, loss=None, warmup=200):
+    """Train on a stream of batches with transformers' Trainer; one thread."""
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+    from .. import models
 
     class Log(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **_):
@@ -154,9 +156,10 @@ def _fit(model, batches, collate, out: Path, *, steps, lr, seed, loss=None, log=
         output_dir=str(out.with_name(f".{out.name}.run")), per_device_train_batch_size=1,
         max_steps=steps, learning_rate=lr, lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.03}, warmup_steps=warmup, weight_decay=0.01,
-        adam_beta2=0.98, max_grad_norm=1.0, seed=seed, data_seed=seed, use_cpu=True, bf16=True,
-        save_strategy="no", report_to=[], logging_steps=250, disable_tqdm=True,
-        remove_unused_columns=False, dataloader_pin_memory=False,
+        adam_beta2=0.98, max_grad_norm=1.0, seed=seed, data_seed=seed, use_cpu=True,
+        bf16=models.training_precision("cpu", precision) == "bf16", save_strategy="no",
+        report_to=[], logging_steps=250, disable_tqdm=True, remove_unused_columns=False,
+        dataloader_pin_memory=False,
         accelerator_config={"dispatch_batches": False},
     )
     trainer = Trainer(
@@ -204,7 +207,8 @@ def _bucketed(rows, size: int, rng: Random, pool: int = 6):
 
 
 def train_generator(
-    kind: str, out: Path, seed: int, *, steps, batch, lr, second_steps, second_lr, first=None
+    kind: str, out: Path, seed: int, *, steps, batch, lr, second_steps, second_lr, first=None,
+    precision=None,
 ):
     """Train a generator twice: to follow instructions, then its habits (see `pretraining`).
 
@@ -252,11 +256,14 @@ def train_generator(
         def batches(draw=draw, n=n, mixtures=mixtures):
             return pretraining.batches(draw, batch, n, mixtures)
 
-        _fit(model, batches, collate, out, steps=n, lr=rate, seed=seed, loss=loss, warmup=300)
+        _fit(
+            model, batches, collate, out, steps=n, lr=rate, seed=seed, precision=precision,
+            loss=loss, warmup=300,
+        )
     _save(out, model, tok)
 
 
-def _mlm(model, tok, rows, out: Path, seed: int, *, steps, batch, lr):
+def _mlm(model, tok, rows, out: Path, seed: int, *, steps, batch, lr, precision):
     """Masked language modelling on rows of sentences or of pairs."""
     from transformers import DataCollatorForLanguageModeling
 
@@ -267,11 +274,11 @@ def _mlm(model, tok, rows, out: Path, seed: int, *, steps, batch, lr):
 
     _fit(
         model, lambda: _bucketed(rows, batch, Random(seed)), collate, out, steps=steps, lr=lr,
-        seed=seed, warmup=100,
+        seed=seed, precision=precision, warmup=100,
     )
 
 
-def train_mlm(shape: str, out: Path, seed: int, *, steps, batch, lr):
+def train_mlm(shape: str, out: Path, seed: int, *, steps, batch, lr, precision=None):
     """Pre-train a masked language model on sentences of both languages (BERT, § 3.1)."""
     import torch
     from transformers import AutoModelForMaskedLM
@@ -282,13 +289,16 @@ def train_mlm(shape: str, out: Path, seed: int, *, steps, batch, lr):
         shape, len(tok), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
     model = AutoModelForMaskedLM.from_config(config)
-    _mlm(model, tok, corpora.mlm_stream(seed), out, seed, steps=steps, batch=batch, lr=lr)
+    _mlm(
+        model, tok, corpora.mlm_stream(seed), out, seed, steps=steps, batch=batch, lr=lr,
+        precision=precision,
+    )
     # Training ran without dropout (a small model underfits); SimCSE's two views need it.
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
     _save(out, model, tok)
 
 
-def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps):
+def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps, precision=None):
     """Train the NLI cross-encoder: an encoder and a classifier with one hidden layer.
 
     The masked LM has hardly seen two sentences side by side, so it first goes on for `pair_steps`
@@ -306,7 +316,10 @@ def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps):
     tok = AutoTokenizer.from_pretrained(mlm)
     no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     warm = AutoModelForMaskedLM.from_pretrained(mlm, use_safetensors=True, **no_dropout)
-    _mlm(warm, tok, corpora.caption_pairs(seed), out, seed, steps=pair_steps, batch=batch, lr=lr)
+    _mlm(
+        warm, tok, corpora.caption_pairs(seed), out, seed, steps=pair_steps, batch=batch, lr=lr,
+        precision=precision,
+    )
     labels = ("contradiction", "entailment", "neutral")  # an order of its own: read id2label
     model = AutoModelForSequenceClassification.from_pretrained(
         mlm, id2label=dict(enumerate(labels)), label2id={n: i for i, n in enumerate(labels)},
@@ -331,7 +344,7 @@ def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps):
     for part, part_steps in enumerate((half, steps - half)):
         _fit(
             model, batches(1000 * seed + part), collate, out, steps=part_steps, lr=lr, seed=seed,
-            warmup=100,
+            precision=precision, warmup=100,
         )
     _save(out, model, tok)
 
@@ -342,7 +355,8 @@ def train_simcse(mlm: Path, out: Path, seed: int, supervised: bool, *, steps, ba
 
     encoder = models.load_encoder(str(mlm), pooling="mean", device="cpu")
     options = dict(
-        batch_size=batch, learning_rate=lr, max_steps=steps, seed=seed, progress=False
+        batch_size=batch, learning_rate=lr, max_steps=steps, seed=seed, progress=False,
+        precision="fp32",  # two minutes of the whole: in float32 in every run
     )
     if supervised:
         rows = corpora.triplets(size["triplets"], seed=seed)
@@ -365,22 +379,25 @@ def _budget(name: str, scale: float) -> dict:
     }
 
 
-def _encoders(shape: str, out: Path, seed: int, scale: float):
+def _encoders(shape: str, out: Path, seed: int, scale: float, precision):
     def budget(name):
         return _budget(name, scale)
 
     mlm = out / f"mlm-{shape}"
-    train_mlm(shape, mlm, seed, **budget("mlm"))
+    train_mlm(shape, mlm, seed, precision=precision, **budget("mlm"))
     for name in ("unsup", "sup"):
         train_simcse(
             mlm, out / f"simcse-{name}-{shape}", seed, name == "sup", **budget(f"simcse-{name}")
         )
     if shape == "bert":
-        train_nli(mlm, out / "nli", seed, **budget("nli"))
+        train_nli(mlm, out / "nli", seed, precision=precision, **budget("nli"))
 
 
-def _generator(kind: str, out: Path, seed: int, scale: float):
-    train_generator(kind, out / f"generator-{kind}", seed, **_budget(f"generator-{kind}", scale))
+def _generator(kind: str, out: Path, seed: int, scale: float, precision):
+    train_generator(
+        kind, out / f"generator-{kind}", seed, precision=precision,
+        **_budget(f"generator-{kind}", scale),
+    )
 
 
 JOBS = {  # longest first, so that two workers finish together
@@ -391,20 +408,22 @@ JOBS = {  # longest first, so that two workers finish together
 }
 
 
-def _run(job: str, out: str, seed: int, scale: float) -> tuple[str, float]:
+def _run(job: str, out: str, seed: int, scale: float, precision) -> tuple[str, float, float]:
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
-    start = time.time()
+    start, worked = time.time(), time.process_time()
     work, argument = JOBS[job]
-    work(argument, Path(out), seed, scale)
-    return job, time.time() - start
+    work(argument, Path(out), seed, scale, precision)
+    return job, time.time() - start, time.process_time() - worked
 
 
-def build(out: Path, *, seed: int = 0, only=None, scale: float = 1.0, workers: int = 2) -> dict:
+def build(
+    out: Path, *, seed: int = 0, only=None, scale: float = 1.0, workers: int = 2, precision=None
+) -> dict:
     """Train the small models.
 
     Parameters
@@ -418,35 +437,46 @@ def build(out: Path, *, seed: int = 0, only=None, scale: float = 1.0, workers: i
         Factor on all numbers of steps (a smoke test takes 0.001).
     workers : int
         Processes, one thread each.
+    precision : {"fp32", "bf16"}, optional
+        Of the generators, masked language models and the NLI model. Default: what this processor
+        computes fast, `models.training_precision`. "bf16" made the committed weights.
 
     Returns
     -------
     dict
-        Seconds by job, also written to ``build.json`` in `out`.
+        Seconds by job, also written to ``build.json`` in `out`, with the processor's seconds.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    from .. import models
 
     jobs = list(only or JOBS)
     unknown = [j for j in jobs if j not in JOBS]
     if unknown:
         raise ValueError(f"unknown job {unknown[0]!r}: the jobs are {', '.join(JOBS)}")
+    precision = models.training_precision("cpu", precision)
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers: tiny models lose on more
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    seconds = {}
+    seconds, processor = {}, {}
     with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-        futures = [pool.submit(_run, job, str(out), seed, scale) for job in jobs]
+        futures = [pool.submit(_run, job, str(out), seed, scale, precision) for job in jobs]
         for done in as_completed(futures):
-            job, took = done.result()
-            seconds[job] = round(took)
-            print(f"{job}: done in {took / 60:.1f} min", flush=True)
+            job, took, worked = done.result()
+            seconds[job], processor[job] = round(took), round(worked)
+            print(f"{job}: done in {took / 60:.1f} min ({worked / 60:.1f} of the processor)",
+                  flush=True)
     record = out / "build.json"
     known = json.loads(record.read_text()) if record.exists() else {}
-    if known.get("seed") != seed or known.get("scale") != scale:
+    about = {"seed": seed, "scale": scale, "precision": precision}
+    if any(known.get(name) != value for name, value in about.items()):
         known = {}
-    known = {"seed": seed, "scale": scale, "seconds": {**known.get("seconds", {}), **seconds}}
+    known = about | {
+        "seconds": known.get("seconds", {}) | seconds,
+        "processor_seconds": known.get("processor_seconds", {}) | processor,
+    }
     temporary = record.with_suffix(".json.new")
     temporary.write_text(json.dumps(known, indent=1) + "\n")
     temporary.replace(record)
@@ -457,7 +487,10 @@ def main(argv=None) -> int:
     """Entry of ``python -m synthlib pocket``."""
     args = commands.pocket().parse_args(argv)
     start = time.time()
-    build(args.out, seed=args.seed, only=args.only, scale=args.scale, workers=args.workers)
+    build(
+        args.out, seed=args.seed, only=args.only, scale=args.scale, workers=args.workers,
+        precision=args.precision,
+    )
     print(f"all done in {(time.time() - start) / 60:.1f} min: {args.out}")
     return 0
 
