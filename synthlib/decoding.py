@@ -233,7 +233,8 @@ def generate_ranking_lists(
 
     Sentence i is written from the prompts that hold sentences i−1 and i−2 (ranking sentences,
     § 3.1), as `directional_generate` does; the first has one predecessor only, so there λ = 0. A
-    list ends early where the model writes nothing.
+    list ends early where the model writes nothing, and where its last sentence has grown so long
+    that the next prompt leaves no room in the model's window.
 
     The second prompt of a round is the first of the round before, so a round reads only the
     sentences that are new and keeps what it has read (keys and values; of an encoder–decoder the
@@ -300,7 +301,20 @@ def generate_ranking_lists(
                 heavy = weights if step > 1 else [1.0]
                 used = _used(heavy, plausibility)
                 last = [[prompt(lists[j][-1])] for j in going]
-                tokens |= _tokenize(model, tokenizer, last, [0], max_new_tokens, going)
+                try:
+                    tokens |= _tokenize(model, tokenizer, last, [0], max_new_tokens, going)
+                except ValueError:
+                    if step == 1:
+                        raise
+                    # A list that has outgrown the window ends; it stops no other.
+                    found = {j: _room_for(model, tokenizer, lists[j][-1], prompt, max_new_tokens)
+                             for j in going}  # fmt: skip
+                    going = [j for j in going if found[j]]
+                    for j in going:
+                        tokens |= found[j]
+                    if not going:
+                        bar.update(len(batch) * (steps - step + 1))
+                        break
                 written = _write_batch(
                     model, tokenizer, [[prompt(lists[j][-1 - k]) for k in used] for j in going],
                     tokens, [heavy[k] for k in used], max_new_tokens, plausibility,
@@ -316,6 +330,14 @@ def generate_ranking_lists(
                     bar.update(len(batch) * (steps - step))
                     break
     return lists
+
+
+def _room_for(model, tokenizer, sentence, prompt, room) -> dict:
+    """The tokens of a sentence's prompt, none where it leaves no room for an answer."""
+    try:
+        return _tokenize(model, tokenizer, [[prompt(sentence)]], [0], room)
+    except ValueError:
+        return {}
 
 
 def generate_lists_at_once(

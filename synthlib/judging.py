@@ -135,8 +135,39 @@ def score_similarity(
     return [found[pair] for pair in pairs]
 
 
+def nli_fits(model, tokenizer, pairs: Sequence[tuple[str, str]], room: int = 0) -> np.ndarray:
+    """Which pairs an NLI model can read, with `room` for more tokens.
+
+    Parameters
+    ----------
+    model, tokenizer
+    pairs : n pairs of texts
+        (premise, hypothesis).
+    room : int
+
+    Returns
+    -------
+    bool array [n]
+    """
+    limit = decoding.window(model, tokenizer)
+    if limit is None or not len(pairs):
+        return np.ones(len(pairs), dtype=bool)
+    return np.array(_sizes(tokenizer, pairs)) <= limit - room
+
+
+def _sizes(tokenizer, pairs) -> list[int]:
+    first, second = map(list, zip(*pairs, strict=True))
+    return [len(ids) for ids in tokenizer(first, second, verbose=False)["input_ids"]]
+
+
 def nli_probabilities(
-    model, tokenizer, pairs: Sequence[tuple[str, str]], *, batch_size: int = 64, progress=False
+    model,
+    tokenizer,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    batch_size: int = 64,
+    skip_long: bool = False,
+    progress=False,
 ) -> np.ndarray:
     """Probabilities that a premise entails, leaves open or contradicts a hypothesis.
 
@@ -149,6 +180,8 @@ def nli_probabilities(
     pairs : n pairs of texts
         (premise, hypothesis); each distinct pair is computed once.
     batch_size : int
+    skip_long : bool
+        A pair that does not fit the model's window gets three zeros and stops nothing.
     progress : bool
 
     Returns
@@ -168,17 +201,19 @@ def nli_probabilities(
     distinct = list(dict.fromkeys(pairs))
     if not distinct:
         return np.zeros((0, 3))
-    sizes = [len(ids) for ids in tokenizer(*map(list, zip(*distinct, strict=True))).input_ids]
+    sizes = np.array(_sizes(tokenizer, distinct))
     limit = decoding.window(model, tokenizer)
     longest = int(np.argmax(sizes))
-    if limit is not None and sizes[longest] > limit:
-        raise ValueError(
-            f"pair {pairs.index(distinct[longest])} has {sizes[longest]} tokens, but the model's "
-            f"window holds {limit}: shorten its texts"
-        )
     order = np.argsort(sizes, kind="stable")[::-1]
+    if limit is not None and sizes[longest] > limit:
+        if not skip_long:
+            raise ValueError(
+                f"pair {pairs.index(distinct[longest])} has {sizes[longest]} tokens, but the "
+                f"model's window holds {limit}: shorten its texts"
+            )
+        order = order[sizes[order] <= limit]
     found = np.zeros((len(distinct), 3))
-    with decoding.inference(model), tqdm(total=len(distinct), disable=not progress) as bar:
+    with decoding.inference(model), tqdm(total=len(order), disable=not progress) as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             premises, hypotheses = map(list, zip(*(distinct[i] for i in batch), strict=True))

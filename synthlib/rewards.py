@@ -382,7 +382,9 @@ def reward_functions(
         p = np.zeros(len(completions))
         said = [i for i, text in enumerate(completions) if text.strip()]
         pairs = [(anchor[i], completions[i]) for i in said]
-        probabilities = judging.nli_probabilities(*discriminator, pairs, batch_size=batch_size)
+        probabilities = judging.nli_probabilities(  # what cannot be judged earns what a blank does
+            *discriminator, pairs, batch_size=batch_size, skip_long=True
+        )
         p[said] = probabilities[range(len(said)), [TARGET[kind[i]] for i in said]]
         return correctness_reward(p, lower_bound).tolist()
 

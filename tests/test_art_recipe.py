@@ -497,3 +497,58 @@ def test_rloo_with_the_same_rewards(here):
         art.tune_rloo(t5, SENTENCES, *judges, BOUNDS, settings)
     with pytest.raises(ValueError, match="group"):
         art.tune_rloo(generator, SENTENCES, *judges, BOUNDS, settings, group=3)
+
+
+# ---------------------------------------------------------------- one row that is too long
+def test_a_sentence_too_long_is_rejected_at_the_start(here, options, straight, tmp_path):
+    """With file, line and reason; what is left is the run that would have been without it."""
+    lines = list(dict.fromkeys(SENTENCES))
+    long = " ".join([SENTENCES[0]] * 200)
+    file = tmp_path / "p.txt"
+    file.write_text("\n".join([*lines[:7], "", long, *lines[7:]]), encoding="utf-8")
+    changed = options | dict(premises=str(file), rounds=1)
+    with pytest.warns(UserWarning, match="left out, absent"):
+        result = art.run(tmp_path / "run", until=0, **changed)
+    rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
+    assert [(r["file"], r["line"], r["where"]) for r in rejects] == [
+        (str(file), 8, "premises"), (str(file), 9, "generation")
+    ]  # fmt: skip
+    assert rejects[1]["reason"] == "the prompt is longer than the generator's window"
+    assert rejects[1]["text"] == long and result.counts["rejected"] == 2
+    # the same command goes on, and no round meets the sentence
+    before = content(tmp_path / "run")
+    with pytest.warns(UserWarning, match="left out, absent"):
+        result = art.run(tmp_path / "run", **changed)
+    assert all(content(tmp_path / "run")[name] == b for name, b in before.items()
+               if name not in ("report.json", "results.csv"))  # fmt: skip
+    assert long not in set(result.candidates(1)["anchor"]) | set(result.candidates("raw")["anchor"])
+    del changed["quiet"]
+    told = art_run.describe(tmp_path / "x", **changed | dict(premises=["a", *lines, ""]))
+    assert "from a list, and 1 that cannot be used" in told
+
+
+def test_too_long_for_the_discriminator_alone(here):
+    generator = models.load_generator(here / "llama", device="cpu")
+    judge = models.load_nli(here / "nli", device="cpu")
+    words = np.array(tiny_models.WORDS)
+    anchors = [" ".join(np.resize(words, n)) for n in range(1, 200, 3)]
+    reasons = art.too_long(generator, judge, anchors, max_new_tokens=5)
+    assert reasons[0] == "" and reasons[-1]
+    first = next(i for i, reason in enumerate(reasons) if reason)
+    assert all(reasons[first:]) and not any(reasons[:first])
+    # each that passes can be asked and judged, whatever of five tokens is answered
+    table = art.write(generator, anchors[:first], candidates=1, max_new_tokens=5)
+    art.judge(table, judge)
+    # … and an answer that outgrows the judge costs itself alone
+    table = pd.DataFrame({"anchor": ["a dog"] * 2, "kind": ["positive", "negative"],
+                          "text": [" ".join([words[0]] * 3000), "a dog runs"]})  # fmt: skip
+    judged = art.judge(table, judge)
+    assert judged["p"][0] == 0 and not judged["accepted"][0] and judged["p"][1] > 0
+    short = art.judge(table[1:], judge)
+    assert judged["p"][1] == pytest.approx(short["p"][1], abs=1e-6)
+    functions = rewards.reward_functions(
+        judge, lambda s: np.ones((len(s), 2)), **BOUNDS._asdict()
+    )
+    assert functions[0](list(table["text"]), anchor=["a dog"] * 2, kind=list(table["kind"]))[0] == (
+        -BOUNDS.lower_bound
+    )

@@ -742,3 +742,28 @@ def test_the_pocket_tier_by_default(tmp_path, capsys):
 
     assert table["anchor"] == corpora.premises(40, 0)
     assert pd.read_csv(tmp_path / "run" / "sts.csv")["task"].tolist() == ["natural", "hard"]
+
+
+def test_rejects_name_file_and_line_whatever_was_drawn(here, options, tmp_path):
+    rows = [*SENTENCES[:5], " ".join(SENTENCES[:9]), "", "\u2060", *SENTENCES[5:12]]
+    file = tmp_path / "p.jsonl"
+    file.write_text("\n".join(json.dumps({"n": i, "text": text}) for i, text in enumerate(rows)))
+    changed = options | dict(premises=str(file), generator=str(here / "llama"), n=12, batch_size=2)
+    multicsr.run(tmp_path / "run", until="written", **changed)
+    rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
+    assert {r["file"] for r in rejects} == {str(file)}
+    found = [(r["line"], r["text"]) for r in rejects if r["where"] == "generation"]
+    drawn, _ = data.read_premises(file, n=12)
+    assert found == [(6, rows[5])] * (rows[5] in set(drawn["sentence"]))
+    assert [r["line"] for r in rejects if r["where"] == "premises"] == [7, 8]
+
+
+def test_premises_in_memory_are_those_of_a_file(options, tmp_path):
+    frame = pd.DataFrame({"n": range(24), "text": SENTENCES}, index=[f"r{i}" for i in range(24)])
+    del options["quiet"]
+    plans = [
+        multicsr_run.make_plan(**options | {"premises": p})
+        for p in (SENTENCES, tuple(SENTENCES), np.array(SENTENCES), frame, frame["text"],
+                  (s for s in SENTENCES))
+    ]  # fmt: skip
+    assert {plan.source for plan in plans} == {tuple(SENTENCES)}

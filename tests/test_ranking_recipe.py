@@ -658,3 +658,55 @@ def test_a_dry_run_writes_nothing(options, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*argv, "--omega", "fast"])
     assert "--omega: a number or adaptive is wanted, got fast" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- one row that is too long
+def test_a_sentence_too_long_is_no_anchor(here, options, straight, tmp_path):
+    """Rejected with file, line and reason before anchors are drawn; the rest is as without it."""
+    tiny_models.save(tmp_path / "llama", "llama", seed=1, initializer_range=0.3)
+    long = " ".join([SENTENCES[0]] * 30)
+    file = tmp_path / "p.txt"
+    file.write_text("\n".join([*SENTENCES[:3], "\u200b", long, *SENTENCES[3:]]), encoding="utf-8")
+    changed = options | dict(generator=str(tmp_path / "llama"), anchors=8)
+    result = ranking.run(tmp_path / "run", until="kept", **changed | dict(premises=str(file)))
+    rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
+    assert [(r["file"], r["line"], r["reason"], r["where"]) for r in rejects[:2]] == [
+        (str(file), 4, "blank", "premises"),
+        (str(file), 5, "the prompt is longer than the generator's window", "generation"),
+    ]  # fmt: skip
+    assert rejects[1]["text"] == long and result.counts["rejected"] == 2
+    assert long not in result.lists()["anchor"]
+    without = ranking.run(tmp_path / "without", until="kept", **changed)
+    assert result.lists().to_pandas().equals(without.lists().to_pandas())
+    # the same command goes on, and says the same
+    before = content(tmp_path / "run")
+    again = ranking.run(tmp_path / "run", until="kept", **changed | dict(premises=str(file)))
+    assert content(tmp_path / "run") == before and again.counts == result.counts
+    file.write_text("\n".join([long + " a", long]))
+    with pytest.raises(ValueError, match="for 2 of 2 sentences, and the 0 others are fewer than"):
+        ranking.run(tmp_path / "none", until="kept", **changed | dict(
+            premises=str(file), anchors=1, clusters=1))  # fmt: skip
+
+
+def test_a_list_that_outgrows_the_window_stops_no_other(tmp_path):
+    held = models.load_generator(
+        tiny_models.save(tmp_path / "llama", "llama", seed=1, initializer_range=0.3), device="cpu"
+    )
+    options = dict(steps=5, max_new_tokens=6, lam=0.5, do_sample=True, seed=3)
+
+    def plain(sentence):
+        return f"not {sentence} in"
+
+    anchors = SENTENCES[:6]
+    whole = decoding.generate_ranking_lists(*held, anchors, prompt=plain, **options)
+    place = next(i for i, one in enumerate(whole)
+                 if len(one) > 3 and sum(one[2] in other for other in whole) == 1)  # fmt: skip
+    grown = whole[place][2]
+
+    def growing(sentence):
+        return plain(sentence) + " park" * 60 * (sentence == grown)
+
+    lists = decoding.generate_ranking_lists(*held, anchors, prompt=growing, **options)
+    assert lists == [one[:3] if i == place else one for i, one in enumerate(whole)]
+    with pytest.raises(ValueError, match="row 0 of context 0 has .* window holds 64"):
+        decoding.generate_ranking_lists(*held, [grown], prompt=growing, **options)

@@ -30,6 +30,7 @@ import pandas as pd
 import torch
 
 from synthlib import curation, decoding, judging, models, ppo, prompts, rewards, tiers, training
+from synthlib.recipes import multicsr
 
 KINDS = rewards.KINDS
 _PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
@@ -164,6 +165,35 @@ def choose_bounds(
         spoken["p"].to_numpy(), spoken["similarity"].to_numpy(), list(spoken["kind"]),
         quantile=quantile,
     )  # fmt: skip
+
+
+def too_long(generator, discriminator, anchors, *, max_new_tokens) -> list[str]:
+    """Why an anchor cannot be worked with, "" where it can: found before hours are spent.
+
+    Parameters
+    ----------
+    generator, discriminator : (model, tokenizer)
+    anchors : sequence of n str
+    max_new_tokens : int
+        Of an answer: room that the longest prompt, of both kinds, must leave in the generator's
+        window, and the anchor in the discriminator's.
+
+    Returns
+    -------
+    list of n str
+    """
+    form, reasons = form_of(generator), [""] * len(anchors)
+    fit = np.ones(len(anchors), dtype=bool)
+    for kind in KINDS:
+        asked = [prompt(anchor, kind, form) for anchor in anchors]
+        fit &= multicsr.fits(generator, asked, max_new_tokens)
+    judged = judging.nli_fits(*discriminator, [(text, "") for text in anchors], max_new_tokens)
+    for i in range(len(anchors)):
+        if not fit[i]:
+            reasons[i] = multicsr.TOO_LONG
+        elif not judged[i]:
+            reasons[i] = "with an answer it is longer than the discriminator's window"
+    return reasons
 
 
 def refuse_echo(table) -> None:
@@ -378,8 +408,9 @@ def judge(table, discriminator, encode: Callable | None = None, *, batch_size=64
     Returns
     -------
     DataFrame
-        With p (probability of the asked-for label; 0 for a blank), accepted (it is the most
-        probable of the three, and the text is no copy of the anchor), similarity.
+        With p (probability of the asked-for label; 0 for a blank, and for a pair that is longer
+        than the discriminator's window), accepted (it is the most probable of the three, and the
+        text is no copy of the anchor), similarity.
 
     Source: ART § 3.2.2, § 3.3.
     """
@@ -388,8 +419,10 @@ def judge(table, discriminator, encode: Callable | None = None, *, batch_size=64
     said = np.array([bool(text.strip()) for text in texts], dtype=bool)
     p = np.zeros((len(table), 3))
     pairs = [(a, text) for a, text, whole in zip(anchors, texts, said, strict=True) if whole]
-    p[said] = judging.nli_probabilities(*discriminator, pairs, batch_size=batch_size)
-    accepted = said & (p.argmax(1) == target) & ~curation.copies(anchors, texts)
+    p[said] = judging.nli_probabilities(
+        *discriminator, pairs, batch_size=batch_size, skip_long=True
+    )
+    accepted = said & (p.max(1) > 0) & (p.argmax(1) == target) & ~curation.copies(anchors, texts)
     found = table.assign(p=p[np.arange(len(table)), target], accepted=accepted)
     if encode is not None:
         similarity = np.zeros(len(table))

@@ -4,7 +4,8 @@
 interrupted run goes on where it stopped and ends with the same bytes:
 
     run.json                what was asked for; another run in the same folder is refused
-    round-0/sts.csv         the encoder that is to be improved
+    rejects.jsonl           what could not be used, with file, line and reason
+    round-0/sts.csv         the encoder that is to be improved; beside it what was too long
     round-1/ … round-R/
         bounds.json         Ω, α⁺ and α⁻ of the round
         ppo/                checkpoints, while the generator is being tuned
@@ -41,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from synthlib import commands, curation, data, decoding, evaluation, models, ppo, rewards, tiers
-from synthlib.recipes import art, runs, shards
+from synthlib.recipes import art, multicsr, runs, shards
 
 STARTS = ("last", "first")
 RAW = "raw"  # the control, in the place of a round's number
@@ -129,7 +130,7 @@ def make_plan(
     ValueError
         For the first option that is out of its range.
     """
-    own = art.settings(tier)
+    own, premises = art.settings(tier), runs.in_memory(premises, column)
     given = dict(
         rounds=rounds, anchors=anchors, generator=generator, discriminator=discriminator,
         encoder=encoder, lower_bound=lower_bound, positive_bound=positive_bound,
@@ -157,7 +158,7 @@ def make_plan(
     if premises is None:
         source = "pocket" if settings.corpus is None else settings.corpus
     else:
-        source = str(premises) if isinstance(premises, str | Path) else tuple(premises)
+        source = str(premises) if isinstance(premises, str | Path) else premises
     return Plan(
         tier=tiers.get(tier).name,
         settings=settings,
@@ -385,30 +386,34 @@ class _Work:
         self.everyone = shards.world()
         self.progress = not quiet and self.everyone.rank == 0
         s = plan.settings
-        distinct, rejects = runs.distinct_sentences(
+        found, rejects = runs.distinct_sentences(
             plan.source, column=plan.column, n=plan.n, seed=plan.seed,
             of_tier=s.rounds * (s.anchors + plan.prompted),
         )  # fmt: skip
-        self.rejected = len(rejects)
-        if len(distinct) < s.rounds * s.anchors:
-            raise ValueError(
-                f"{s.rounds} rounds of {s.anchors} fresh anchors need {s.rounds * s.anchors} "
-                f"distinct sentences, and there are {len(distinct)} (tier {plan.tier}): "
-                f"--sentences {len(distinct)} makes all fit; or give more, or lower --anchors or "
-                "--rounds"
-            )
-        order = np.random.default_rng((plan.seed, 4)).permutation(len(distinct))
-        self.sentences = [distinct[i] for i in order]
+        self.rejects = rejects.assign(where="premises")
+        order = np.random.default_rng((plan.seed, 4)).permutation(len(found))
+        self.found = found.iloc[order].reset_index(drop=True)
+        self.sentences = list(self.found["sentence"])
+        self._refuse_few()
         self.identity = _identity(plan, self.sentences)
         self.frames = runs.sts_sets(plan.data)  # a damaged file costs seconds, not hours
         self.writer = (None, None)  # a round and its generator
         for step, (name, number) in self._steps().items():
             setattr(self, step, functools.partial(getattr(self, f"_{name}"), number))
 
+    def _refuse_few(self):
+        s, n = self.plan.settings, len(self.sentences)
+        if n < s.rounds * s.anchors:
+            raise ValueError(
+                f"{s.rounds} rounds of {s.anchors} fresh anchors need {s.rounds * s.anchors} "
+                f"distinct sentences, and there are {n} (tier {self.plan.tier}): --sentences {n} "
+                "makes all fit; or give more, or lower --anchors or --rounds"
+            )
+
     def _steps(self) -> dict:
         """Every step of the run by its name: what is done, and of which round."""
         numbers = range(1, self.plan.settings.rounds + 1)
-        stages = [("evaluated", 0)]
+        stages = [("read", 0), ("evaluated", 0)]
         stages += [
             (name, number)
             for number in numbers
@@ -425,6 +430,35 @@ class _Work:
         ]  # fmt: skip
 
     # -------------------------------------------------------------- sentences
+    def _read(self, number, result):
+        """Leave out what the models cannot read, before hours are spent on the rest."""
+        home = result.home(number)
+        home.mkdir(exist_ok=True)
+        new = not shards.whole(home / "too-long", 1, 1)
+        long = shards.rows(
+            home / "too-long", 1, self._too_long, size=1, everyone=self.everyone, progress=False
+        )
+        if len(long):
+            more = runs.refused(self.found, long["row"], list(long["reason"]))
+            self.rejects = pd.concat([self.rejects, more], ignore_index=True)
+            left = set(long["row"])
+            self.sentences = [text for i, text in enumerate(self.sentences) if i not in left]
+        if self.everyone.rank == 0:
+            data.save_rejects(result.folder / "rejects.jsonl", self.rejects)
+        self._refuse_few()
+        return new
+
+    def _too_long(self, start=0, stop=1):
+        s = self.plan.settings
+        reasons = art.too_long(
+            self.generator(), self.discriminator, self.sentences, max_new_tokens=s.max_new_tokens
+        )
+        rows = [i for i, reason in enumerate(reasons) if reason]
+        return pd.DataFrame({
+            "row": np.array(rows, dtype=int),
+            "reason": np.array([reasons[i] for i in rows], dtype=str),
+        })  # fmt: skip
+
     def anchors(self, number) -> list[str]:
         """Fresh ones for each round; the control has those of all rounds."""
         n, rounds = self.plan.settings.anchors, self.plan.settings.rounds
@@ -625,7 +659,7 @@ class _Work:
         s = self.plan.settings
         texts = 2 * (s.anchors * self.plan.candidates + self.plan.prompted)
         result.counts |= {
-            "sentences": len(self.sentences), "rejected": self.rejected, "texts_a_round": texts,
+            "sentences": len(self.sentences), "rejected": len(self.rejects), "texts_a_round": texts,
         }  # fmt: skip
         if self.everyone.rank == 0:
             content = result.table.to_csv(index=False).encode()
@@ -663,7 +697,7 @@ def _report(plan, result) -> str:
     counts, folder = result.counts, result.folder
     lines = [f"sentences  {counts['sentences']:,}"]
     if counts["rejected"]:
-        lines[0] += f", and {counts['rejected']:,} that could not be used"
+        lines[0] += f", and {counts['rejected']:,} rejected: {folder / 'rejects.jsonl'}"
     for number, found in counts.items():
         if not isinstance(found, dict):
             continue
@@ -728,7 +762,8 @@ def describe(out, *, until=None, **options) -> str:
     given = [getattr(s, name) for name in rewards.Bounds._fields]
     said = ", ".join("by the rule" if value is None else f"{value:g}" for value in given)
     lines += [
-        f"sentences     {len(work.sentences):,} from {work.identity['source']}",
+        f"sentences     {len(work.sentences):,} from {work.identity['source']}"
+        + (f", and {len(work.rejects):,} that cannot be used" if len(work.rejects) else ""),
         f"a round       {s.ppo_steps} steps of PPO with {s.ppo_batch_size} answers (w₁ {s.w1:g}, "
         f"w₂ {s.w2:g}, β {s.kl:g}; Ω, α⁺, α⁻: {said});",
         f"              {2 * plan.candidates * s.anchors:,} candidates for {s.anchors:,} anchors "
@@ -748,8 +783,12 @@ def describe(out, *, until=None, **options) -> str:
 
 def _estimate(work, rounds, control) -> str:
     plan, s = work.plan, work.plan.settings
-    anchors = work.sentences[:_TRIAL]
     encode = work.encode(None, 0)
+    work.sentences = work.sentences[: 20 * _TRIAL]
+    long = set(work._too_long()["row"])
+    anchors = [text for i, text in enumerate(work.sentences) if i not in long][:_TRIAL]
+    if not anchors:
+        raise ValueError(f"{multicsr.TOO_LONG} for all of {len(long)} sentences: give shorter ones")
     seconds = {}
 
     def timed(what, action, *arguments, **options):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import decoding, judging, losses, prompts, training
+from synthlib import decoding, judging, losses, prompts, reading, training
 from synthlib.evaluation.embedding import unit_rows
 
 KINDS = ("entailment", "contradiction")
@@ -113,6 +113,9 @@ def write(generator, asked, *, omega=0.3, max_new_tokens, **options):
     return pd.DataFrame(
         {"anchor": list(asked["anchor"]), "positive": texts[:n], "negative": texts[n:]}
     )
+
+
+TOO_LONG = "the prompt is longer than the generator's window"  # what `fits` finds, as a reason
 
 
 def fits(generator, texts, room=0):
@@ -229,14 +232,14 @@ def judge(generator, triplets, *, method="text", **options):
 
 
 def usable(triplets):
-    """Which triplets can be trained on at all: no empty text, no blank text.
+    """Which triplets can be trained on at all: no empty text, none in which nothing can be seen.
 
     Returns
     -------
     bool array [n]
     """
     texts = triplets[["anchor", "positive", "negative"]]
-    return (texts.apply(lambda column: column.str.strip()) != "").all(axis=1).to_numpy()
+    return (texts.map(reading.tidy) != "").all(axis=1).to_numpy()
 
 
 # ------------------------------------------------------------------ stage 3

@@ -123,7 +123,7 @@ def make_plan(
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    chosen = tiers.get(tier)
+    chosen, premises = tiers.get(tier), runs.in_memory(premises, column)
     if stages is None:
         stages = (2, 3) if no_logits else STAGES
     stages = tuple(sorted(set(stages)))
@@ -264,7 +264,7 @@ def _source(premises, settings, no_logits):
         return "pocket"
     if premises is None:
         return settings.corpus
-    return _plain(premises) if isinstance(premises, str | os.PathLike) else tuple(premises)
+    return _plain(premises)
 
 
 def _identity(plan: Plan, texts) -> dict:
@@ -343,8 +343,8 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     premises : optional
         A source of `data.load_premises`; default the tier's corpus.
     no_logits : path, optional
-        JSONL file of triplets that another model wrote (`data.load_triplets_jsonl`), in place of
-        stage 1. Where it gives scores, stage 2 only compares them.
+        File of triplets that another model wrote (`data.load_triplets`), in place of stage 1.
+        Where it gives scores, stage 2 only compares them.
     column, n, seed, language
         Of `data.load_premises`; n is the tier's number for its own corpus. The seed serves the
         drawing of instructions, sampling, and the training as well.
@@ -408,8 +408,8 @@ class _Work:
         self.everyone = shards.world()
         self.progress = not quiet and self.everyone.rank == 0
         if plan.no_logits:
-            given, self.rejects = data.load_triplets_jsonl(plan.source)
-            self.rejects = self.rejects.assign(where=plan.source)
+            given, self.rejects = data.load_triplets(plan.source)
+            self.rejects = self.rejects.assign(file=plan.source, where=plan.source)
             self.given = given.to_pandas()
             if plan.n is not None:
                 self.given = self.given.head(plan.n)
@@ -421,9 +421,10 @@ class _Work:
             n = plan.n
             if n is None and (plan.source == "pocket" or isinstance(plan.source, tiers.Corpus)):
                 n = plan.settings.premises
-            self.premises, self.rejects = data.load_premises(
+            self.found, self.rejects = data.read_premises(
                 plan.source, column=plan.column, n=n, seed=plan.seed, language=plan.language
             )
+            self.premises = list(self.found["sentence"])
             self.rejects = self.rejects.assign(where="premises")
             texts = self.premises
         self.identity = _identity(plan, texts)
@@ -506,11 +507,9 @@ class _Work:
                 everyone=self.everyone, progress=self.progress, unit="premise",
             )  # fmt: skip
         refused = self.table[self.table["reason"] != ""]
-        refused = pd.DataFrame(
-            {"line": refused["row"] + 1, "reason": refused["reason"], "text": refused["anchor"],
-             "where": "generation"}
-        ) if len(refused) else self.rejects[:0]  # fmt: skip
-        self.rejects = pd.concat([self.rejects, refused], ignore_index=True)
+        if len(refused):
+            refused = runs.refused(self.found, refused["row"], list(refused["reason"]))
+            self.rejects = pd.concat([self.rejects, refused], ignore_index=True)
         if self.everyone.rank == 0:
             data.save_rejects(folder / "rejects.jsonl", self.rejects)
         table = self.table[self.table["reason"] == ""]
@@ -559,7 +558,7 @@ class _Work:
         )  # fmt: skip
         table = asked[["anchor", *multicsr.KINDS]].assign(
             row=range(start, stop), positive="", negative="",
-            reason=np.where(fit, "", "the prompt is longer than the generator's window"),
+            reason=np.where(fit, "", multicsr.TOO_LONG),
         )  # fmt: skip
         for name in ("positive", "negative"):
             table.loc[fit, name] = texts[name].to_numpy()

@@ -118,7 +118,7 @@ def make_plan(
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    chosen = tiers.get(tier)
+    chosen, premises = tiers.get(tier), runs.in_memory(premises, column)
     if lists is not None and premises is not None:
         raise ValueError("give premises to start lists from or a file with lists, not both")
     if lists is not None and anchors is not None:
@@ -220,9 +220,7 @@ def _source(premises, lists, settings):
         return str(lists)
     if premises is None:
         return "pocket" if settings.corpus is None else settings.corpus
-    if isinstance(premises, str | Path):
-        return str(premises)
-    return tuple(premises)
+    return str(premises) if isinstance(premises, str | Path) else premises
 
 
 def _identity(plan: Plan, texts) -> dict:
@@ -365,10 +363,11 @@ class _Work:
             self.sentences = [text for row in self.given for text in row]
         else:
             pool = max(POOL, 4 * (plan.anchors or settings.clusters * settings.per_cluster))
-            self.sentences, rejects = runs.distinct_sentences(
+            self.found, rejects = runs.distinct_sentences(
                 plan.source, column=plan.column, n=plan.n, seed=plan.seed,
                 of_tier=pool if plan.source == "pocket" else None,
             )  # fmt: skip
+            self.sentences = list(self.found["sentence"])
             clusters = min(settings.clusters, plan.anchors or settings.clusters)
             if clusters > len(self.sentences):
                 raise ValueError(
@@ -377,6 +376,8 @@ class _Work:
                     f"{len(self.sentences)} makes them fit; or give more sentences, or fewer "
                     "clusters (--clusters) or anchors (--anchors)"
                 )
+        if plan.from_file:
+            rejects = rejects.assign(file=plan.source)
         self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
         self.identity = _identity(plan, self.sentences)
         # A damaged file costs seconds, not hours.
@@ -426,7 +427,14 @@ class _Work:
                 folder / "anchors", 1, self._anchors, size=1, everyone=self.everyone,
                 progress=False,
             )  # fmt: skip
-            self.anchors = list(drawn["anchor"])
+            long = drawn.get("reason", pd.Series("", drawn.index)) != ""
+            self.anchors = list(drawn["anchor"][~long])
+            if long.any():
+                rows = self.found.index[self.found["sentence"].isin(drawn["anchor"][long])]
+                self.rejects = pd.concat(
+                    [self.rejects, runs.refused(self.found, rows, multicsr.TOO_LONG)],
+                    ignore_index=True,
+                )
             new = not shards.whole(folder / "written", len(self.anchors), plan.shard_size)
             if new:  # a wrong name is found before hours of writing
                 self.base()
@@ -445,21 +453,36 @@ class _Work:
         return new
 
     def _anchors(self, start, stop):
-        encoder = self.base()
+        """Anchors, of the sentences that the generator can read; with them those that it cannot."""
+        fit = self._fits(self.sentences)
+        sentences = [text for text, ok in zip(self.sentences, fit, strict=True) if ok]
+        long = [text for text, ok in zip(self.sentences, fit, strict=True) if not ok]
+        if len(sentences) < min(self.plan.settings.clusters, self.plan.anchors or math.inf):
+            raise ValueError(
+                f"{multicsr.TOO_LONG} for {len(long)} of {len(self.sentences)} sentences, and the "
+                f"{len(sentences)} others are fewer than the clusters: give shorter sentences, or "
+                "lower --max-new-tokens or --clusters"
+            )
         drawn = ranking.anchors(
-            self.plan.settings, self.plan.anchors, self.plan.seed, sentences=self.sentences,
-            encode=_encode(encoder),
+            self.plan.settings, self.plan.anchors, self.plan.seed, sentences=sentences,
+            encode=_encode(self.base()),
         )  # fmt: skip
-        return pd.DataFrame({"anchor": drawn})
+        reasons = [""] * len(drawn) + [multicsr.TOO_LONG] * len(long)
+        return pd.DataFrame({"anchor": [*drawn, *long], "reason": reasons})
+
+    def _fits(self, sentences):
+        """Which sentences' prompts leave the generator room for an answer."""
+        plan, settings = self.plan, self.plan.settings
+        form = getattr(self.generator[0].config, "synthlib_form", "paper")
+        template = ranking.PROMPTS[plan.method][form]
+        asked = [template.replace("{sentence}", text) for text in sentences]
+        room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
+        return multicsr.fits(self.generator, asked, room)
 
     def _write(self, start, stop):
         plan, settings = self.plan, self.plan.settings
         part = self.anchors[start:stop]
-        form = getattr(self.generator[0].config, "synthlib_form", "paper")
-        template = ranking.PROMPTS[plan.method][form]
-        asked = [template.replace("{sentence}", text) for text in part]
-        room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
-        fit = multicsr.fits(self.generator, asked, room)
+        fit = self._fits(part)
         written = ranking.write(
             self.generator, [text for text, ok in zip(part, fit, strict=True) if ok],
             plan.method, lam=settings.lam, temperature=settings.temperature,
@@ -470,7 +493,7 @@ class _Work:
         return pd.DataFrame({
             "row": range(start, stop),
             "sentences": [next(lists) if ok else [x] for x, ok in zip(part, fit, strict=True)],
-            "reason": np.where(fit, "", "the prompt is longer than the generator's window"),
+            "reason": np.where(fit, "", multicsr.TOO_LONG),
         })  # fmt: skip
 
     def kept(self, result):
@@ -543,8 +566,8 @@ class _Work:
                   folder / "lists.parquet")  # fmt: skip
         dropped = everything[everything["reason"] != ""]
         more = pd.DataFrame({
-            "line": dropped.index + 1, "reason": dropped["reason"], "text": dropped["anchor"],
-            "where": "lists",
+            "file": str(folder / "lists.parquet"), "line": dropped.index + 1,
+            "reason": dropped["reason"], "text": dropped["anchor"], "where": "lists",
         })  # fmt: skip
         rejects = pd.concat([self.rejects, more], ignore_index=True) if len(more) else self.rejects
         counts["rejected"] = len(self.rejects)

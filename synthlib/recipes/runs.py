@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import data, evaluation, models, tiers
+from synthlib import data, evaluation, models, reading, tiers
 from synthlib.recipes import shards
 
 
@@ -119,17 +119,47 @@ def distinct_sentences(source, *, column, n, of_tier, seed):
 
     Returns
     -------
-    sentences : list of str
-    rejects : DataFrame
+    found, rejects : DataFrame
+        As `data.read_premises` gives them.
     """
     own = source == "pocket" or isinstance(source, tiers.Corpus)
     some = of_tier if own and n is None else 4 * max(n, 1000) if source == "pocket" else None
-    found, rejects = data.load_premises(source, column=column, n=some, seed=seed)
-    sentences = list(dict.fromkeys(found))
-    if n is not None and n < len(sentences):
-        chosen = np.random.default_rng(seed).choice(len(sentences), n, replace=False)
-        sentences = [sentences[i] for i in np.sort(chosen)]
-    return sentences, rejects
+    found, rejects = data.read_premises(source, column=column, n=some, seed=seed)
+    found = found.drop_duplicates("sentence", ignore_index=True)
+    if n is not None and n < len(found):
+        chosen = np.random.default_rng(seed).choice(len(found), n, replace=False)
+        found = found.iloc[np.sort(chosen)].reset_index(drop=True)
+    return found, rejects
+
+
+def in_memory(premises, column):
+    """A source of premises as a plan holds it: a name as it is, texts in memory as a tuple."""
+    if premises is None or isinstance(premises, str | os.PathLike | tiers.Corpus):
+        return premises
+    return tuple(reading.texts_in(premises, column))
+
+
+def refused(found, rows, reasons, where="generation") -> pd.DataFrame:
+    """Rejects of sentences that a model cannot read, with the place that they come from.
+
+    Parameters
+    ----------
+    found : DataFrame
+        file, line, sentence.
+    rows : sequence of int
+        Of `found`.
+    reasons : str, or sequence of str
+
+    Returns
+    -------
+    DataFrame
+        file, line, reason, text, where.
+    """
+    some = found.iloc[list(rows)]
+    return pd.DataFrame({
+        "file": some["file"], "line": some["line"], "reason": reasons, "text": some["sentence"],
+        "where": where,
+    })  # fmt: skip
 
 
 def check_seed(seed) -> None:
