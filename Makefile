@@ -8,17 +8,24 @@ PYTHON   ?= $(shell for p in python3 python python3.13 python3.12 python3.11; do
 BIN      := $(VENV)/bin
 PY       := $(BIN)/python
 STAMP    := $(VENV)/.requirements-installed
+# Other people's versions: Colab's (on its Python 3.13 where there is one), and the newest.
+COLAB    := .venv-colab
+NEWEST   := .venv-newest
+COLAB_PYTHON ?= $(shell command -v python3.13 || echo $(PYTHON))
+# The core of the package's tests: the kernels, PPO, the widgets, and what the first cell says.
+CORE     := $(patsubst %,tests/test_%.py,losses rewards ranking_losses curation decoding ppo viz preflight)
+CORE_RUN := -m pytest -q -n 2 --dist loadgroup -m "not slow and not browser" $(CORE)
 
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf test browser notebooks pocket ledger lint screenshot clean distclean
+.PHONY: help venv book pdf test test-colab test-colab-core test-newest browser notebooks pocket ledger lint screenshot clean distclean
 
 help:  ## list these commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/' | \
-	  while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
+	  while IFS='|' read -r name text; do printf '%-22s %s\n' "$$name" "$$text"; done
 	@echo "  PIP_ARGS='…'     options for pip, e.g. the index of PyTorch's CPU builds (see README.md)"
 
 # synthlib/__init__.py has the version, which the notebooks compare with the installed one.
@@ -36,6 +43,27 @@ book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _
 
 test: $(STAMP)  ## run all tests (those in the browser need the built book, else they are skipped)
 	$(PY) -m pytest -n 2 --dist loadgroup
+
+$(COLAB)/.requirements-installed: constraints-colab.txt pyproject.toml synthlib/__init__.py
+	@if [ ! -x $(COLAB)/bin/python ]; then echo "creating $(COLAB)"; $(COLAB_PYTHON) -m venv $(COLAB); fi
+	$(COLAB)/bin/python -m pip install -q $(PIP_ARGS) -c constraints-colab.txt hatchling editables
+	$(COLAB)/bin/python -m pip install -q $(PIP_ARGS) -c constraints-colab.txt --no-build-isolation \
+	  -e '.[dev]' ipykernel ipython torchao
+	@touch $@
+
+test-colab-core: $(COLAB)/.requirements-installed  ## run the core of the tests with Colab's versions
+	$(COLAB)/bin/python -m pytest -q -m "not slow" tests/test_colab.py
+	$(COLAB)/bin/python $(CORE_RUN)
+
+test-colab: test-colab-core  ## the same, and four notebooks as in Colab
+	$(COLAB)/bin/python -m pytest -q -m slow tests/test_colab.py
+
+test-newest:  ## run the core of the tests with the newest versions of all packages
+	@if [ ! -x $(NEWEST)/bin/python ]; then echo "creating $(NEWEST)"; $(PYTHON) -m venv $(NEWEST); fi
+	$(NEWEST)/bin/python -m pip install -q $(PIP_ARGS) -U hatchling editables
+	$(NEWEST)/bin/python -m pip install -q $(PIP_ARGS) -U --upgrade-strategy eager \
+	  --no-build-isolation -e '.[dev]' ipykernel
+	$(NEWEST)/bin/python $(CORE_RUN)
 
 pdf: $(STAMP)  ## print the built book (built first where it is not): _build/book.pdf
 	@test -f _build/html/index.html || $(PY) book/_ext/make_book.py
@@ -63,7 +91,7 @@ screenshot: $(STAMP)  ## take the README's picture from the built book
 
 clean:  ## remove what was built (keeps .venv)
 	rm -rf _build dist data/ledger/live .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv too
-	rm -rf $(VENV)
+distclean: clean  ## remove .venv too, and those of the other versions
+	rm -rf $(VENV) $(COLAB) $(NEWEST)

@@ -47,6 +47,10 @@ class Preflight:
 def preflight(tier=None):
     """Print where the book runs and what stands in the way, each with its remedy.
 
+    What the tier needs is tried in small (see `trials`): a LoRA step, a step of training in this
+    device's precision, writing, the pocket models. That takes some seconds, most of them for
+    loading libraries that the chapters use, and leaves random states as they were.
+
     Parameters
     ----------
     tier : str, optional
@@ -63,7 +67,7 @@ def preflight(tier=None):
     ValueError
         For an unknown tier; names the choices.
     """
-    from synthlib import models, tiers
+    from synthlib import models, tiers, trials
 
     tier = tiers.get(tier)
     device = models.pick_device()
@@ -75,7 +79,10 @@ def preflight(tier=None):
         name for name in models.POCKET_MODELS
         if not (models.POCKET / name.removeprefix("pocket/") / "config.json").is_file()
     )  # fmt: skip
-    problems = tuple(_problems(tier, device, free, disk, versions, missing))
+    problems = (
+        *_problems(tier, device, free, disk, versions, missing),
+        *trials.failures(tier, device),
+    )
 
     present = len(models.POCKET_MODELS) - len(missing)
     print(f"synthlib {__version__} · tier {tier.name} ({tier.needs})")

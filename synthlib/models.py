@@ -15,7 +15,7 @@ import re
 import struct
 import time
 import warnings
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -842,6 +842,25 @@ def quiet():
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def adapting():
+    """Within it peft puts an adapter on a model; a torchao that peft refuses is one line.
+
+    peft looks for torchao with every adapter, needed or not, and raises where that is older than
+    it wants, as in Colab.
+    """
+    try:
+        with quiet():
+            yield
+    except ImportError as error:
+        if "torchao" not in str(error):
+            raise
+        raise ModelUnavailable(
+            f"peft refuses the torchao that is installed here, {metadata.version('torchao')}: "
+            "pip uninstall -y torchao (synthlib does without it), or pip install -U torchao"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ class Policy(nn.Module):
 
         super().__init__()
         self.seq2seq = bool(model.config.is_encoder_decoder)
-        with models.quiet():
+        with models.adapting():
             if adapter is not None:
                 self.model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
             else:

@@ -114,7 +114,7 @@ def test_first_code_cells_are_bootstrap_and_preflight(small):
     code = [c for c in nb.cells if c.cell_type == "code"]
     assert [c.id for c in code[:2]] == ["bootstrap", "preflight"]
     assert code[0].metadata["tags"] == ["remove-cell"]
-    assert "(1, 2, 3)" in code[0].source and 'REPOSITORY = ""' in code[0].source
+    assert 'Version("1.2.3")' in code[0].source and 'REPOSITORY = ""' in code[0].source
     assert code[1].source == "import synthlib\n\nsynthlib.preflight()"
     assert code[2].source == 'print("first")'
     exec(code[0].source, {})  # a no-op outside Colab
@@ -138,9 +138,9 @@ def run_bootstrap(small, monkeypatch, installed, repository):
     calls = []
 
     def version(name):
-        if installed is None:
+        if name not in installed:
             raise metadata.PackageNotFoundError(name)
-        return installed
+        return installed[name]
 
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     monkeypatch.setattr(metadata, "version", version)
@@ -150,10 +150,11 @@ def run_bootstrap(small, monkeypatch, installed, repository):
 
 
 @pytest.mark.parametrize(
-    "installed, wanted",
+    "found, wanted",
     [(None, True), ("1.2.2", True), ("0.10.9", True), ("1.2.3", False), ("1.10.0", False)],
 )
-def test_bootstrap_installs_what_is_missing_or_older(small, monkeypatch, installed, wanted):
+def test_bootstrap_installs_what_is_missing_or_older(small, monkeypatch, found, wanted):
+    installed = {"synthlib": found} if found else {}
     calls = run_bootstrap(small, monkeypatch, installed, "https://example.org/o/r")
     assert bool(calls) == wanted
     if wanted:
@@ -161,9 +162,20 @@ def test_bootstrap_installs_what_is_missing_or_older(small, monkeypatch, install
 
 
 def test_bootstrap_without_an_address_says_what_to_do(small, monkeypatch, capsys):
-    assert run_bootstrap(small, monkeypatch, None, "") == []
+    assert run_bootstrap(small, monkeypatch, {}, "") == []
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1 and "pip install" in printed
+
+
+@pytest.mark.parametrize(
+    "torchao, taken_off",
+    [(None, False), ("0.10.0", True), ("0.15.0+git1", True), ("0.16.0", False), ("1.0.0", False)],
+)
+def test_bootstrap_takes_off_a_torchao_that_peft_refuses(small, monkeypatch, torchao, taken_off):
+    installed = {"synthlib": "1.2.3"} | ({"torchao": torchao} if torchao else {})
+    calls = run_bootstrap(small, monkeypatch, installed, "")
+    wanted = [[sys.executable, "-m", "pip", "uninstall", "-q", "-y", "torchao"]]
+    assert calls == (wanted if taken_off else [])
 
 
 def test_notebooks_are_deterministic(small):
@@ -511,30 +523,23 @@ def test_an_edited_kernel_is_executed_again(tiny_book):
 
 # ------------------------------------------------------------------ pins, ranges, packaging
 
-#: What Colab brings (2026); installing the package must not replace any of it.
-COLAB = {
-    "torch": "2.11.0",
-    "transformers": "5.15.0",
-    "numpy": "2.1.0",
-    "peft": "0.20.0",
-    "sentence-transformers": "5.7.0",
-    "ipywidgets": "7.7.1",
-}
-
-
-def pins(root):
+def pins(root, file="constraints.txt"):
     """Pinned requirements by name; several per name where they differ by environment."""
     found = {}
-    for line in (root / "constraints.txt").read_text().splitlines():
+    for line in (root / file).read_text().splitlines():
+        if line.startswith("#"):
+            continue
         requirement = Requirement(line)
         found.setdefault(requirement.name.lower().replace("_", "-"), []).append(requirement)
     return found
 
 
 def test_constraints_pin_everything_and_hold_no_address(root):
-    text = (root / "constraints.txt").read_text()
-    assert "://" not in text and "@" not in text
-    for requirements in pins(root).values():
+    for file in ("constraints.txt", "constraints-colab.txt"):
+        text = (root / file).read_text()
+        assert "://" not in text and "@" not in text
+    both = [*pins(root).values(), *pins(root, "constraints-colab.txt").values()]
+    for requirements in both:
         for requirement in requirements:
             assert [s.operator for s in requirement.specifier] == ["=="], requirement
     wanted = [
@@ -549,10 +554,13 @@ def test_ranges_leave_colab_alone_and_admit_the_pins(root):
     settings = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     groups = [settings["dependencies"], *settings["optional-dependencies"].values()]
     ranges = {r.name: r for r in (Requirement(text) for group in groups for text in group)}
-    for name, version in COLAB.items():
-        assert ranges[name].specifier.contains(version), (
-            f"{name} {version} would be replaced in Colab"
-        )
+    # Of what Colab brings, installing the package must replace nothing.
+    colab = pins(root, "constraints-colab.txt")
+    assert {Requirement(text).name for text in settings["dependencies"]} <= set(colab)
+    for name, (pin,) in colab.items():
+        if name in ranges:
+            version = next(iter(pin.specifier)).version
+            assert ranges[name].specifier.contains(version), f"Colab's {name} {version}"
     for name, requirement in ranges.items():
         for pin in pins(root)[name]:
             assert requirement.specifier.contains(next(iter(pin.specifier)).version), requirement
@@ -657,7 +665,8 @@ def test_make_help_names_every_command(root):
     text = subprocess.run(
         ["make", "help"], cwd=root, capture_output=True, text=True, check=True
     ).stdout
-    for name in ("book", "test", "pocket", "ledger", "notebooks", "clean", "help"):
+    names = "book test test-colab test-colab-core test-newest pocket ledger notebooks clean help"
+    for name in names.split():
         assert f"make {name}" in text
     assert "PIP_ARGS" in text
 

@@ -31,25 +31,39 @@ PREFLIGHT = re.compile(r"^\s*synthlib\.preflight\(\)\s*$", re.M)
 ADDRESS = re.compile(r'REPOSITORY = \\"(?P<address>[^"\\]*)\\"')
 
 BOOTSTRAP = """\
-# Colab only: install synthlib where it is missing or older than this notebook. A no-op elsewhere.
+# Colab only: install synthlib where it is missing or older than this notebook, and take off a
+# torchao that peft refuses. Colab's torch, numpy and transformers stay. A no-op elsewhere.
 import sys
 
 if "google.colab" in sys.modules:
     import subprocess
     from importlib import metadata
 
+    from packaging.version import Version
+
     REPOSITORY = "{repository}"
-    try:
-        found = tuple(int(part) for part in metadata.version("synthlib").split(".")[:3])
-    except metadata.PackageNotFoundError:
-        found = ()
-    if found < {version}:
+
+    def installed(name):
+        try:
+            return Version(metadata.version(name))
+        except metadata.PackageNotFoundError:
+            return None
+
+    def run_pip(*arguments):
+        subprocess.run([sys.executable, "-m", "pip", *arguments], check=True)
+
+    if (installed("synthlib") or Version("0")) < Version("{version}"):
         if REPOSITORY:
-            wanted = "synthlib @ git+" + REPOSITORY
-            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-U", wanted], check=True)
+            run_pip("install", "-q", "-U", "synthlib @ git+" + REPOSITORY)
         else:
             print("synthlib is missing: upload its wheel, %pip install it, run this cell again.")
+    if (installed("torchao") or Version("{torchao}")) < Version("{torchao}"):
+        run_pip("uninstall", "-q", "-y", "torchao")
 """
+
+#: From here on peft (0.20) takes torchao; it looks for it with every adapter, and needs it for none
+#: of ours. Colab has 0.10.
+TORCHAO = "0.16"
 
 PREFLIGHT_CELL = """\
 import synthlib
@@ -133,10 +147,9 @@ def with_bootstrap(cells, version, repository):
         rest = rest[1:] if not kept else [rest[0].copy(), *rest[1:]]
         if kept:
             rest[0].source = kept
-    numbers = tuple(int(part) for part in version.split(".")[:3])
     opening = [
         nbformat.v4.new_code_cell(
-            BOOTSTRAP.format(repository=repository, version=numbers).strip(),
+            BOOTSTRAP.format(repository=repository, version=version, torchao=TORCHAO).strip(),
             id="bootstrap",
             metadata={"tags": ["remove-cell"]},
         ),

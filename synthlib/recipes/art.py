@@ -122,7 +122,7 @@ def tuned(generator, adapter):
     """
     from peft import PeftModel
 
-    with models.quiet():
+    with models.adapting():
         model = PeftModel.from_pretrained(generator[0], str(adapter))
     if generator[0].dtype == torch.float32:
         model = model.merge_and_unload()
@@ -324,13 +324,14 @@ def tune_rloo(
             use_cpu=not on_gpu, bf16=precision == "bf16", fp16=precision == "fp16",
             logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True,
         ) | options)  # fmt: skip
-        trainer = RLOOTrainer(
-            model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
-            train_dataset=Dataset.from_list(tasks(anchors, form_of(generator))),
-            reward_funcs=list(
-                rewards.reward_functions(discriminator, encode, **bounds._asdict())
-            ),
-        )  # fmt: skip
+        with models.adapting():
+            trainer = RLOOTrainer(
+                model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
+                train_dataset=Dataset.from_list(tasks(anchors, form_of(generator))),
+                reward_funcs=list(
+                    rewards.reward_functions(discriminator, encode, **bounds._asdict())
+                ),
+            )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     log = [entry for entry in trainer.state.log_history if "reward" in entry]
