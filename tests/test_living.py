@@ -653,7 +653,7 @@ def test_a_real_kernel_makes_the_widget(tmp_path):
     _notebook(tmp_path / "02_small.ipynb")
     notebook = gallery._read(tmp_path / "02_small.ipynb")
     environment = {k: v for k, v in os.environ.items() if k != widget.VARIABLE}
-    client = nbclient.NotebookClient(notebook, timeout=900, startup_timeout=900)
+    client = nbclient.NotebookClient(notebook, timeout=3600, startup_timeout=3600)
     client.execute(env=environment)
     (output,) = notebook.cells[1].outputs
     view = output.data["application/vnd.jupyter.widget-view+json"]

@@ -160,8 +160,9 @@ def test_student_notebook_runs_to_its_end(name, root, monkeypatch):
     nb = committed(name, student=True)
     # nbclient stops at the first cell that raises.
     NotebookClient(
-        nb, timeout=900, resources={"metadata": {"path": str(root / "notebooks")}}
-    ).execute()
+        nb, timeout=3600, startup_timeout=3600,
+        resources={"metadata": {"path": str(root / "notebooks")}},
+    ).execute()  # fmt: skip
     checks = [
         c for c in nb.cells if c.cell_type == "code" and re.search(r"checks\.ch\d\d\.", c.source)
     ]

@@ -7,6 +7,7 @@ cache that belongs to the sources of `synthlib` and `data`, so that a second bui
 an edited kernel is never shown with an old output.
 """
 
+import csv
 import os
 import shutil
 import subprocess
@@ -17,8 +18,13 @@ import editions
 import project
 import site_check
 
-#: Seconds one cell may take; a chapter is meant to take at most five minutes as a whole.
-CELL_TIMEOUT = 900
+#: Seconds one cell may take: for what hangs. What a chapter may cost is its budget below.
+CELL_TIMEOUT = 3600
+
+#: Processor minutes that a chapter and all of them may take, on a core with AVX2 and in float32.
+CHAPTER_BUDGET, BOOK_BUDGET = 5.0, 40.0
+# What each took there, so that a chapter that has become slower is seen.
+EXPECTED = project.ROOT / "book" / "_ext" / "minutes.csv"
 
 ENVIRONMENT = {
     # The models are tiny: one thread each is fastest, and two chapters run side by side.
@@ -43,11 +49,13 @@ def execute(cache_folder):
 
     Returns
     -------
-    list of str
+    failed : list of str
         The notebooks that raised, with their tracebacks; empty when all went well.
+    minutes : dict of str to float
+        Processor minutes of each chapter's execution.
     """
+    from counting import Executor, seconds
     from jupyter_cache import get_cache
-    from jupyter_cache.executors import load_executor
 
     for old in cache_folder.parent.glob("*"):
         if old != cache_folder:
@@ -58,19 +66,39 @@ def execute(cache_folder):
     for path in paths:
         cache.add_nb_to_project(str(path))
     wanted = [str(path) for path in paths]
-    executor = load_executor("local-parallel", cache=cache)
-    result = executor.run_and_cache(filter_uris=wanted, timeout=CELL_TIMEOUT)
-    failed = []
+    result = Executor(cache).run_and_cache(filter_uris=wanted, timeout=CELL_TIMEOUT)
+    failed, minutes = [], {}
     for uri in result.excepted + result.errored:
         record = next(r for r in cache.list_project_records() if r.uri == uri)
         failed.append(f"{uri}\n{record.traceback or 'did not start'}")
     for path in paths:
         try:
-            record = cache.match_cache_notebook(cache.get_project_notebook(str(path)).nb)
+            cache.match_cache_notebook(cache.get_project_notebook(str(path)).nb)
         except KeyError:
             continue
-        print(f"    {path.stem}: {record.data.get('execution_seconds', 0):.0f} s")
-    return failed
+        minutes[path.stem] = seconds(cache_folder, path) / 60
+    return failed, minutes
+
+
+def expected():
+    """Processor minutes of each chapter as they were measured; empty where there is no table."""
+    if not EXPECTED.is_file():
+        return {}
+    with EXPECTED.open(encoding="utf-8", newline="") as file:
+        return {row["chapter"]: float(row["minutes"]) for row in csv.DictReader(file)}
+
+
+def over_budget(minutes):
+    """One line for each chapter that costs too much, and one where all together do."""
+    lines = [
+        f"{chapter} took {spent:.1f} processor minutes; a chapter has {CHAPTER_BUDGET:g}"
+        for chapter, spent in minutes.items()
+        if spent > CHAPTER_BUDGET
+    ]
+    whole = sum(spent for spent in minutes.values() if spent == spent)  # NaN: not counted
+    if whole > BOOK_BUDGET:
+        lines.append(f"all chapters took {whole:.1f} processor minutes; they have {BOOK_BUDGET:g}")
+    return lines
 
 
 def build_pages():
@@ -99,7 +127,12 @@ def main():
     # The pages are built from what is executed now, whatever somebody edits in the meantime.
     os.environ["BOOK_CACHE"] = str(cache)
     say(f"executing the chapters (cache {cache.relative_to(project.ROOT)})")
-    failed = execute(cache)
+    failed, minutes = execute(cache)
+    before = expected()
+    for chapter, spent in minutes.items():
+        said = f"; expected {before[chapter]:.1f}" if chapter in before else ""
+        print(f"    {chapter}: {spent:.1f} processor minutes{said}")
+    print(f"    all: {sum(minutes.values()):.1f}; expected {sum(before.values()):.1f}")
     if failed:
         print("\n\n".join(failed))
         say(f"FAILED: {len(failed)} chapter(s) raised an error")
@@ -118,7 +151,10 @@ def main():
         say("note: synthlib or data changed meanwhile; the pages show them as they were before")
     pages = len(list(project.SITE.rglob("*.html")))
     say(f"done: {pages} pages, no warning, no broken link: {project.SITE / 'index.html'}")
-    return 0
+    dear = over_budget(minutes)
+    print("\n".join(dear), end="\n" if dear else "")
+    # A reader's processor may be slow, and the book is whole; the check of the project fails.
+    return 1 if dear and os.environ.get("BOOK_BUDGET") else 0
 
 
 if __name__ == "__main__":
