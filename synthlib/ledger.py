@@ -243,6 +243,8 @@ def record(
 
 
 def _write(folder, claim, value, spread, seeds, *, tier, device, minutes, note, source=None):
+    from synthlib import models
+
     unit = _known_claim(claim)["unit"]
     seeds = [int(s) for s in seeds]
     values = [float(v) for v in value] if isinstance(value, Iterable) else [float(value)]
@@ -270,6 +272,7 @@ def _write(folder, claim, value, spread, seeds, *, tier, device, minutes, note, 
         else None,
         "tier": tier,
         "device": device or _device(),
+        "precision": models.training_precision(),  # of what was trained for it, if anything
         "minutes": None if minutes is None else round(float(minutes), 3),
         "note": note,
         "date": datetime.date.today().isoformat(),
@@ -459,8 +462,8 @@ def table(chapter: int | None = None) -> pd.DataFrame:
     -------
     DataFrame
         Index ``id``; the claims' columns, then ``value, spread, seeds, minutes, tier, device,
-        commit, date`` of the committed measurement, ``live`` (the value of this build's run; NaN
-        when the chapter has not run on the present sources) and ``holds``: "yes", "no",
+        precision, commit, date`` of the committed measurement, ``live`` (the value of this build's
+        run; NaN when the chapter has not run on the present sources) and ``holds``: "yes", "no",
         "on k of n seeds", "reported" or "not yet measured". Committed measurements are judged
         before live ones; "(live)" marks a judgement that rests on the live value alone.
     """
@@ -477,7 +480,10 @@ def table(chapter: int | None = None) -> pd.DataFrame:
             **about,
             **{k: entry.get(k) for k in ("value", "spread")},
             "seeds": len(entry.get("seeds", ())),
-            **{k: entry.get(k) for k in ("minutes", "tier", "device", "commit", "date")},
+            **{
+                k: entry.get(k)
+                for k in ("minutes", "tier", "device", "precision", "commit", "date")
+            },
             "live": live["value"] if live else None,
             "holds": judged + (" (live)" if live and not measured else ""),
         })  # fmt: skip

@@ -12,7 +12,9 @@ import zipfile
 from types import SimpleNamespace
 
 import editions
+import make_book
 import nbformat
+import numpy as np
 import plain_markdown
 import project
 import pytest
@@ -519,6 +521,71 @@ def test_an_edited_kernel_is_executed_again(tiny_book):
         status, said, site = tiny_book.build(shown)
         page = (site / "notebooks" / "42_chapter.html").read_text()
         assert status == 0 and str(value) in page and str(stale) not in page, said
+
+
+# ------------------------------------------------------------------ what chapters cost
+
+WORK = """
+import subprocess, sys, time
+
+def work(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+"""
+
+
+def test_a_chapter_is_counted_by_the_work_of_its_processors(tmp_path):
+    """Its kernel's work and its children's count; waiting, as for a busy neighbour, does not."""
+    from counting import Executor, seconds
+    from jupyter_cache import get_cache
+
+    cells = {
+        "idle": "time.sleep(8)",
+        "kernel": "work(4)",
+        "child": f"subprocess.run([sys.executable, '-c', {WORK + 'work(4)'!r}], check=True)",
+        "raising": "work(4)\nraise RuntimeError('on purpose')",
+    }
+    cache = get_cache(tmp_path / "cache")
+    for name, source in cells.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WORK + source)])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+        cache.add_nb_to_project(str(tmp_path / f"{name}.ipynb"))
+    result = Executor(cache).run_and_cache(timeout=600)
+    assert len(result.succeeded) == 3 and len(result.excepted) == 1
+    spent = {name: seconds(tmp_path / "cache", f"{name}.ipynb") for name in cells}
+    assert min(spent["kernel"], spent["child"], spent["raising"]) >= 4
+    assert spent["idle"] < min(spent["kernel"], spent["child"]) - 2  # what a kernel takes to start
+    assert np.isnan(seconds(tmp_path / "cache", "another.ipynb"))
+
+
+def test_a_chapter_over_its_budget_is_named():
+    minutes = {"01_a": 4.9, "02_b": float("nan"), "03_c": 5.2}
+    (line,) = make_book.over_budget(minutes)
+    assert line == "03_c took 5.2 processor minutes; a chapter has 5"
+    many = {f"{i:02}_x": 4.0 for i in range(11)}
+    assert make_book.over_budget(many) == ["all chapters took 44.0 processor minutes; they have 40"]
+    assert make_book.over_budget(dict(list(many.items())[:10])) == []
+
+
+@pytest.mark.parametrize("in_ci, status", [("", 0), ("1", 1)])
+def test_a_dear_chapter_fails_in_ci_alone(in_ci, status, monkeypatch, tmp_path, capsys):
+    """A reader's processor may be slow; the project's check fails."""
+    monkeypatch.setenv("BOOK_BUDGET", in_ci)
+    monkeypatch.setenv("BOOK_CACHE", "")
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "index.html").write_text("")
+    monkeypatch.setattr(project, "SITE", tmp_path / "html")
+    monkeypatch.setattr(make_book, "ENVIRONMENT", {})  # it would stay for the other tests
+    monkeypatch.setattr(make_book.editions, "write", list)
+    monkeypatch.setattr(make_book, "execute", lambda cache: ([], {"03_c": 5.2}))
+    monkeypatch.setattr(make_book, "expected", lambda: {"03_c": 3.1})
+    monkeypatch.setattr(make_book, "build_pages", lambda: 0)
+    monkeypatch.setattr(make_book.site_check, "check", lambda site: [])
+    assert make_book.main() == status
+    said = capsys.readouterr().out
+    assert "03_c: 5.2 processor minutes; expected 3.1" in said
+    assert "03_c took 5.2 processor minutes; a chapter has 5" in said
 
 
 # ------------------------------------------------------------------ pins, ranges, packaging

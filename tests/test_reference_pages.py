@@ -10,7 +10,7 @@ import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from synthlib import ledger, prompts
+from synthlib import ledger, models, prompts
 
 CLAIM = "02-judge-spearman"
 SETTINGS = {
@@ -65,6 +65,19 @@ def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     data = pd.read_csv(out / "ledger.csv", index_col="id")
     assert data.loc[CLAIM, "live"] == 85.25 and len(data) == len(ledger.claims())
     assert 'href="../../ledger.csv"' in page
+
+
+def test_a_measurement_says_the_precision_that_is_not_the_usual_one(build, monkeypatch):
+    for claim, precision in [(CLAIM, "bf16"), ("02-nli-accuracy", "fp32")]:
+        monkeypatch.setattr(models, "training_precision", lambda p=precision: p)
+        ledger._write(
+            ledger.MEASURED, claim, [90.0], None, (0,), tier="pocket", device="cpu", minutes=3.0,
+            note="",
+        )  # fmt: skip
+    page, _, out = build("# Ledger\n\n```{ledger} 2\n```\n")
+    assert page.count("3.0 min, trained in bfloat16<") == 1 and page.count("3.0 min<") == 1
+    data = pd.read_csv(out / "ledger.csv", index_col="id")["precision"]
+    assert (data[CLAIM], data["02-nli-accuracy"]) == ("bf16", "fp32")
 
 
 def test_ledger_is_filled_in_after_all_pages_were_read(build, monkeypatch):

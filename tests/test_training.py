@@ -10,6 +10,7 @@ import pytest
 import tiny_models
 import torch
 from datasets import Dataset
+from tolerance import rounding
 
 from synthlib import losses, models, prompts, training
 from synthlib.training import train_supervised_simcse, train_unsupervised_simcse
@@ -185,16 +186,17 @@ def test_training_reads_sentences_in_their_template(folders, monkeypatch, tmp_pa
 
 
 def loss_and_gradient(encoder, embed, variant="paper"):
-    """Loss of one batch of triplets with a mask, a teacher and a projection, and its gradient."""
+    """Loss of one batch of triplets with a mask, a teacher and a projection, and its gradient, in
+    the encoder's own float32 or float64."""
     torch.manual_seed(5)
-    head = torch.nn.Linear(16, 16)
+    head = torch.nn.Linear(16, 16).to(encoder.dtype)
     tokens = dict(
         encoder.preprocess([text for view in zip(*TRIPLETS, strict=True) for text in view])
     )
     tokens = {key: value for key, value in tokens.items() if isinstance(value, torch.Tensor)}
     encoder.train().zero_grad()
     torch.manual_seed(7)
-    vectors = head(embed(encoder, tokens).float().view(3, len(TRIPLETS), -1))
+    vectors = head(embed(encoder, tokens).to(encoder.dtype).view(3, len(TRIPLETS), -1))
     n = len(TRIPLETS)
     keep = (torch.arange(2 * n) + torch.arange(n)[:, None]) % 3 > 0
     keep |= torch.eye(n, dtype=torch.bool).repeat(1, 2)
@@ -227,22 +229,28 @@ def cached(size):
 
 @pytest.mark.parametrize("size", [1, 7, 16, 48, 100])
 def test_chunks_give_the_loss_and_gradient_of_the_whole_batch(fresh, size):
-    want = loss_and_gradient(fresh(0.0), plainly)
-    got = loss_and_gradient(fresh(0.0), cached(size))
-    assert got[0] == pytest.approx(want[0], abs=1e-6)
-    assert torch.allclose(got[1], want[1], atol=2e-6)
+    want = loss_and_gradient(fresh(0.0).double(), plainly)
+    got = loss_and_gradient(fresh(0.0).double(), cached(size))
+    assert got[0] == pytest.approx(want[0], rel=1e-12)
+    assert torch.allclose(got[1], want[1], rtol=1e-9, atol=1e-12)
+    # A weight's gradient is a sum over all tokens of the batch, the loss one over its rows.
+    tokens = sum(len(text.split()) + 2 for row in TRIPLETS for text in row)
+    single = loss_and_gradient(fresh(0.0), cached(size))
+    assert single[0] == pytest.approx(want[0], abs=rounding(want[0], 2 * len(TRIPLETS)))
+    assert torch.allclose(single[1].double(), want[1], atol=rounding(want[1], tokens), rtol=0)
 
 
 def test_chunks_with_dropout_draw_the_same_masks_twice(fresh, folders, monkeypatch):
     # Same lengths everywhere: cutting a chunk's padding off would change what dropout draws.
     monkeypatch.setattr(sys.modules[__name__], "TRIPLETS", [("a dog", "two red", "the cat")] * 16)
     for size in (5, 16):
-        want = loss_and_gradient(fresh(), chunked(size))
-        got = loss_and_gradient(fresh(), cached(size))
-        assert got[0] == pytest.approx(want[0], abs=1e-6)
-        assert torch.allclose(got[1], want[1], atol=2e-6)
+        want = loss_and_gradient(fresh().double(), chunked(size))
+        got = loss_and_gradient(fresh().double(), cached(size))
+        assert got[0] == pytest.approx(want[0], rel=1e-12)
+        assert torch.allclose(got[1], want[1], rtol=1e-9, atol=1e-12)
         assert torch.equal(got[2], want[2])  # later random numbers are not touched either
-    assert not torch.allclose(got[1], loss_and_gradient(fresh(0.0), plainly)[1], atol=1e-3)
+    without = loss_and_gradient(fresh(0.0).double(), plainly)
+    assert not torch.allclose(got[1], without[1], atol=1e-3)
 
 
 def test_chunks_in_bfloat16(fresh):

@@ -20,6 +20,9 @@ from synthlib import ledger
 COLUMNS = ("claim", "the paper says", "we measured", "holds if", "holds here?")
 WIDTHS = (35, 18, 23, 10, 14)
 
+# Said where it is another than float32, what a processor's trainings compute in.
+PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
+
 
 class Pending(nodes.General, nodes.Element):
     """Stands for a table until all documents are read and all notebooks have run."""
@@ -92,6 +95,8 @@ def table(full):
             origin = f"{about['tier']}, {about['device']}, {about['commit']}"
             if about["minutes"] == about["minutes"]:  # not NaN
                 origin += f", {about['minutes']:.1f} min"
+            if about["precision"] in PRECISIONS:
+                origin += f", trained in {PRECISIONS[about['precision']]}"
             ours.append(nodes.paragraph("", "", nodes.emphasis(text=origin)))
         body += row(
             [[nodes.paragraph(text=statement), name], says, ours, ledger.condition(about), holds],
