@@ -65,9 +65,10 @@ def _run(method, description, examples, least):
 
 
 def _sentences(add):
-    add("--premises", metavar="SOURCE", help="text file (a sentence a line), Parquet file, name "
-        "of a data set, or pocket (default: the tier's corpus)")  # fmt: skip
-    add("--column", metavar="NAME", help="of a Parquet file or data set with several text columns")
+    add("--premises", metavar="SOURCE", help="text file (a sentence a line), CSV, TSV, JSON, JSON "
+        "Lines, Parquet or Arrow file, folder of such, name of a data set, or pocket (default: the "
+        "tier's corpus)")  # fmt: skip
+    add("--column", metavar="NAME", help="of a table or data set with several text columns")
 
 
 def _shards(add, rows, unit, size):
@@ -125,10 +126,10 @@ def multicsr() -> Parser:
     add("--language", choices=("english", "tavi"), default="english",
         help="of the pocket world's premises")  # fmt: skip
     add("--no-logits", metavar="FILE.jsonl", help="triplets from a model behind an API, with or "
-        "without scores a, b, in place of stage 1")  # fmt: skip
+        "without scores a, b, in place of stage 1 (CSV, TSV, JSON, Parquet too)")  # fmt: skip
     add("--supervised", action="store_true", help="train on a labelled NLI corpus as well")
-    add("--nli", metavar="FILE", help="that corpus, as JSONL or Parquet with anchor, positive, "
-        "negative (default: the tier's)")  # fmt: skip
+    add("--nli", metavar="FILE", help="that corpus, a table in any of these formats with anchor, "
+        "positive, negative, or SimCSE's sent0, sent1, hard_neg (default: the tier's)")  # fmt: skip
 
     add = parser.add_argument_group("stage 1, generation").add_argument
     add("--generator", metavar="NAME", help="pocket name, folder or hub id")
@@ -217,7 +218,7 @@ def ranking() -> Parser:
     add("--clusters", type=int, metavar="N", help="from so many clusters")
 
     add = parser.add_argument_group("lists").add_argument
-    add("--lists", metavar="FILE", help="JSONL or Parquet file with anchor and sentences, in "
+    add("--lists", metavar="FILE", help="JSON Lines or Parquet file with anchor, sentences, in "
         "place of writing lists")  # fmt: skip
     add("--generator", metavar="NAME", help="pocket name, folder or hub id")
     add("--method", default="directional", metavar="NAME",

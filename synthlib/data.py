@@ -61,8 +61,9 @@ def triplets(rows, *, origin=None):
     if not isinstance(rows, pd.DataFrame):
         rows = [tuple(row) if not isinstance(row, str) else row for row in rows]
         for i, row in enumerate(rows):
-            if isinstance(row, str) or [type(text) for text in row] != [str] * 3:
+            if isinstance(row, str) or [isinstance(text, str) for text in row] != [True] * 3:
                 raise ValueError(f"row {i} is {row!r}: a triplet is three texts")
+            _refuse_half(f"row {i}", row)
         rows = pd.DataFrame(rows, columns=list(TRIPLET))
     missing = [name for name in TRIPLET if name not in rows]
     if missing:
@@ -70,8 +71,20 @@ def triplets(rows, *, origin=None):
             f"triplets have the columns {', '.join(TRIPLET)}; {', '.join(missing)} missing among "
             f"{', '.join(map(str, rows.columns))}"
         )
+    for i, row in enumerate(rows[list(TRIPLET)].itertuples(index=False, name=None)):
+        _refuse_half(f"row {i}", row)
     rest = [name for name in rows if name not in TRIPLET]
     return _dataset(rows[[*TRIPLET, *rest]], origin)
+
+
+def _refuse_half(where, texts) -> None:
+    """Half of a character is in no text that a file can hold."""
+    for text in texts:
+        try:
+            if isinstance(text, str):
+                text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{where} holds half of a character: {text!r}") from None
 
 
 def ranking_lists(lists, *, origin=None):
@@ -95,6 +108,7 @@ def ranking_lists(lists, *, origin=None):
             raise ValueError(
                 f"list {i} is {row!r}: an anchor and the sentences after it are wanted"
             )
+        _refuse_half(f"list {i}", row)
     frame = pd.DataFrame({"anchor": [r[0] for r in rows], "sentences": [r[1:] for r in rows]})
     return _dataset(frame, origin)
 

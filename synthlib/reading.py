@@ -70,6 +70,7 @@ _WINDOWS = {
 # Controls and marks without width, at the ends of a sentence; what stands inside stays.
 _EDGES = "".join(map(chr, [*range(0x21), *range(0x7F, 0xA0)])) + "\xad\u200b\u2060"
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that print nothing
+csv.field_size_limit(2**31 - 1)  # a cell may be a whole document
 _OFFICE = (".xlsx", ".xlsm", ".xls", ".ods", ".docx", ".doc")
 
 
@@ -395,17 +396,52 @@ def csv_rows(path, lines=None, *, delimiter=None) -> Iterable[tuple[int, list[st
         the file), naming the line.
     """
     lines = read_lines(path) if lines is None else lines
-    if delimiter is None:
-        first = next((line for line in lines if line.strip()), "")
-        delimiter = max(",;\t", key=first.count)
-    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
-    number = 1
+    delimiter = delimiter or _delimiter(lines)
+    for number, cells in _csv_rows(lines, delimiter):
+        if isinstance(cells, str):
+            raise ValueError(f"{path}, line {number}: {cells}")
+        yield number, cells
+
+
+def _csv_rows(lines, delimiter, start=0):
+    """(line, cells) of each row from a line on, or (line, reason) at the first that is none."""
+    reader = csv.reader(
+        (line + "\n" for line in lines[start:]), delimiter=delimiter, strict=True
+    )
+    number = start + 1
     try:
         for cells in reader:
             yield number, cells
-            number = reader.line_num + 1
+            number = start + reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{path}, line {number}: {error}") from None
+        yield number, f"a quotation mark is out of place or never closed ({error})"
+
+
+_MOST_FAULTS = 100
+
+
+def _whole_rows(path, lines, delimiter):
+    """The rows of a CSV file, and as rejects the lines in which no row can begin."""
+    rows, rejects, start = [], [], 0
+    while start < len(lines):
+        for number, cells in _csv_rows(lines, delimiter, start):
+            if isinstance(cells, str):
+                rejects.append((number, cells, lines[number - 1].strip()))
+                # What the open quotation mark has swallowed is read again.
+                start = number
+                break
+            rows.append((number, cells))
+        else:
+            break
+        if len(rejects) > _MOST_FAULTS:
+            number, reason, _ = rejects[0]
+            raise ValueError(f"{path}, line {number} and {_MOST_FAULTS} more: {reason}")
+    return rows, rejects
+
+
+def _delimiter(lines) -> str:
+    first = next((line for line in lines if line.strip()), "")
+    return max(",;\t", key=first.count)
 
 
 def is_header(cells) -> bool:
@@ -434,8 +470,13 @@ def _is_number(text) -> bool:
 
 
 def _of_csv(path, lines, kind, wanted) -> Records:
-    rows = _rows_of_tsv(path, lines) if kind == "tsv" else list(csv_rows(path, lines))
+    if kind == "tsv":
+        rows, rejects = _rows_of_tsv(path, lines), []
+    else:
+        rows, rejects = _whole_rows(path, lines, _delimiter(lines))
     rows = list(itertools.dropwhile(lambda row: not any(map(str.strip, row[1])), rows))
+    if not rows:
+        raise ValueError(f"{path}, line {rejects[0][0]}: {rejects[0][1]}")
     first, header = rows[0][0], [name.strip() for name in rows[0][1]]
     twice = [name for name in header if name and header.count(name) > 1]
     if twice and is_header(list(dict.fromkeys(header))):
@@ -446,7 +487,7 @@ def _of_csv(path, lines, kind, wanted) -> Records:
             f"{_short(lines[first - 1])}: put a line with names, such as text, above the rows"
         )
     header = [name or f"column {i}" for i, name in enumerate(header, start=1)]
-    good, rejects = [], []
+    good = []
     for number, cells in rows[1:]:
         if not any(cell.strip() for cell in cells):
             rejects.append((number, "blank", ""))
@@ -461,7 +502,7 @@ def _of_csv(path, lines, kind, wanted) -> Records:
         name for name, values in columns.items()
         if _mostly(not _is_number(value) for value in values if value.strip())
     ]  # fmt: skip
-    return Records(columns, [number for number, _ in good], rejects, texts, lines)
+    return Records(columns, [number for number, _ in good], sorted(rejects), texts, lines)
 
 
 def _rows_of_tsv(path, lines) -> list[tuple[int, list[str]]]:

@@ -311,3 +311,11 @@ def test_many_rows_take_the_quick_way():
 def test_kmeans_refuses(rows, options, words):
     with pytest.raises(ValueError, match=words):
         data.kmeans_sample(rows, **options)
+
+
+def test_half_of_a_character_is_named():
+    rows = [("a", "b", "c"), ("a", "cut \ud83d", "c")]
+    with pytest.raises(ValueError, match=r"row 1 holds half of a character: 'cut .ud83d'"):
+        data.triplets(rows)
+    with pytest.raises(ValueError, match="list 1 holds half of a character"):
+        data.ranking_lists([["a", "b"], ["a", "\udc00 b"]])

@@ -282,3 +282,15 @@ def test_blank_lines_between_rows_are_said(data):
         with pytest.warns(UserWarning, match=f"{file.name}, line 3: 2 blank lines are left out"):
             frames = load_transfer(data, [task])[task]
         assert len(frames[{"SST2": "dev"}.get(task, "test")]) == count
+
+
+def test_a_header_is_recognised_and_not_assumed(data):
+    for path, task, part, header in (
+        ("MRPC/msr_paraphrase_test.txt", "MRPC", "test", None),
+        ("SST/binary/sentiment-dev", "SST2", "dev", b"sentence\tlabel"),
+    ):
+        frame = load_transfer(data, [task])[task][part]
+        lines = (data / path).read_bytes().split(b"\n")
+        lines = lines[1:] if header is None else [header, *lines]
+        (data / path).write_bytes(b"\n".join(lines))
+        assert load_transfer(data, [task])[task][part].equals(frame)

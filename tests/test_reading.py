@@ -237,8 +237,15 @@ def test_rows_of_another_length_are_rejects(tmp_path):
     assert sentences == ["One, two.", "Four.", "Five."]
     assert [line for line, _ in rejects] == [4, 5, 6]
     assert rejects[0][1].startswith("2 columns are wanted, found 3; a text with commas must")
-    file.write_text('id,text\n1,"One.\n2,Two.\n')
-    with pytest.raises(ValueError, match="p.csv, line 2: unexpected end of data"):
+    # a quotation mark that is never closed costs its line, not the rest of the file
+    file.write_text('id,text\n1,"One.\n2,Two.\n3,"Three" is\n4,"Four."\n' + "5," + "x" * 200_000)
+    sentences, rejects = premises(file)
+    assert sentences == ["Two.", "Four.", "x" * 200_000]
+    assert [(line, reason[:23]) for line, reason in rejects] == [
+        (2, "a quotation mark is out"), (4, "a quotation mark is out")
+    ]  # fmt: skip
+    file.write_text('id,text\n' + '1,"One" is\n' * 102)
+    with pytest.raises(ValueError, match="p.csv, line 2 and 100 more: a quotation mark is out of"):
         premises(file)
 
 

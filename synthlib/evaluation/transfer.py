@@ -344,6 +344,8 @@ def _part(rows) -> pd.DataFrame:
 def _read_sst(path: Path) -> list[tuple]:
     rows = []
     for number, cells in read_table(path, 2):
+        if number == 1 and cells[1].strip() == "label":  # as GLUE has it; SentEval's has no header
+            continue
         rows.append((cells[0], None, _binary(path, number, cells[1])))
     return rows
 
@@ -351,7 +353,7 @@ def _read_sst(path: Path) -> list[tuple]:
 def _read_mrpc(path: Path) -> list[tuple]:
     rows = []
     for number, cells in read_table(path, 5):
-        if number == 1:  # Quality, #1 ID, #2 ID, #1 String, #2 String
+        if number == 1 and cells[0].strip() == "Quality":  # #1 ID, #2 ID, #1 String, #2 String
             continue
         rows.append((cells[3], cells[4], _binary(path, number, cells[0])))
     if not rows:
