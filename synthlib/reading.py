@@ -530,7 +530,8 @@ def _short(text) -> str:
 def load_json(raw: bytes):
     """The JSON value in some bytes; ValueError with the reason where there is none.
 
-    A name that stands twice in an object is an error: which of the two was meant, nobody knows.
+    A name that stands twice in an object is a fault: which of the two was meant, nobody knows. In
+    the place of such an object stands a `Doubled`.
     """
     try:
         text = raw.decode("utf-8").lstrip("\ufeff")
@@ -540,30 +541,29 @@ def load_json(raw: bytes):
         raise ValueError("blank")
     try:
         return json.loads(text, object_pairs_hook=_once)
-    except _Twice:
-        raise
     except (ValueError, RecursionError) as error:
         said = str(error).strip().split("\n")[0][:200] or type(error).__name__
         raise ValueError(f"no JSON ({said})") from None
 
 
-class _Twice(ValueError):
-    """A name stands twice in an object."""
+class Doubled(NamedTuple):
+    """In the place of an object of JSON in which a name stands twice."""
+
+    name: str
 
 
-def _once(pairs) -> dict:
+def _once(pairs) -> dict | Doubled:
     found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Twice(f"{twice} stands twice in one object")
-    return found
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    return Doubled(next(name for name in names if names.count(name) > 1))
 
 
 def _of_json(path, raw, kind) -> Records:
-    lines = _split(raw)
+    lines, reason = _split(raw), ""
     if kind == "json":
-        whole = _whole(path, raw)
+        whole, reason = _whole(path, raw)
         if whole is not None:
             return _of_rows(list(enumerate(whole, start=1)), [], None)
     rows, rejects = [], []
@@ -572,23 +572,29 @@ def _of_json(path, raw, kind) -> Records:
             rows.append((number, load_json(line)))
         except ValueError as error:
             rejects.append((number, str(error), line.decode("utf-8", "replace").strip()))
-    if kind == "jsonl" and not any(isinstance(value, dict | str) for _, value in rows):
-        whole = _whole(path, raw)
-        if whole is not None:
-            return _of_rows(list(enumerate(whole, start=1)), [], None)
+    if not any(isinstance(value, dict | str) for _, value in rows):
+        if kind == "jsonl":
+            whole, _ = _whole(path, raw)
+            if whole is not None:
+                return _of_rows(list(enumerate(whole, start=1)), [], None)
+        elif reason and not rows:  # a damaged file is no file of damaged lines
+            rejects = [(1, reason, rejects[0][2])]
     return _of_rows(rows, rejects, [line.decode("utf-8", "replace") for line in lines])
 
 
-def _whole(path, raw) -> list | None:
-    """The rows of a file that is one JSON value, or None where it is not."""
+def _whole(path, raw) -> tuple[list | None, str]:
+    """The rows of a file that is one JSON value; or None, and the reason where it is none."""
     try:
         value = load_json(raw)
-    except _Twice as error:
-        raise ValueError(f"{path}: {error}") from None
-    except ValueError:
-        return None
-    if not isinstance(value, dict):
-        return value if isinstance(value, list) else None
+    except ValueError as error:
+        return None, str(error)
+    if isinstance(value, dict):
+        value = _rows_in(path, value)
+    return value if isinstance(value, list) else None, ""
+
+
+def _rows_in(path, value: dict) -> list:
+    """The rows in one JSON object: a list of records in it, columns, or the object itself."""
     names, parts = list(value), list(value.values())
     if {"columns", "data"} <= set(names) and isinstance(value["data"], list):  # pandas, "split"
         if all(isinstance(row, list) for row in value["data"]):
@@ -621,6 +627,8 @@ def _of_rows(rows, rejects, raw) -> Records:
             good.append((number, value))
         else:
             why = f"a JSON object is wanted, found {type(value).__name__}"
+            if isinstance(value, Doubled):
+                why = f"{value.name} stands twice in one object"
             text = raw[number - 1].strip() if raw else json.dumps(value, ensure_ascii=False)
             rejects.append((number, why, text))
     names = dict.fromkeys(name for _, value in good for name in value)

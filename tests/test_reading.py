@@ -407,6 +407,22 @@ def test_one_odd_line_is_one_reject(tmp_path, line):
     assert found == [["x", "y"]] and rejects["line"].tolist() == [2, 3]
 
 
+def test_odd_rows_of_one_json_value(tmp_path):
+    file = tmp_path / "t.json"
+    good, odd = json.dumps(GOOD), [line for line in ODD if "0" * 5000 not in line]
+    file.write_text(f"[{good},\n" + ",\n".join(odd) + f",\n{good}]")
+    rows, rejects = data.load_triplets(file)
+    assert len(rows) == 2 and rejects["line"].tolist() == list(range(2, len(odd) + 2))
+    for reason, line in zip(rejects["reason"], odd, strict=True):
+        assert ODD[line] in reason
+    file.write_bytes(b'[\n{"anchor": "caf\xe9"}\n]')
+    with pytest.raises(ValueError, match="t.json holds no triplet: line 1: not in UTF-8"):
+        data.load_triplets(file)
+    file.write_text('[\n{"anchor": "x"},\n{"anchor"]')
+    with pytest.raises(ValueError, match=r"line 1: no JSON \(Expecting ':' delimiter: line 3"):
+        data.load_triplets(file)
+
+
 def test_triplets_and_lists_in_other_formats(tmp_path):
     frame = pd.DataFrame([GOOD | {"a": 4.5, "b": None}] * 3)
     frame.loc[1, "a"] = 7
