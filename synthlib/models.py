@@ -21,6 +21,8 @@ from pathlib import Path
 
 import torch
 
+from synthlib import windows
+from synthlib.memory import free_bytes, ran_out
 from synthlib.paths import POCKET
 
 #: The small models that are trained in this repository (`make pocket`) and travel with it.
@@ -55,9 +57,6 @@ _POOLING_BY_README = {
     "pocket/mlm-": "mean",  # never trained as encoders: the usual default, changed by `pooling=`
 }
 _POOLING_IS_A_DEFAULT = ("pocket/mlm-",)
-
-# Their position numbers start at padding_idx + 1, so two fewer tokens fit than the table has rows.
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}
 
 # T5 was trained in bfloat16: its feed-forward activations overflow float16 and generate nonsense.
 _OVERFLOWS_FLOAT16 = {"t5", "mt5", "umt5", "longt5"}
@@ -243,6 +242,8 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
     """
     from sentence_transformers import SentenceTransformer
 
+    from synthlib.encoder import Encoder
+
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
     device, dtype = pick_device(device), pick_dtype(torch.device("cpu"), dtype)
@@ -268,8 +269,11 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
             encoder = SentenceTransformer(
                 str(folder), device=str(device), model_kwargs=options, local_files_only=True
             )
-    _cap_length(encoder.tokenizer, config)
-    return encoder.to(dtype).eval()
+        encoder = encoder.to(dtype).eval()
+        encoder.__class__ = Encoder
+        _check_body(name, encoder[0].model)
+        fit_tokenizer(name, encoder.tokenizer, encoder[0].model)
+    return encoder
 
 
 def load_generator(name, *, device=None, dtype=None):
@@ -303,10 +307,6 @@ def load_generator(name, *, device=None, dtype=None):
     auto = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     model, tokenizer = _load(auto, name, folder, config, device, dtype)
     tokenizer.padding_side = "right" if seq2seq else "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token is None:
-        raise ValueError(f"{name} has no padding, end or unknown token to pad batches with")
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
 
@@ -336,7 +336,12 @@ def load_nli(name, *, device=None, dtype=None):
 
     device = pick_device(device)
     folder, config = find(name, "nli", device=device, dtype=dtype)
-    return _load(AutoModelForSequenceClassification, name, folder, config, device, dtype)
+    model, tokenizer = _load(
+        AutoModelForSequenceClassification, name, folder, config, device, dtype
+    )
+    # A causal classifier reads its answer at the last token that is no padding.
+    model.config.get_text_config().pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
 
 
 _ENDINGS = {
@@ -371,7 +376,8 @@ def find(name, kind, *, device=None, dtype=None):
     _check_kind(name, config, _ENDINGS[kind])
     if kind == "nli":
         try:
-            nli_columns(config.get("id2label") or {})
+            labels = config.get("id2label")
+            nli_columns(labels if isinstance(labels, dict) else {})
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return folder, config
@@ -427,11 +433,28 @@ def _resolve(name, device, dtype):
         folder = _pocket_folder(text)
     elif Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
+    elif Path(name).expanduser().is_file():
+        raise ValueError(f"{text} is a file; give the folder of a saved model")
     elif isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
-        raise FileNotFoundError(f"no folder {text}; give a model folder, {_names()} or a hub id")
+        raise FileNotFoundError(
+            f"no folder {text}{_near(text)}; give a model folder, {_names()} or a hub id"
+        )
     else:
-        folder = _from_hub(text, device, dtype)
+        with quiet():
+            folder = _from_hub(text, device, dtype)
     return folder, _check_folder(text, folder)
+
+
+def _near(name):
+    """Folders, and pocket models, whose names are almost this one, as a question."""
+    path = Path(name).expanduser()
+    with contextlib.suppress(OSError):
+        beside = [str(path.parent / entry.name) for entry in path.parent.iterdir()
+                  if entry.is_dir()]  # fmt: skip
+        found = difflib.get_close_matches(str(path), [*beside, *POCKET_MODELS], n=3, cutoff=0.75)
+        return f" (did you mean {' or '.join(found)}?)" if found else ""
+    found = difflib.get_close_matches(str(path), POCKET_MODELS, n=1, cutoff=0.75)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def _names():
@@ -482,20 +505,22 @@ def _from_hub(name, device, dtype):
         ) from None
     except RepositoryNotFoundError:
         raise ModelUnavailable(
-            f"there is no model {name!r}: no folder of that name here, and the Hugging Face Hub "
-            "knows none (misspelt, removed, or private: then log in with `hf auth login`)"
+            f"there is no model {name!r}{_near(name)}: no folder of that name here, and the "
+            "Hugging Face Hub knows none (misspelt, removed, or private: then log in with "
+            "`hf auth login`)"
         ) from None
     except (ConnectionError, TimeoutError, LocalEntryNotFoundError, *_transport_errors()):
         folder = _cached(name)
         if folder is None:
             raise ModelUnavailable(
-                f"{name} is not in the local cache and the Hugging Face Hub cannot be reached: go "
-                f"online once (and unset HF_HUB_OFFLINE), or take {_names()}"
+                f"there is no folder {name}{_near(name)}, no model of that name in the local "
+                "cache, and the Hugging Face Hub cannot be reached: go online once (and unset "
+                f"HF_HUB_OFFLINE), or take {_names()}"
             ) from None
         return folder
     except HfHubHTTPError as error:
         raise ModelUnavailable(
-            f"the Hugging Face Hub did not give out {name}: {_first_line(error)}; try again later"
+            f"the Hugging Face Hub did not give out {name}: {_in_a_line(error)}; try again later"
         ) from None
 
 
@@ -557,10 +582,22 @@ def _cached(name):
 
 def _body(folder):
     """Where the transformer lies: the first module's folder in sentence-transformers' format."""
+    modules = _modules(folder)
+    return folder if modules is None else folder / modules[0]["path"]
+
+
+def _modules(folder):
+    """The modules of a folder in sentence-transformers' format, else None."""
     listing = folder / "modules.json"
     if not listing.is_file():
-        return folder
-    return folder / _read_json(folder, listing)[0]["path"]
+        return None
+    modules = _read_json(folder, listing, list)
+    if not modules or not all(
+        isinstance(module, dict) and isinstance(module.get("type"), str)
+        and isinstance(module.get("path"), str) for module in modules
+    ):  # fmt: skip
+        raise ModelUnavailable(f"{listing} is damaged (no list of modules); get it again")
+    return modules
 
 
 def _weights(folder):
@@ -568,8 +605,13 @@ def _weights(folder):
     folder = _body(folder)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / shard for shard in sorted(set(shards))]
+        shards = _read_json(folder, index).get("weight_map")
+        # Names of files beside it: a path could lead anywhere.
+        if not isinstance(shards, dict) or not shards or not all(
+            isinstance(shard, str) and Path(shard).name == shard for shard in shards.values()
+        ):  # fmt: skip
+            raise ModelUnavailable(f"{index} is damaged (no map of weights); get it again")
+        return [folder / shard for shard in sorted(set(shards.values()))]
     return [folder / "model.safetensors"]
 
 
@@ -577,8 +619,20 @@ def _check_folder(name, folder):
     """config.json of a folder that is sound: readable, known architecture, whole weights."""
     from transformers import CONFIG_MAPPING
 
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file() and not (folder / "config.json").is_file():
+        base = _read_json(name, adapter).get("base_model_name_or_path")
+        raise ModelUnavailable(
+            f"{name} holds an adapter for {base}, no model: put it into that model with peft's "
+            "`merge_and_unload`, save the result with `save_pretrained`, and give its folder"
+        )
     config = _read_json(name, _body(folder) / "config.json")
-    if config.get("model_type") not in CONFIG_MAPPING:
+    if not isinstance(config.get("model_type"), str):
+        raise ModelUnavailable(
+            f"{name}: config.json names no architecture (model_type is "
+            f"{config.get('model_type')!r}); get it again"
+        )
+    if config["model_type"] not in CONFIG_MAPPING:
         own = "brings its own code, which is never run here" if "auto_map" in config else "is new"
         raise ModelUnavailable(
             f"{name}: transformers does not know the architecture {config.get('model_type')!r} "
@@ -597,22 +651,29 @@ def _check_folder(name, folder):
                 )
             )
         _header(file)
+    if _count(folder) == 0:
+        raise ModelUnavailable(f"{name} has no weights in {_weights(folder)[0]}; get it again")
+    with quiet(), _one_line(name):
+        CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))  # of the right types?
     # Without one of these transformers would make up an empty tokenizer and say nothing.
     if not any((_body(folder) / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelUnavailable(f"{name} has no tokenizer in {_body(folder)}; get it again")
     return config
 
 
-def _read_json(name, file):
+def _read_json(name, file, kind=dict):
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, kind):
+            raise ValueError(f"it holds a {type(found).__name__}, wanted a {kind.__name__}")
+        return found
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{file.parent} holds no {file.name}: it is not the folder of a saved model"
         ) from None
     except ValueError as error:
         raise ModelUnavailable(
-            f"{name}: {file} is damaged ({_first_line(error)}); get it again"
+            f"{name}: {file} is damaged ({_in_a_line(error)}); get it again"
         ) from None
 
 
@@ -627,11 +688,12 @@ def _header(file):
             header = json.loads(stream.read(length))
             header.pop("__metadata__", None)
             end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+            sum(math.prod(entry["shape"]) for entry in header.values())
             if size != 8 + length + end:
                 raise ValueError(f"{size} bytes, where its header speaks of {8 + length + end}")
         except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelUnavailable(
-                f"{file} is damaged ({_first_line(error)}): get it again "
+                f"{file} is damaged ({_in_a_line(error)}): get it again "
                 "(a small text file in its place is a Git LFS pointer: run `git lfs pull`)"
             ) from None
     return header
@@ -639,7 +701,9 @@ def _header(file):
 
 def _check_kind(name, config, endings):
     """Refuse a model whose head is another than the one asked for."""
-    heads = config.get("architectures") or ["no head"]
+    heads = config.get("architectures")
+    if not isinstance(heads, list) or not heads or not isinstance(heads[0], str):
+        heads = ["no head"]
     if not heads[0].endswith(endings):
         raise ValueError(f"{name} is a {heads[0]}; wanted one that ends in {' or '.join(endings)}")
 
@@ -650,25 +714,40 @@ def _count(folder):
     return sum(math.prod(entry["shape"]) for entry in entries)
 
 
-def _check_memory(name, numbers, device, dtype):
-    """Refuse a model whose weights do not fit, before loading takes the machine down."""
-    needed = 1.1 * numbers * dtype.itemsize  # a tenth for buffers and a small batch
+def _check_memory(name, numbers, device, dtype, config=None):
+    """Refuse a model whose weights do not fit, before loading takes the machine down.
+
+    With the config of a generator what it remembers of one text counts too.
+    """
+    weights = 1.1 * numbers * dtype.itemsize  # a tenth for buffers and the numbers of one layer
+    kept = 0 if config is None else _cache_bytes(config, dtype)
     free = free_bytes(device)
-    if needed > free:
+    if weights + kept > free:
         raise ModelUnavailable(
-            f"{name} needs about {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, "
-            f"{free / 1e9:.1f} GB are free on {device}: take a smaller model, free memory"
+            f"{name} needs about {(weights + kept) / 1e9:.1f} GB as "
+            f"{str(dtype).removeprefix('torch.')}"
+            + (f" ({kept / 1e9:.1f} of them for the keys and values of one text)" if kept else "")
+            + f", {free / 1e9:.1f} GB are free on {device}: take a smaller model, free memory"
             + (", or pass dtype='bfloat16'" if dtype.itemsize == 4 else "")
         )
 
 
-def free_bytes(device):
-    """Bytes of memory that are free on a device (on the CPU and on MPS: of the machine)."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    import psutil
+def _cache_bytes(config, dtype, *, tokens=1024):
+    """Bytes of the keys and values of one text of `tokens`, in two contexts; 0 where a config
+    does not say how many there are."""
+    from transformers import CONFIG_MAPPING
 
-    return psutil.virtual_memory().available
+    config = CONFIG_MAPPING[config["model_type"]].from_dict(config).get_text_config(decoder=True)
+    heads = getattr(config, "num_attention_heads", 0) or 0
+    width = getattr(config, "hidden_size", 0) or 0
+    size = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
+    size = size or width // max(heads, 1)
+    layers = getattr(config, "num_decoder_layers", None) or getattr(config, "num_hidden_layers", 0)
+    heads = getattr(config, "num_key_value_heads", None) or heads
+    if not all(isinstance(n, int) for n in (layers, heads, size)):
+        return 0
+    sides = 2 if getattr(config, "is_encoder_decoder", False) else 1  # its own, and the encoder's
+    return 2 * sides * 2 * layers * heads * size * tokens * dtype.itemsize
 
 
 # ---------------------------------------------------------------- pooling
@@ -676,10 +755,9 @@ def free_bytes(device):
 
 def _carried_pooling(folder):
     """Pooling that a sentence-transformers folder carries; None for a plain folder."""
-    listing = folder / "modules.json"
-    if not listing.is_file():
+    modules = _modules(folder)
+    if modules is None:
         return None
-    modules = _read_json(folder, listing)
     if [module["type"] for module in modules] == [_PROMPT_MODULE]:
         return "prompt"  # our own module: load_encoder builds it without looking at its name
     for module in modules:
@@ -799,40 +877,84 @@ def _load(auto, name, folder, config, device, dtype):
     from transformers import AutoTokenizer
 
     dtype = pick_dtype(device, dtype, model_type=config["model_type"])
-    _check_memory(name, _count(folder), device, dtype)
+    with _one_line(name):
+        generates = config["architectures"][0].endswith(_ENDINGS["generator"])
+        _check_memory(name, _count(folder), device, dtype, config if generates else None)
     with quiet(), _one_line(name):
+        # To a GPU directly: a whole copy in main memory first is more than small machines have.
+        straight = {"device_map": {"": device}} if device.type == "cuda" else {}
         model, report = auto.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True,
-            output_loading_info=True,
+            output_loading_info=True, **straight,
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
+        _check_missing(name, report["missing_keys"])
+        model = model.to(device).eval()
+        fit_tokenizer(name, tokenizer, model)
+    return model, tokenizer
+
+
+def _check_missing(name, missing):
+    if missing:
+        missing = sorted(missing)
         raise ModelUnavailable(
             f"{name} lacks {len(missing)} of its weights ({missing[0]}, …) and would answer at "
             "random; get it again"
         )
-    _cap_length(tokenizer, config)
-    return model.to(device).eval(), tokenizer
 
 
-def _cap_length(tokenizer, config):
-    """Truncate at what the position table holds (tokenizers do not always know it)."""
-    rows = config.get("max_position_embeddings")
-    if rows and rows > 0:
-        if config["model_type"] in _OFFSET_POSITIONS:
-            rows -= (config.get("pad_token_id") or 0) + 1
-        tokenizer.model_max_length = min(tokenizer.model_max_length, rows)
+def _check_body(name, body):
+    """As `_check_missing`, where a library between reports nothing: transformers marks what it
+    has read from a file."""
+    read = {key: getattr(p, "_is_hf_initialized", False) for key, p in body.named_parameters()}
+    _check_missing(name, [key for key, was in read.items() if not was])
+
+
+def fit_tokenizer(name, tokenizer, model):
+    """Make a tokenizer pad, and cut where its model ends.
+
+    Raises
+    ------
+    ModelUnavailable
+        When it knows more tokens than the model: it is another model's.
+    ValueError
+        When it has nothing to pad with.
+    """
+    try:
+        rows = model.get_input_embeddings().weight.shape[0]
+    except (NotImplementedError, AttributeError):  # characters, hashed: no table
+        rows = math.inf
+    vocabulary = tokenizer.get_vocab()
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    beyond = sum(place >= rows for token, place in vocabulary.items() if token not in special)
+    if beyond:
+        raise ModelUnavailable(
+            f"{name}: its tokenizer knows {len(vocabulary):,} tokens and the model {rows:,}, so it "
+            "is another model's; get both again"
+        )
+    if tokenizer.pad_token is None or tokenizer.pad_token_id >= rows:
+        # Padding that a text itself ends in would hide the text's end from a classifier.
+        used = tokenizer("a")["input_ids"]
+        tokens = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
+        found = [token for token in tokens if token is not None and vocabulary[token] < rows]
+        free = [token for token in found if vocabulary[token] not in used]
+        if not found:
+            raise ValueError(f"{name} has no padding, end or unknown token to pad batches with")
+        tokenizer.pad_token = (free or found)[0]
+    windows.cap(tokenizer, model)
 
 
 @contextlib.contextmanager
 def quiet():
-    """No progress bars and reports from transformers for the moment, nor what one library says to
-    another about its future; errors still come."""
+    """No progress bars and reports from transformers for the moment, no retries that the Hub's
+    library counts, nor what one library says to another about its future; errors still come."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    of_hub = hub_logging.get_verbosity()
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -840,6 +962,7 @@ def quiet():
             yield
     finally:
         logging.set_verbosity(level)
+        hub_logging.set_verbosity(of_hub)
         if bar:
             logging.enable_progress_bar()
 
@@ -865,16 +988,23 @@ def adapting():
 
 @contextlib.contextmanager
 def _one_line(name):
-    """Turn whatever a library says about unreadable files into one line."""
+    """Turn whatever a library says about unreadable files into one line.
+
+    Damaged settings fail as anything: AttributeError, TypeError, IndexError, the library's own.
+    """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise ModelUnavailable(
-            f"{name} does not fit into the memory that is left: take a smaller model"
-        ) from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelUnavailable(f"{name} cannot be loaded: {_first_line(error)}") from error
+    except Exception as error:
+        if isinstance(error, ModelUnavailable | ValueError) and str(error).startswith(str(name)):
+            raise  # one of our own lines
+        if ran_out(error):
+            raise ModelUnavailable(
+                f"{name} does not fit into the memory that is left: take a smaller model"
+            ) from None
+        raise ModelUnavailable(f"{name} cannot be loaded: {_in_a_line(error)}") from error
 
 
-def _first_line(error):
-    return str(error).strip().split("\n")[0][:300] or type(error).__name__
+def _in_a_line(error):
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    # On its own a missing key is a word, and says not what is the matter with it.
+    return f"{type(error).__name__} {said}" if isinstance(error, LookupError) else said
