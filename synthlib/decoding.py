@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from synthlib import memory, windows
 from synthlib import prompts as _prompts
 
 
@@ -111,7 +112,7 @@ def generate_mixture(
     plausibility : float in (0, 1], optional
         See `mix_logits`; judged at temperature 1.
     batch_size : int
-        Rows in a batch (K times as many prompts).
+        Rows in a batch (K times as many prompts). It is halved where memory runs out.
     seed : int or sequence of n seeds, optional
         Used when sampling. Row i draws from its own stream ``numpy.random.default_rng((seed, i))``,
         or ``default_rng(seed[i])`` where a sequence gives each row its own; ``None`` takes a seed
@@ -146,15 +147,16 @@ def generate_mixture(
     def place(i):
         return max(len(tokens[t]) for t in texts[i]), sorted(texts[i])
 
+    def write(batch):
+        return _write_batch(
+            model, tokenizer, [texts[i] for i in batch], tokens, weights, max_new_tokens,
+            plausibility, None if seeds is None else [seeds[i] for i in batch], temperature,
+        )  # fmt: skip
+
     order = sorted(range(rows), key=place, reverse=True)
     written = [""] * rows
     with inference(model), tqdm(total=rows, disable=not progress, unit="text") as bar:
-        for start in range(0, rows, batch_size):
-            batch = order[start : start + batch_size]
-            ids = _write_batch(
-                model, tokenizer, [texts[i] for i in batch], tokens, weights, max_new_tokens,
-                plausibility, None if seeds is None else [seeds[i] for i in batch], temperature,
-            )  # fmt: skip
+        for batch, ids in memory.batches(write, order, batch_size, "texts at a time", model=model):
             for i, row in zip(batch, ids, strict=True):
                 written[i] = _text(tokenizer, row)
             bar.update(len(batch))
@@ -257,7 +259,7 @@ def generate_ranking_lists(
     do_sample, temperature, plausibility
         Of `generate_mixture`.
     batch_size : int
-        Lists written side by side.
+        Lists written side by side. It is halved where memory runs out.
     seed : int or sequence of n seeds, optional
         Used when sampling: sentence i of list j draws from ``default_rng((seed, j, i))``, or
         ``default_rng((seed[j], i))`` where a sequence gives each list its own. So a list does not
@@ -292,10 +294,14 @@ def generate_ranking_lists(
         seeds = [np.atleast_1d(s).tolist() for s in _row_seeds(seed, len(anchors))]
     lists = [[anchor] for anchor in anchors]
     order = sorted(range(len(anchors)), key=lambda j: len(anchors[j]), reverse=True)
+    done = 0  # sentences of the batches before
     total = steps * len(anchors)
     with inference(model), tqdm(total=total, disable=not progress, unit="sentence") as bar:
-        for start in range(0, len(order), batch_size):
-            batch = going = order[start : start + batch_size]
+
+        def write(batch):
+            for j in batch:
+                lists[j] = [anchors[j]]  # from the beginning, also where memory ran out
+            bar.n, going = done, batch
             tokens, known = {}, _Known() if _can_reuse(model) else None
             for step in range(1, steps + 1):
                 heavy = weights if step > 1 else [1.0]
@@ -329,6 +335,9 @@ def generate_ranking_lists(
                 if not going:
                     bar.update(len(batch) * (steps - step))
                     break
+
+        for batch, _ in memory.batches(write, order, batch_size, "lists at a time", model=model):
+            done += steps * len(batch)
     return lists
 
 
@@ -371,6 +380,7 @@ def generate_lists_at_once(
     template = _prompts.RANKING_LIST[form].replace("{steps}", str(steps))
     asked = [template.replace("{sentence}", anchor) for anchor in anchors]
     room, limit = steps * (max_new_tokens + 4), window(model, tokenizer)
+    room = min(room, windows.of(model).writes or room)
     if asked and limit and not model.config.is_encoder_decoder:
         longest = max(len(ids) for ids in tokenizer(asked)["input_ids"])
         room = max(1, min(room, limit - longest))
@@ -420,13 +430,17 @@ def next_token_logprobs(
     check_positive(batch_size=batch_size)
     ids = _tokenize(model, tokenizer, [[p] for p in prompts], [0], 0)
     order = sorted(ids, key=lambda text: len(ids[text]), reverse=True)
+
+    def read(batch):
+        state = _read_prompts(model, [ids[text] for text in batch], _pad_id(tokenizer))
+        logits = _begin(model, *state)[0]
+        return logits.log_softmax(-1)[:, list(tokens)].cpu().numpy()
+
     found = {}
     with inference(model), tqdm(total=len(order), disable=not progress, unit="prompt") as bar:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            state = _read_prompts(model, [ids[text] for text in batch], _pad_id(tokenizer))
-            logits = _begin(model, *state)[0]
-            logprobs = logits.log_softmax(-1)[:, list(tokens)].cpu().numpy()
+        for batch, logprobs in memory.batches(
+            read, order, batch_size, "prompts at a time", model=model
+        ):
             found.update(zip(batch, logprobs, strict=True))
             bar.update(len(batch))
     return np.stack([found[p] for p in prompts]) if prompts else np.zeros((0, len(tokens)))
@@ -677,6 +691,12 @@ def _tokenize(model, tokenizer, rows, used, room, numbers=None) -> dict[str, lis
     """
     encdec, limit = model.config.is_encoder_decoder, window(model, tokenizer)
     need = 0 if encdec else room
+    most = windows.of(model).writes
+    if encdec and most is not None and room > most:
+        raise ValueError(
+            f"max_new_tokens asks for {room} tokens, but the model's decoder holds {most}: lower "
+            "max_new_tokens"
+        )
     texts = list(dict.fromkeys(text for row in rows for text in row))
     ids = dict(zip(texts, tokenizer(texts)["input_ids"] if texts else [], strict=True))
     end, begin = tokenizer.eos_token_id, tokenizer.bos_token_id
@@ -701,14 +721,8 @@ def _tokenize(model, tokenizer, rows, used, room, numbers=None) -> dict[str, lis
 
 
 def window(model, tokenizer) -> int | None:
-    """Most tokens that the model reads at once, or None where nobody says."""
-    config = model.config
-    limits = [
-        getattr(config, "max_position_embeddings", None),
-        getattr(config, "n_positions", None),
-        tokenizer.model_max_length,
-    ]
-    return min((n for n in limits if n and n < 10**9), default=None)
+    """Most tokens that the model reads at once, or None where there is no limit."""
+    return windows.size(model, tokenizer)
 
 
 def _end_and_banned(model, tokenizer, vocabulary) -> tuple[set[int], torch.Tensor]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import decoding, models
+from synthlib import decoding, memory, models
 from synthlib.models import NLI_LABELS
 
 COLUMNS = ("premise", "hypothesis", "label")
@@ -53,7 +53,7 @@ def train_nli(
         Pairs whose accuracy picks the weights; without it the last ones are kept.
     batch_size, learning_rate, epochs, max_steps, warmup
         AdamW with a linear decay; epochs is 3 where max_steps is not given. Warm-up is a share of
-        the steps.
+        the steps. Where memory runs out a batch is read in parts, whose gradients add up.
     max_length : int
         Tokens of a pair; longer ones are cut.
     eval_steps : int, optional
@@ -81,7 +81,7 @@ def train_nli(
     Source: ART § 3.1 (RoBERTa-large with an MLP of one hidden layer); the classification heads of
     BERT and RoBERTa in transformers are exactly that.
     """
-    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers import TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
 
@@ -100,7 +100,7 @@ def train_nli(
     set_seed(seed)
     device = models.pick_device(device)
     model, tokenizer = _fresh(name, device)
-    label2id = {label.lower(): i for label, i in model.config.label2id.items()}
+    label2id = {str(label).lower(): int(i) for i, label in model.config.id2label.items()}
     collate = functools.partial(_collate, tokenizer, label2id, max_length)
     if precision is None and output_dir:
         precision = _precision_of(output_dir)
@@ -129,7 +129,7 @@ def train_nli(
             disable_tqdm=not progress, remove_unused_columns=False,
             dataloader_pin_memory=on_gpu, **watched,
         )  # fmt: skip
-        trainer = Trainer(
+        trainer = _trainer()(
             model=model, args=arguments, train_dataset=rows, eval_dataset=held_out,
             data_collator=collate, compute_metrics=_accuracy,
         )  # fmt: skip
@@ -198,7 +198,45 @@ def _fresh(name, device):
             folder, id2label=dict(enumerate(NLI_LABELS)), use_safetensors=True,
             label2id={label: i for i, label in enumerate(NLI_LABELS)},
         )  # fmt: skip
-        return model.to(device), AutoTokenizer.from_pretrained(folder)
+        model, tokenizer = model.to(device), AutoTokenizer.from_pretrained(folder)
+        models.fit_tokenizer(name, tokenizer, model)
+    model.config.get_text_config().pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _trainer():
+    """transformers' Trainer, which reads a batch in parts where memory runs out."""
+    from transformers import Trainer
+
+    class InParts(Trainer):
+        part = None
+
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            step, rows = super().training_step, len(inputs["labels"])
+            if self.args.world_size > 1:  # the others would wait for a pass that is done again
+                return step(model, inputs, num_items_in_batch)
+
+            def attempt(size):
+                if size == rows:
+                    return step(model, dict(inputs), num_items_in_batch)
+                model.train()
+                model.zero_grad()
+                total = 0.0
+                for start in range(0, rows, size):
+                    part = {key: value[start : start + size] for key, value in inputs.items()}
+                    share = len(part["labels"]) / rows
+                    with self.compute_loss_context_manager():
+                        loss = share * self.compute_loss(model, self._prepare_inputs(part))
+                    self.accelerator.backward(loss)
+                    total = total + loss.detach()
+                return total
+
+            asked = min(self.part or rows, rows)
+            loss, size = memory.fitting(attempt, asked, "pairs a forward pass")
+            self.part = size if size < asked else self.part
+            return loss
+
+    return InParts
 
 
 def _collate(tokenizer, label2id, max_length, rows):
@@ -206,8 +244,8 @@ def _collate(tokenizer, label2id, max_length, rows):
 
     premises, hypotheses, labels = map(list, zip(*rows, strict=True))
     batch = tokenizer(
-        premises, hypotheses, padding=True, truncation=True, max_length=max_length,
-        return_tensors="pt",
+        premises, hypotheses, padding=True, truncation=True,
+        max_length=min(max_length, tokenizer.model_max_length), return_tensors="pt",
     )  # fmt: skip
     batch["labels"] = torch.tensor([label2id[label] for label in labels])
     return batch

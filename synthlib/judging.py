@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from synthlib import decoding, prompts
+from synthlib import decoding, memory, prompts
 
 # A sign (hyphen, minus, en dash) directly before the number belongs to it.
 _NUMBER = re.compile(r"([+\-−–]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
@@ -213,12 +213,14 @@ def nli_probabilities(
             )
         order = order[sizes[order] <= limit]
     found = np.zeros((len(distinct), 3))
+
+    def read(batch):
+        premises, hypotheses = map(list, zip(*(distinct[i] for i in batch), strict=True))
+        rows = tokenizer(premises, hypotheses, padding=True, return_tensors="pt")
+        return model(**rows.to(model.device)).logits.float().softmax(-1).cpu().numpy()
+
     with decoding.inference(model), tqdm(total=len(order), disable=not progress) as bar:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            premises, hypotheses = map(list, zip(*(distinct[i] for i in batch), strict=True))
-            rows = tokenizer(premises, hypotheses, padding=True, return_tensors="pt")
-            p = model(**rows.to(model.device)).logits.float().softmax(-1).cpu().numpy()
+        for batch, p in memory.batches(read, order, batch_size, "pairs at a time", model=model):
             if np.isnan(p).any():
                 raise ValueError(
                     "the NLI model's logits are not numbers (NaN): load it in torch.float32"

@@ -42,7 +42,8 @@ def fitting(work, size, what, *, model=None):
     Parameters
     ----------
     work : callable
-        From a batch size to a result; it is called again from its beginning.
+        From a batch size to a result; it is called again from its beginning, with the random
+        numbers that it began with.
     size : int ≥ 1
     what : str
         What a batch is counted in, for the one warning: "texts at a time".
@@ -62,6 +63,7 @@ def fitting(work, size, what, *, model=None):
     """
     known = {} if model is None else _fitted.setdefault(model, {})
     fits = size = min(size, known.get(what, size))
+    random = _random_states()
     while True:
         try:
             found = work(fits)
@@ -76,6 +78,7 @@ def fitting(work, size, what, *, model=None):
                 ) from error
         fits //= 2
         _release()  # after the except block, which holds the failed pass' tensors
+        _random_states(random)
     if fits < size:
         known[what] = fits
         warnings.warn(f"out of memory: from here {fits} {what}", stacklevel=2)
@@ -108,6 +111,19 @@ def _release():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def _random_states(states=None):
+    """States of PyTorch's generators on all devices; set them where `states` are given."""
+    devices = [torch]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        devices.append(torch.cuda)  # the current device's
+    if torch.backends.mps.is_available():
+        devices.append(torch.mps)
+    if states is None:
+        return [device.get_rng_state() for device in devices]
+    for device, state in zip(devices, states, strict=False):
+        device.set_rng_state(state)
 
 
 # ---------------------------------------------------------------- how much is free

@@ -27,7 +27,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from synthlib import curation, decoding, models
+from synthlib import curation, decoding, memory, models
+
+_PASSES = "answers a forward pass"  # what memory.fitting counts
 
 
 class Stopped(RuntimeError):
@@ -461,10 +463,10 @@ def train(
 
         beta = controller.coefficient if controller else kl
         with torch.no_grad(), passes_in():
-            passes = _in_parts, policy, answers, temperature
-            (log_p, entropy, value), micro = _fitting(micro, *passes)
+            passes = functools.partial(_in_parts, policy, answers, temperature)
+            (log_p, entropy, value), micro = memory.fitting(passes, micro, _PASSES)
             with policy.adapter_off():
-                reference, _, _ = _in_parts(*passes[1:], micro)
+                (reference, _, _), micro = memory.fitting(passes, micro, _PASSES)
         mask = answers.mask
         sound(torch.stack([log_p, reference, value])[:, mask], "a log-probability or a value")
         rewards = token_rewards(scores, log_p, reference, mask, kl=beta)
@@ -482,10 +484,11 @@ def train(
             size = mini_batch_size // ranks
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
-                found, micro = _fitting(
-                    micro, functools.partial(_gradients, scale=scaler.scale), policy, answers, old,
-                    rows, temperature, passes_in, clip, value_weight,
+                gradients = functools.partial(
+                    _gradients, policy, answers, old, rows, temperature, passes_in, clip,
+                    value_weight, scale=scaler.scale,
                 )  # fmt: skip
+                found, micro = memory.fitting(gradients, micro, _PASSES)
                 if ranks > 1:
                     _average(trained, mask[rows].sum())
                 scaler.unscale_(optimizer)
@@ -561,22 +564,6 @@ def _gradients(
         (loss if scale is None else scale(loss)).backward()
         total = {key: total[key] + share * found[key] for key in total}
     return total
-
-
-def _fitting(micro, passes, *arguments):
-    """``passes(*arguments, micro)``, with half of `micro` until memory suffices; and that."""
-    fits = micro
-    while True:
-        try:
-            found = passes(*arguments, fits)
-            break
-        except torch.OutOfMemoryError:
-            if fits == 1:
-                raise
-        fits = max(1, fits // 2)
-    if fits < micro:
-        warnings.warn(f"out of memory: from here {fits} answers a forward pass", stacklevel=3)
-    return found, fits
 
 
 def _over_processes(tensor, how):

@@ -27,7 +27,7 @@ from sentence_transformers import (
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
-from synthlib import losses, models
+from synthlib import losses, memory, models
 
 PROJECTIONS = ("mlp_train_only", None)
 _STATE = "synthlib_state.safetensors"  # of a checkpoint: encoder, projection, best weights so far
@@ -94,7 +94,8 @@ def train_unsupervised_simcse(
     mini_batch_size : int, optional
         Sentences that the encoder reads at once, for batches that do not fit into memory: same
         loss and gradient for more time (`embed_in_chunks`). A row is two sentences here, three
-        when supervised. Default: all of a process's sentences.
+        when supervised. Default: all of a process's sentences. Where a single process runs out
+        of memory it is halved, and a warning says so.
     progress : bool
         Show a progress bar, default True.
 
@@ -621,6 +622,22 @@ class _Trainer(SentenceTransformerTrainer):
 
     def get_batch_sampler(self, dataset, batch_size, drop_last, seed=0, **_):
         return _Batches(len(dataset), batch_size, seed, lambda: self.state)
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """A step; where memory runs out the encoder reads fewer sentences at once."""
+        step = super().training_step
+        if self.args.world_size > 1:  # the others would wait for a pass that is done again
+            return step(model, inputs, num_items_in_batch)
+        read = len(inputs["sentence_input_ids"])
+        asked = min(self.loss.mini_batch_size or read, read)
+
+        def attempt(size):
+            if size < asked:
+                self.loss.mini_batch_size = size
+                self.loss.zero_grad()
+            return step(model, dict(inputs), num_items_in_batch)
+
+        return memory.fitting(attempt, asked, "sentences a forward pass")[0]
 
     def add_model_card_callback(self, default_args_dict):
         """No model card: it reads the data set through and writes a page at every checkpoint."""

@@ -8,6 +8,8 @@ table (rotary, relative, ALiBi) are taken at their configuration's word.
 
 import re
 import weakref
+from collections import OrderedDict
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -87,21 +89,34 @@ def _tried(model) -> Window:
     options["attention_mask"] = torch.ones_like(options["input_ids"])
     if getattr(model.config, "is_encoder_decoder", False):
         options["decoder_input_ids"] = _same_token(model, _WRITTEN)
-    training = model.training
-    model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), _Lookups() as lookups:
+        with _undisturbed(model), torch.no_grad(), _Lookups() as lookups:
             body(**options)
     except Exception:  # it wants more than tokens: what its modules are called has to do
         return Window(_by_name(model), None)
-    finally:
-        model.train(training)
     reads, writes = [], []
     for indices, rows in lookups.seen:
         first = _first_position(indices)
         if first is not None:
             (writes if indices.shape[-1] == _WRITTEN else reads).append(rows - first)
     return Window(min(reads, default=None), min(writes, default=None))
+
+
+@contextmanager
+def _undisturbed(model):
+    """A trial is no work of the model's: nobody who watches it hears of it, and dropout and random
+    numbers are left as they were."""
+    modules = list(model.modules())
+    before = [(m.training, m._forward_pre_hooks, m._forward_hooks) for m in modules]
+    try:
+        for module in modules:
+            module.training = False
+            module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for m, held in zip(modules, before, strict=True):
+            m.training, m._forward_pre_hooks, m._forward_hooks = held
 
 
 def _same_token(model, count):

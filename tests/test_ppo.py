@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from synthlib import models, ppo
+from synthlib import memory, models, ppo
 
 PROMPTS = ["the man runs", "a red dog sleeps in the park", "two", "not a cat eats"]
 
@@ -485,7 +486,7 @@ def test_memory_that_ends_within_a_mini_batch_leaves_no_gradient_behind(policy, 
 
     monkeypatch.setattr(ppo, "ppo_loss", tight)
     with pytest.warns(UserWarning, match="from here 1 answers"):
-        found, micro = ppo._fitting(2, ppo._gradients, *rest)
+        found, micro = memory.fitting(partial(ppo._gradients, *rest), 2, "answers a forward pass")
     assert micro == 1 and found == pytest.approx(whole, abs=1e-5)
     for a, b in zip(gradients(policy), expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
@@ -515,7 +516,7 @@ import contextlib, torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 from test_ppo import TASKS, fixed, gradients, word
-from synthlib import models, ppo
+from synthlib import memory, models, ppo
 rank = int(os.environ["RANK"])
 PartialState(cpu=True)
 policy, rest, mask = fixed({folder!r})
