@@ -304,6 +304,8 @@ def art() -> Parser:
     add("--ppo-batch-size", type=int, metavar="N", help="answers of a step")
     add("--ppo-mini-batch-size", type=int, metavar="N", help="answers of an update")
     add("--ppo-epochs", type=int, metavar="N", help="passes over a step's answers")
+    add("--targets", nargs="+", metavar="LAYER", help="layers that LoRA adapts, by name (q_proj "
+        "v_proj …), or all-linear (default: the tier's)")  # fmt: skip
     add("--learning-rate", type=float, metavar="X")
     add("--kl", type=float, metavar="β", help="coefficient of the KL penalty")
 

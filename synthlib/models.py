@@ -428,6 +428,8 @@ def pooling_of(encoder):
 
 def _resolve(name, device, dtype):
     """Folder with the model's files, and its config.json as a dict."""
+    if not isinstance(name, str | Path):
+        raise ValueError(f"a model is given by its name or its folder, got {name!r}")
     text = str(name)
     if text.startswith("pocket/"):
         folder = _pocket_folder(text)
@@ -448,13 +450,19 @@ def _resolve(name, device, dtype):
 def _near(name):
     """Folders, and pocket models, whose names are almost this one, as a question."""
     path = Path(name).expanduser()
+    parents = [path.parent]
+    if not path.parent.is_dir():
+        near = difflib.get_close_matches(path.parent.name, _folders(path.parent.parent))
+        parents = [path.parent.with_name(found) for found in near]
+    known = [str(parent / entry) for parent in parents for entry in _folders(parent)]
+    found = difflib.get_close_matches(str(path), [*known, *POCKET_MODELS], n=3, cutoff=0.75)
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
+
+
+def _folders(path):
     with contextlib.suppress(OSError):
-        beside = [str(path.parent / entry.name) for entry in path.parent.iterdir()
-                  if entry.is_dir()]  # fmt: skip
-        found = difflib.get_close_matches(str(path), [*beside, *POCKET_MODELS], n=3, cutoff=0.75)
-        return f" (did you mean {' or '.join(found)}?)" if found else ""
-    found = difflib.get_close_matches(str(path), POCKET_MODELS, n=1, cutoff=0.75)
-    return f" (did you mean {found[0]}?)" if found else ""
+        return [entry.name for entry in path.iterdir() if entry.is_dir()]
+    return []
 
 
 def _names():
@@ -655,6 +663,8 @@ def _check_folder(name, folder):
         raise ModelUnavailable(f"{name} has no weights in {_weights(folder)[0]}; get it again")
     with quiet(), _one_line(name):
         CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))  # of the right types?
+    if (_body(folder) / "generation_config.json").is_file():  # unread it would be passed over
+        _read_json(name, _body(folder) / "generation_config.json")
     # Without one of these transformers would make up an empty tokenizer and say nothing.
     if not any((_body(folder) / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelUnavailable(f"{name} has no tokenizer in {_body(folder)}; get it again")
@@ -703,7 +713,7 @@ def _check_kind(name, config, endings):
     """Refuse a model whose head is another than the one asked for."""
     heads = config.get("architectures")
     if not isinstance(heads, list) or not heads or not isinstance(heads[0], str):
-        heads = ["no head"]
+        heads = ["model without a head"]
     if not heads[0].endswith(endings):
         raise ValueError(f"{name} is a {heads[0]}; wanted one that ends in {' or '.join(endings)}")
 
@@ -924,6 +934,9 @@ def fit_tokenizer(name, tokenizer, model):
         rows = model.get_input_embeddings().weight.shape[0]
     except (NotImplementedError, AttributeError):  # characters, hashed: no table
         rows = math.inf
+    longest = tokenizer.model_max_length
+    if not isinstance(longest, int | float) or longest < 1:
+        raise ModelUnavailable(f"{name}: its tokenizer's model_max_length is {longest!r}")
     vocabulary = tokenizer.get_vocab()
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     beyond = sum(place >= rows for token, place in vocabulary.items() if token not in special)
@@ -1006,5 +1019,7 @@ def _one_line(name):
 
 def _in_a_line(error):
     said = " ".join(str(error).split())[:300] or type(error).__name__
+    if "ignore_mismatched_sizes" in said:  # what transformers would rather have switched off
+        return "its weights have other shapes than its config.json says, so one is another model's"
     # On its own a missing key is a word, and says not what is the matter with it.
     return f"{type(error).__name__} {said}" if isinstance(error, LookupError) else said

@@ -26,6 +26,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LogitsProcessor, LogitsProcessorList
+from transformers.pytorch_utils import Conv1D
 
 from synthlib import curation, decoding, memory, models
 
@@ -73,7 +74,7 @@ class Policy(nn.Module):
         Rank and scale of the adapter (the paper: 16 and 32).
     targets : sequence of str or "all-linear", optional
         Names of the layers that are adapted; default: queries and values of the attention, as in
-        the released code.
+        the released code (see `lora_layers`).
     adapter : folder, optional
         Start from the adapter that was saved there.
 
@@ -92,7 +93,7 @@ class Policy(nn.Module):
                 self.model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
             else:
                 task = "SEQ_2_SEQ_LM" if self.seq2seq else "CAUSAL_LM"
-                names = list(targets) if isinstance(targets, tuple) else targets
+                names = lora_layers(model, targets)
                 config = LoraConfig(task_type=task, r=r, lora_alpha=alpha, target_modules=names)
                 self.model = get_peft_model(model, config)
         self.tokenizer = tokenizer
@@ -165,6 +166,45 @@ class Policy(nn.Module):
         entropy = -(log_p.exp() * log_p).sum(-1)
         chosen = log_p.gather(-1, answers.answer[..., None]).squeeze(-1)
         return chosen, entropy, self.value(hidden.float()).squeeze(-1)
+
+
+def lora_layers(model, targets=None):
+    """What LoRA adapts in a model, as peft wants it.
+
+    Parameters
+    ----------
+    model
+    targets : sequence of str, or "all-linear", optional
+        Names of layers. Default: what peft takes for this architecture, else its queries and
+        values, where they are layers of their own.
+
+    Raises
+    ------
+    ValueError
+        For a name that no layer has, and where there is no default.
+    """
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as known
+
+    if targets in ("all-linear", ["all-linear"], ("all-linear",)):
+        return "all-linear"
+    layers = [name for name, _ in model.named_modules()]
+    linear = sorted({
+        name.rpartition(".")[2] for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not model.get_output_embeddings()
+    })  # fmt: skip
+    kind = model.config.model_type
+    offer = f"give names among {', '.join(linear)}, or all-linear (on the command line --targets)"
+    if targets is None:
+        if kind in known:
+            return known[kind]
+        if {"q_proj", "v_proj"} <= set(linear):
+            return ["q_proj", "v_proj"]
+        raise ValueError(f"a {kind} has no layers that LoRA takes by default: {offer}")
+    names = [targets] if isinstance(targets, str) else list(targets)
+    absent = [t for t in names if not any(f".{name}".endswith(f".{t}") for name in layers)]
+    if absent or not names:
+        raise ValueError(f"a {kind} has no layer {', '.join(absent) or 'of no name'}: {offer}")
+    return names
 
 
 # ------------------------------------------------------------------ from rewards to a loss

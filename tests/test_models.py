@@ -434,6 +434,148 @@ def test_a_model_with_its_own_code_is_refused(copy):
         load_generator(folder)
 
 
+def _settings(file, **changes):
+    return lambda folder: rewrite(folder / file, **changes)
+
+
+def _text(file, text):
+    return lambda folder: (folder / file).write_text(text)
+
+
+def _weights_of(change):
+    def spoil(folder):
+        from safetensors.torch import load_file, save_file
+
+        file = folder / "model.safetensors"
+        save_file(change(load_file(file)), file, metadata={"format": "pt"})
+
+    return spoil
+
+
+INDEX, CONFIG = "model.safetensors.index.json", "config.json"
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    {
+        "a number as text": (_settings(CONFIG, hidden_size="16"), "expected int, got str"),
+        "a number that overflows": (_settings(CONFIG, hidden_size=10**30), "cannot be loaded"),
+        "a negative number": (_settings(CONFIG, vocab_size=-1), "cannot be loaded"),
+        "another width": (_settings(CONFIG, hidden_size=32), "weights have other shapes"),
+        "a list for a name": (_settings(CONFIG, model_type=["bert"]), "names no architecture"),
+        "no settings": (_text(CONFIG, "[]"), "holds a list, wanted a dict"),
+        "a tokenizer that is none": (_text("tokenizer.json", "[]"), "cannot be loaded"),
+        "settings of it": (_text("tokenizer_config.json", "[]"), "cannot be loaded"),
+        "a limit as text": (_settings("tokenizer_config.json", model_max_length="9"), "cannot be"),
+        "a limit below 1": (_settings("tokenizer_config.json", model_max_length=-5), "is -5"),
+        "no weights": (_weights_of(lambda held: {}), "has no weights"),
+        "one weight less": (
+            _weights_of(lambda held: {k: v for k, v in held.items() if "query.weight" not in k}),
+            "lacks 2 of its weights",
+        ),
+        "foreign weights": (
+            _weights_of(lambda held: {"x": next(iter(held.values()))}), "lacks 37 of its weights",
+        ),
+        "an index of nothing": (_text(INDEX, "{}"), "index.json is damaged"),
+        "an index of an absent shard": (
+            _text(INDEX, '{"weight_map": {"a": "model-00001.safetensors"}}'), "incomplete",
+        ),
+        "an index that leads away": (
+            _text(INDEX, '{"weight_map": {"a": "../model.safetensors"}}'), "index.json is damaged",
+        ),
+        "modules that are none": (_text("modules.json", "[3]"), "modules.json is damaged"),
+        "an empty list of modules": (_text("modules.json", "[]"), "modules.json is damaged"),
+        "modules without a path": (_text("modules.json", '[{"type": "x"}]'), "json is damaged"),
+        "a damaged generation_config": (_text("generation_config.json", "{"), "is damaged"),
+    }.values(),
+)  # fmt: skip
+def test_whatever_is_wrong_with_a_folder_is_one_line(copy, spoil, said):
+    folder = copy("bert")
+    spoil(folder)
+    with pytest.raises(ModelUnavailable, match=said) as caught:
+        load_encoder(folder, pooling="mean")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_an_adapter_is_no_model(copy):
+    folder = copy("llama")
+    (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+    for load in (load_generator, lambda name: load_encoder(name, pooling="mean")):
+        with pytest.raises(ModelUnavailable, match="an adapter for some/base.*merge_and_unload"):
+            load(folder)
+
+
+@pytest.mark.parametrize("kind", ["bert", "nli", "llama"])
+def test_the_tokenizer_of_another_model_is_refused(copy, kind):
+    folder = copy(kind)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] |= {f"word{i}": 22 + i for i in range(30)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    load = {"bert": lambda f: load_encoder(f, pooling="mean"), "nli": load_nli}
+    with pytest.raises(ModelUnavailable, match="knows 52 tokens and the model 22"):
+        load.get(kind, load_generator)(folder)
+
+
+def test_padding_is_found_for_every_kind(folders, tmp_path):
+    """As load_generator does: of encoders and of causal classifiers too."""
+    import transformers
+
+    encoder = load_encoder(folders["gpt2"], pooling="mean")
+    assert encoder.tokenizer.pad_token == "</s>"
+    alone = np.stack([encoder.encode(text) for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode(TEXTS), alone, atol=1e-6)
+
+    labels = dict(enumerate(models.NLI_LABELS))
+    for kind in ("GPT2", "Llama"):
+        sizes = dict(hidden_size=16, num_attention_heads=2, num_hidden_layers=2)
+        config = getattr(transformers, f"{kind}Config")(
+            vocab_size=22, bos_token_id=None, eos_token_id=1, id2label=labels, **sizes
+        )
+        folder = tmp_path / kind
+        getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(folder)
+        tiny_models.tokenizer("causal").save_pretrained(folder)
+        model, tokenizer = load_nli(folder)
+        assert model.config.pad_token_id == tokenizer.pad_token_id == 1
+
+
+def test_padding_is_no_token_that_texts_end_in(copy):
+    """A classifier reads its answer at the last token that is no padding."""
+    folder = copy("llama")
+    tiny_models.tokenizer("t5").save_pretrained(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_generator(folder)[1].pad_token == "<unk>"
+
+
+def test_a_file_is_no_folder(folders):
+    with pytest.raises(ValueError, match="is a file; give the folder"):
+        load_generator(str(folders["llama"] / "config.json"))
+    for name in (None, 7):
+        with pytest.raises(ValueError, match="by its name or its folder"):
+            load_generator(name)
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    {"runs/mine2": "runs/mine", "rusn/mine": "runs/mine", "pockets/nli": "pocket/nli"}.items(),
+)
+def test_a_mistyped_name_of_two_parts(folders, hub, monkeypatch, tmp_path, caplog, name, near):
+    from huggingface_hub import constants
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folders["bert"], tmp_path / "runs" / "mine")
+    with pytest.raises(ModelUnavailable, match=f"no model '{name}'.*did you mean {near}"):
+        load_generator(name)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelUnavailable, match=f"no folder {name}.*did you mean {near}") as caught:
+        load_generator(name)
+    assert "\n" not in str(caught.value) and not caplog.records
+    with pytest.raises(FileNotFoundError, match="did you mean runs/mine"):
+        load_encoder("./runs/mien", pooling="mean")
+
+
 def test_shards_are_counted_and_checked(folders, tmp_path):
     import transformers
 

@@ -84,8 +84,8 @@ def policy(generator, settings, *, adapter=None, seed=0) -> ppo.Policy:
         them off again).
     settings : tiers.ART
         lora_r, lora_alpha, and lora_targets: names of layers, or "all-linear" alone. Where the
-        model has no layers of these names (T5 calls its queries q), peft's choice for its
-        architecture is taken: queries and values.
+        model has not the released code's q_proj and v_proj (T5 calls its queries q), peft's choice
+        for its architecture is taken: queries and values.
     adapter : folder, optional
         Go on from the adapter that was saved there.
     seed : int
@@ -94,15 +94,19 @@ def policy(generator, settings, *, adapter=None, seed=0) -> ppo.Policy:
     Source: ART § 3.2.1, § 4.1.2.
     """
     torch.manual_seed(seed)
-    targets = tuple(settings.lora_targets)
-    layers = {name.rpartition(".")[2] for name, _ in generator[0].named_modules()}
-    if targets == ("all-linear",):
-        targets = "all-linear"
-    elif not set(targets) <= layers:
-        targets = None
     return ppo.Policy(
-        *generator, r=settings.lora_r, alpha=settings.lora_alpha, targets=targets, adapter=adapter
-    )
+        *generator, r=settings.lora_r, alpha=settings.lora_alpha, adapter=adapter,
+        targets=targets(generator[0], settings),
+    )  # fmt: skip
+
+
+def targets(model, settings):
+    """The layers that `policy` adapts; ValueError where the model has none of these names."""
+    named = tuple(settings.lora_targets)
+    layers = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if named == ("q_proj", "v_proj") and not set(named) <= layers:
+        named = None
+    return ppo.lora_layers(model, named)
 
 
 def tuned(generator, adapter):

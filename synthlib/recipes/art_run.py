@@ -108,6 +108,7 @@ def make_plan(
     ppo_batch_size=None,
     ppo_mini_batch_size=None,
     ppo_epochs=None,
+    targets=None,
     max_new_tokens=None,
     candidates=3,
     temperature=None,
@@ -143,6 +144,9 @@ def make_plan(
     settings = dataclasses.replace(
         own, **{name: _plain(value) for name, value in given.items() if value is not None}
     )
+    if targets is not None:
+        named = (targets,) if isinstance(targets, str) else tuple(targets)
+        settings = dataclasses.replace(settings, lora_targets=named)
     fitted = ""
     if n is not None:
         decoding.check_positive(n=n, rounds=settings.rounds, ppo_batch_size=settings.ppo_batch_size)
@@ -335,6 +339,8 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
         Of that rule.
     w1, w2, kl, learning_rate, ppo_steps, ppo_batch_size, ppo_mini_batch_size, ppo_epochs
         Of the tuning, `art.tune`.
+    targets : str or sequence of str, optional
+        The layers that LoRA adapts, or "all-linear".
     max_new_tokens, candidates, temperature
         Of the writing, `art.write`.
     start : "last" or "first"
@@ -479,6 +485,7 @@ class _Work:
     def generator(self):
         plan = self.plan
         held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
+        art.targets(held[0], plan.settings)  # what LoRA cannot adapt is said before minutes go by
         runs.note_unknown_words(plan.settings.generator, held[1], self.sentences)
         return held
 
