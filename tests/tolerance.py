@@ -20,3 +20,18 @@ def rounding(reference, terms):
     """
     largest = float(np.abs(np.asarray(torch.as_tensor(reference).detach(), np.float64)).max())
     return terms * float(torch.finfo(torch.float32).eps) * largest
+
+
+def after_training(plain, reference):
+    """A bound for vectors of an encoder after some steps of Adam in float32, for `atol`.
+
+    Adam divides a gradient by its size, so where a gradient is little more than rounding, its error
+    counts as much as its value, and no sum tells how much. What a plain float32 loop does here,
+    beside the same loop in float64, tells.
+
+    Parameters
+    ----------
+    plain, reference : arrays
+        Vectors after the same loop in float32 and in float64.
+    """
+    return 10 * float(np.abs(plain - reference).max()) + rounding(reference, 10)

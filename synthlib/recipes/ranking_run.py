@@ -144,7 +144,6 @@ def make_plan(
         settings, fitted = runs.fit(settings, dict(clusters=clusters), clusters=most)
     if teacher == OWN:
         settings = dataclasses.replace(settings, teacher=settings.encoder)
-    _check(settings, anchors, generation_batch, shard_size, scale)
     if precision is not None:
         models.training_precision(device, precision)
     choices = {
