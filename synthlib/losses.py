@@ -6,6 +6,8 @@ of the batch (RankCSE). Similarities that agree with the order of a list, and th
 ranking from them (ranking sentences, Eqs. 6 to 8).
 """
 
+import contextlib
+import contextvars
 import math
 from functools import lru_cache
 
@@ -15,9 +17,27 @@ import torch.nn.functional as F
 
 VARIANTS = ("paper", "released")
 REFINEMENTS = ("paper", "printed", "released")
+_LOOKS = contextvars.ContextVar("whether values are looked at", default=True)
 
 
-def info_nce(anchor, positive, negative=None, *, tau=0.05, keep=None, variant="paper"):
+@contextlib.contextmanager
+def unchecked():
+    """Inside of it the kernels of this module look at shapes and types, and at no value.
+
+    To ask whether a tensor on a GPU is finite, the program waits until the GPU has computed it. A
+    training loop that has checked its first step can do without. NaN goes through then, and a mask
+    that hides a row's own pair is believed.
+    """
+    before = _LOOKS.set(False)
+    try:
+        yield
+    finally:
+        _LOOKS.reset(before)
+
+
+def info_nce(
+    anchor, positive, negative=None, *, tau=0.05, keep=None, variant="paper", chunk_size=None
+):
     """InfoNCE with in-batch negatives, optional hard negatives and an optional mask.
 
     Row i is asked to find its own positive among all positives and all hard negatives of the
@@ -28,19 +48,28 @@ def info_nce(anchor, positive, negative=None, *, tau=0.05, keep=None, variant="p
     Parameters
     ----------
     anchor, positive : float array or tensor [N, d]
-        Embeddings, of any length; half precision is computed in float32.
+        Embeddings, of any length (`unit`); half precision is computed in float32.
     negative : float array or tensor [N, d], optional
         Hard negatives. Without them only the positives of the other rows are negatives.
     tau : float > 0
         Temperature (0.05 in all three papers).
-    keep : bool array or tensor [N, 2N], or [N, N] without `negative`, optional
+    keep : bool array or tensor [N, 2N], or [N, N] without `negative`, or callable, optional
         False takes a candidate out of a row's denominator. Columns: the N positives, then the N
         hard negatives. A row's own positive and own hard negative must be kept (Eq. 6: x^k ≠ x).
+        A callable gets a slice of the rows and returns their mask [rows, 2N].
     variant : {"paper", "released"}
         "paper": Eq. 7, a masked term is removed from the sum. "released": what MultiCSR's code
         does: a masked logit becomes 0 (so exp(0) = 1 stays in the sum; only the own positive is
         protected), and the loss is the binary cross-entropy of each softmax probability, averaged
-        over all N × 2N entries. Its gradient is smaller by a factor of about N.
+        over all N × 2N entries. Without a mask its gradient is 2N - 1 times smaller where all
+        cosines are equal, and N times where every row finds its positive. It is computed from the
+        logits, so it stays finite where float32 knows no probability but 0 and 1 (and where the
+        library under the released code cuts each logarithm off at -100).
+    chunk_size : int, optional
+        So many rows at a time, for batches so large that [N, 2N] numbers are too many: same loss,
+        same gradient, in no more time. `keep` should be a callable then, for instance
+        ``lambda rows: false_negative_keep(*guide, rows=rows)``. The gradient is computed together
+        with the loss, so that it cannot be differentiated again. Default: all rows at once.
 
     Returns
     -------
@@ -50,24 +79,179 @@ def info_nce(anchor, positive, negative=None, *, tau=0.05, keep=None, variant="p
     ------
     ValueError
         For shapes that do not fit, an empty batch, NaN or infinite embeddings, `tau` ≤ 0, an own
-        pair that `keep` masks, an unknown variant.
+        pair that `keep` masks, an unknown variant, `chunk_size` < 1.
 
     Source: SimCSE (Gao et al. 2021) Eqs. 4 and 5; MultiCSR §3.3, Eqs. 5 and 7; ART §3.3, Eq. 5.
     """
-    anchor, positive, negative, keep = _checked(anchor, positive, negative, tau, keep, variant)
+    anchor, candidates = _checked(anchor, positive, negative, tau, variant)
+    if chunk_size is not None:
+        return _in_chunks(anchor, candidates, tau, keep, variant, chunk_size)
+    n = len(anchor)
+    keep = _mask(keep, slice(0, n), n, len(candidates), variant, anchor.device)
     # Autocast would compute the similarities in half precision: at τ = 0.05 that is ± 0.1 a logit.
     with torch.autocast(anchor.device.type, enabled=False):
-        candidates = positive if negative is None else torch.cat([positive, negative])
-        logits = F.normalize(anchor, dim=-1) @ F.normalize(candidates, dim=-1).T / tau  # [N, 2N]
-        own = torch.arange(len(anchor), device=anchor.device)
-        if variant == "paper":
-            if keep is not None:
-                logits = logits.masked_fill(~keep, -torch.inf)
-            return F.cross_entropy(logits, own)
-        if keep is not None:
-            logits = logits * keep
-        target = F.one_hot(own, logits.shape[1]).to(logits.dtype)
-        return F.binary_cross_entropy(logits.softmax(dim=-1), target)
+        logits = unit(anchor) @ unit(torch.cat(candidates)).T / tau  # [N, 2N]
+        own = torch.arange(n, device=anchor.device)
+        return _contrast(logits, own, keep, variant) / n
+
+
+def _contrast(logits, own, keep, variant):
+    """The losses of some rows, added up; own [rows]: the column of each row's positive."""
+    if variant == "released":
+        return _released(logits if keep is None else logits * keep, own)
+    if keep is not None:
+        logits = torch.where(keep, logits, -torch.inf)
+    return F.cross_entropy(logits, own, reduction="sum")
+
+
+def _released(logits, own):
+    """Binary cross-entropy of every softmax probability q: mean over columns, sum over rows.
+
+    log(1 - q) would be -∞ where q rounds to 1. Only a row's largest can; for it 1 - q is what all
+    others have together.
+    """
+    log_q = logits.log_softmax(dim=-1)
+    own, top = own[:, None], log_q.argmax(dim=-1, keepdim=True)
+    others = log_q.scatter(-1, top, torch.finfo(log_q.dtype).min).logsumexp(dim=-1, keepdim=True)
+    log_not = torch.log1p(-log_q.exp().scatter(-1, top, 0.0)).scatter(-1, top, others)
+    total = log_q.gather(-1, own).sum() + log_not.scatter(-1, own, 0.0).sum()
+    return -total / logits.shape[1]
+
+
+def unit(x):
+    """Rows at length 1.
+
+    A row of zeros has no direction: it stays, its cosine with everything is 0, and no gradient
+    reaches it. (So it is with a row whose numbers are all below the least normal one of their type,
+    10⁻³⁸ in float32.)
+
+    Parameters
+    ----------
+    x : float tensor [..., d]
+        Of any length: the power of two in a row's largest number is divided out first, which rounds
+        nothing and keeps the squares from overflow and underflow.
+
+    Returns
+    -------
+    tensor [..., d]
+    """
+    return _Unit.apply(x)
+
+
+class _Unit(torch.autograd.Function):
+    """PyTorch's `normalize` for any length, with a faster gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        power = _power(x)
+        scaled = x / power
+        length = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+        length.masked_fill_(power.isinf(), 1.0)
+        scaled.div_(length)
+        ctx.save_for_backward(scaled, length, power)
+        return scaled
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        x, length, power = ctx.saved_tensors
+        along = (gradient * x).sum(dim=-1, keepdim=True)  # a longer row is no nearer to anything
+        return torch.addcmul(gradient, x, along, value=-1).div_(length).div_(power)
+
+
+def _power(x):
+    """[..., 1]: the power of two at or below a row's largest number; ∞ for a row of zeros."""
+    largest = x.detach().abs().amax(dim=-1, keepdim=True)
+    power = largest / (2 * largest.frexp().mantissa)
+    return power.masked_fill(largest < torch.finfo(x.dtype).tiny, torch.inf)
+
+
+def _in_chunks(anchor, candidates, tau, keep, variant, size):
+    """`info_nce`, `size` rows at a time."""
+    if int(size) != size or size < 1:
+        raise ValueError(f"chunk_size must be a whole number of rows from 1 up, got {size}")
+    parts, lengths = zip(*map(_measured, (anchor, *candidates)), strict=True)
+    learns = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+    with torch.autocast(anchor.device.type, enabled=False):
+        return _Chunks.apply(lengths, tau, keep, variant, int(size), learns, *parts)
+
+
+class _Chunks(torch.autograd.Function):
+    """The loss and its gradients in one go, so that no [N, 2N] numbers wait for a second pass.
+
+    The cosine c of two vectors x and y has the gradient (y / |y| - c · x / |x|) / |x| along x: all
+    that is needed are products with the slopes of the loss along the cosines, and their sums.
+    """
+
+    @staticmethod
+    def forward(ctx, lengths, tau, keep, variant, size, learns, anchor, *candidates):
+        n, loss = len(anchor), anchor.new_zeros(())
+        length, *lengths = lengths
+        ctx.gradients = [torch.zeros_like(part) for part in (anchor, *candidates) if learns]
+        pulls = [torch.zeros_like(its) for its in lengths]  # Σ slope · cosine of each candidate
+        for start in range(0, n, size):
+            rows = slice(start, min(start + size, n))
+            kept = _mask(keep, rows, n, len(candidates), variant, anchor.device)
+            own = torch.arange(rows.start, rows.stop, device=anchor.device)
+            ours = anchor[rows] / length[rows]
+            logits = _cosines(ours, candidates, lengths).div_(tau)  # [rows, 2N]
+            part, slopes = _sloped(logits, own, kept, variant)
+            loss += part / n
+            if learns:
+                pull, slopes = logits.mul_(slopes).div_(n), slopes.div_(tau * n)
+                here = ours * -pull.sum(dim=1, keepdim=True)
+                for block, gradient in enumerate(ctx.gradients[1:]):
+                    columns = slice(block * n, (block + 1) * n)
+                    gradient.addmm_(slopes[:, columns].T, ours)
+                    pulls[block] += pull[:, columns].sum(dim=0)[:, None]
+                    here.addmm_(slopes[:, columns].div_(lengths[block].T), candidates[block])
+                ctx.gradients[0][rows] = here / length[rows]
+            del logits, slopes, kept
+        for gradient, part, its, pull in zip(
+            ctx.gradients[1:], candidates, lengths, pulls, strict=False
+        ):
+            gradient.addcmul_(part, pull / its, value=-1).div_(its)
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope):
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("a loss in chunks has its gradient once: compute the loss again")
+        return *[None] * 6, *(gradient.mul_(slope) for gradient in gradients)
+
+
+def _sloped(logits, own, keep, variant):
+    """The losses of some rows, added up, and their slopes along the logits."""
+    with torch.enable_grad():
+        logits = logits.detach().requires_grad_()
+        loss = _contrast(logits, own, keep, variant)
+    return loss.detach(), *torch.autograd.grad(loss, logits)
+
+
+def _cosines(ours, candidates, lengths):
+    """[rows, 2N]: unit vectors [rows, d] against candidates of known lengths, without a copy."""
+    n = len(candidates[0])
+    found = ours.new_empty(len(ours), n * len(candidates))
+    for block, candidate, length in zip(found.split(n, dim=1), candidates, lengths, strict=True):
+        torch.mm(ours, candidate.T, out=block).div_(length.T)
+    return found
+
+
+def _measured(x):
+    """`x` [N, d] and the lengths of its rows [N, 1], ∞ for zeros, so that what it divides is 0.
+
+    Rows so long or short that products of theirs leave the range of their type come back scaled.
+    """
+    power, limit = _power(x), 2.0 ** (100 if x.dtype == torch.float32 else 1000)
+    if _LOOKS.get():
+        far = (power < 1 / limit) | ((power > limit) & power.isfinite())
+        if far.any():
+            scale = power.masked_fill(~far, 1.0)
+            x, power = x / scale, power / scale
+    length = torch.linalg.vector_norm(x.detach() / power, dim=-1, keepdim=True) * power
+    return x, length.masked_fill_(power.isinf(), torch.inf)
 
 
 def false_negative_keep(guide_anchor, guide_positive, guide_negative, *, sigma=0.9, texts=None):
@@ -102,20 +286,51 @@ def false_negative_keep(guide_anchor, guide_positive, guide_negative, *, sigma=0
 
     Source: MultiCSR §3.3, Eq. 6; σ = 0.9 in §4.1, swept in Appendix E.
     """
+    return false_negative_rows(
+        guide_anchor, guide_positive, guide_negative, sigma=sigma, texts=texts
+    )(slice(None))
+
+
+def false_negative_rows(guide_anchor, guide_positive, guide_negative, *, sigma=0.9, texts=None):
+    """`false_negative_keep` for a few rows at a time, where [N, 2N] would not fit.
+
+    Parameters
+    ----------
+    guide_anchor, guide_positive, guide_negative, sigma, texts
+        As in `false_negative_keep`.
+
+    Returns
+    -------
+    callable
+        ``keep(rows: slice) -> bool tensor [rows, 2N]``, for ``info_nce(keep=…, chunk_size=…)``.
+
+    Raises
+    ------
+    ValueError
+        As `false_negative_keep`.
+
+    Source: MultiCSR §3.3, Eq. 6.
+    """
     if not -1 <= sigma <= 1:
         raise ValueError(f"sigma is a cosine similarity in [-1, 1], got {sigma}")
-    with torch.no_grad():
-        anchor, positive, negative, _ = _checked(
-            guide_anchor, guide_positive, guide_negative, 1.0, None, "paper"
-        )
-        n = len(anchor)
-        candidates = positive if negative is None else torch.cat([positive, negative])
-        similar = F.normalize(anchor, dim=-1) @ F.normalize(candidates, dim=-1).T
-        keep = similar < sigma  # [N, 2N]
-        if texts is not None:
-            keep &= ~_same_text(texts, n, negative is not None).to(keep.device)
-        own = torch.eye(n, dtype=torch.bool, device=keep.device)
-        return keep | own.repeat(1, keep.shape[1] // n)
+    anchor, candidates = _checked(guide_anchor, guide_positive, guide_negative, 1.0, "paper")
+    n = len(anchor)
+    anchor, length = _measured(anchor.detach())
+    candidates, lengths = zip(*(_measured(part.detach()) for part in candidates), strict=True)
+    numbers = None if texts is None else _numbered(texts, n, len(candidates), anchor.device)
+
+    def keep(rows):
+        with torch.autocast(anchor.device.type, enabled=False):  # half precision has no 0.9
+            kept = _cosines(anchor[rows] / length[rows], candidates, lengths) < sigma  # [rows, 2N]
+        start, stop, _ = rows.indices(n)
+        for place, block in enumerate(kept.split(n, dim=1)):
+            if numbers is not None:
+                for said in numbers[:2]:  # the row's anchor, the row's positive
+                    block &= numbers[1 + place] != said[rows, None]
+            block[:, start:stop].fill_diagonal_(True)  # the own pair
+        return kept
+
+    return keep
 
 
 def rank_distillation(
@@ -154,10 +369,8 @@ def rank_distillation(
     Source: RankCSE (Liu et al. 2023), ranking distillation with ListNet (Cao et al. 2007).
     """
     teacher_tau = tau if teacher_tau is None else teacher_tau
-    anchor, positive, _, _ = _checked(anchor, positive, None, tau, None, "paper")
-    known, ranked, _, _ = _checked(
-        teacher_anchor, teacher_positive, None, teacher_tau, None, "paper"
-    )
+    anchor, (positive,) = _checked(anchor, positive, None, tau, "paper")
+    known, (ranked,) = _checked(teacher_anchor, teacher_positive, None, teacher_tau, "paper")
     n = len(anchor)
     if len(known) != n or n < 2:
         raise ValueError(
@@ -167,9 +380,9 @@ def rank_distillation(
     own = torch.eye(n, dtype=torch.bool, device=anchor.device)
     with torch.autocast(anchor.device.type, enabled=False):
         with torch.no_grad():
-            wanted = F.normalize(known, dim=-1) @ F.normalize(ranked, dim=-1).T / teacher_tau
+            wanted = unit(known) @ unit(ranked).T / teacher_tau
             wanted = wanted.to(anchor).masked_fill(own, -torch.inf).softmax(dim=-1)  # [N, N]
-        given = F.normalize(anchor, dim=-1) @ F.normalize(positive, dim=-1).T / tau
+        given = unit(anchor) @ unit(positive).T / tau
         given = given.masked_fill(own, -torch.inf).log_softmax(dim=-1)
         return -(wanted * given.masked_fill(own, 0.0)).sum(dim=-1).mean()
 
@@ -218,9 +431,10 @@ def refine_similarity(phi, omega, *, variant="paper"):
     n = phi.shape[-1]
     if not isinstance(omega, (int, float)):
         omega = _finite(omega, "omega", 0).to(phi)
-    lowest = float(omega if isinstance(omega, (int, float)) else omega.min())
-    if not 0 <= lowest < float("inf"):
-        raise ValueError(f"omega must be 0 or more, got {lowest:g}")
+    if isinstance(omega, (int, float)) or _LOOKS.get():
+        lowest = float(omega if isinstance(omega, (int, float)) else omega.min())
+        if not 0 <= lowest < float("inf"):
+            raise ValueError(f"omega must be 0 or more, got {lowest:g}")
     before, rank = _upper(n, phi.device)
     value, order = phi.masked_fill(before, -torch.inf).sort(dim=-1, descending=True, stable=True)
     if variant == "printed":
@@ -343,35 +557,33 @@ def _plackett_luce(scores, padding):
     scores = scores - scores.detach().amax(dim=-1, keepdim=True)
     # Sums from the end, where the small terms are. Beyond e^60 the smallest might be lost; what is
     # exact then, torch.logcumsumexp, takes several times as long.
-    if scores.min() > -60:
+    if _LOOKS.get() and scores.min() > -60:
         terms = scores.exp() if padding is None else scores.exp().masked_fill(padding, 0.0)
         below = terms.flip(-1).cumsum(dim=-1).flip(-1)
         below = below.log() if padding is None else below.masked_fill(padding, 1.0).log()
     else:
-        low = 2 * scores.detach().min() - 1000
+        low = torch.finfo(scores.dtype).min
         kept = scores if padding is None else scores.masked_fill(padding, low)
         below = kept.flip(-1).logcumsumexp(dim=-1).flip(-1)
     loss = below - scores
     return loss if padding is None else loss.masked_fill(padding, 0.0)
 
 
-def _same_text(texts, n, with_negatives):
-    """bool [N, 2N]: the candidate is word for word the row's anchor or its own positive."""
-    wanted = 3 if with_negatives else 2
+def _numbered(texts, n, blocks, device):
+    """Anchors, positives and, with hard negatives, these: a number [N] for each distinct text."""
     lists = [part for part in texts if part is not None]
-    if len(lists) != wanted or any(len(part) != n for part in lists):
+    if len(lists) != 1 + blocks or any(len(part) != n for part in lists):
         sizes = [None if part is None else len(part) for part in texts]
-        raise ValueError(f"texts must be {wanted} lists of {n} sentences, got lists of {sizes}")
+        raise ValueError(f"texts must be {1 + blocks} lists of {n} sentences, got lists of {sizes}")
     number = {}
-    anchors, positives, *negatives = (
-        torch.tensor([number.setdefault(text, len(number)) for text in part]) for part in lists
-    )
-    candidates = torch.cat([positives, *negatives])
-    return (candidates == anchors[:, None]) | (candidates == positives[:, None])
+    return [
+        torch.tensor([number.setdefault(text, len(number)) for text in part], device=device)
+        for part in lists
+    ]
 
 
-def _checked(anchor, positive, negative, tau, keep, variant):
-    """Bring the arguments of `info_nce` to tensors of one floating type; refuse what cannot be."""
+def _checked(anchor, positive, negative, tau, variant):
+    """Anchor and candidates of `info_nce` as tensors of one floating type; refuse what is none."""
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {VARIANTS}, got {variant!r}")
     if not 0 < tau < float("inf"):
@@ -386,11 +598,8 @@ def _checked(anchor, positive, negative, tau, keep, variant):
                 "all embeddings of a batch must have one shape [N, d]"
             )
     dtype = torch.promote_types(parts["anchor"].dtype, parts["positive"].dtype)
-    parts = {name: part.to(dtype) for name, part in parts.items()}
-    if keep is not None:
-        keep = _mask(keep, shape[0], 2 if negative is not None else 1, variant)
-        keep = keep.to(parts["anchor"].device)
-    return parts["anchor"], parts["positive"], parts.get("negative"), keep
+    anchor, *candidates = (part.to(dtype) for part in parts.values())
+    return anchor, candidates
 
 
 def _matrix(name, value):
@@ -402,9 +611,10 @@ def _matrix(name, value):
         )
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
-    if not torch.isfinite(tensor).all():
+    if _LOOKS.get() and not math.isfinite(tensor.detach().sum()):  # or a very large sum
         bad = int((~torch.isfinite(tensor)).any(dim=1).sum())
-        raise ValueError(f"{name} has NaN or infinite values in {bad} of {len(tensor)} rows")
+        if bad:
+            raise ValueError(f"{name} has NaN or infinite values in {bad} of {len(tensor)} rows")
     return tensor
 
 
@@ -424,7 +634,7 @@ def _finite(value, name, dims, mask=None):
         raise ValueError(f"{name} must be {shape} with n ≥ 1, got shape {tuple(tensor.shape)}")
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
-    if not math.isfinite(tensor.detach().sum()):  # NaN, infinite, or a very large sum
+    if _LOOKS.get() and not math.isfinite(tensor.detach().sum()):  # or a very large sum
         finite = torch.isfinite(tensor)
         if mask is not None and mask.shape == tensor.shape:
             finite = finite | ~mask.to(tensor.device)
@@ -436,16 +646,25 @@ def _finite(value, name, dims, mask=None):
     return tensor
 
 
-def _mask(keep, n, blocks, variant):
-    """A bool tensor [N, blocks·N] that keeps every row's own pair."""
+def _mask(keep, rows, n, blocks, variant, device):
+    """`keep` for some rows, as a bool tensor [rows, blocks·N] that keeps their own pairs."""
+    if keep is None:
+        return None
+    if callable(keep):
+        keep = keep(rows)
+        wanted = (rows.stop - rows.start, blocks * n)
+    else:
+        wanted = (n, blocks * n)
     keep = keep if isinstance(keep, torch.Tensor) else torch.as_tensor(np.asarray(keep))
-    if keep.dtype != torch.bool or keep.shape != (n, blocks * n):
+    if keep.dtype != torch.bool or keep.shape != wanted:
         raise ValueError(
-            f"keep must be a bool mask [{n}, {blocks * n}], "
+            f"keep must be a bool mask [{wanted[0]}, {wanted[1]}], "
             f"got {keep.dtype} with shape {tuple(keep.shape)}"
         )
+    keep = (keep if len(keep) < n else keep[rows]).to(device)
     for block, role in enumerate(("positive", "hard negative")[:blocks]):
         protected = role == "positive" or variant == "paper"
-        if protected and not keep[:, block * n : (block + 1) * n].diagonal().all():
+        own = keep[:, block * n + rows.start : block * n + rows.stop].diagonal()
+        if protected and _LOOKS.get() and not own.all():
             raise ValueError(f"keep masks a row's own {role}; its diagonal must be True")
     return keep

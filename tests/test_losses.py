@@ -5,10 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthlib.losses import false_negative_keep, info_nce, rank_distillation
+from synthlib import losses
+from synthlib.losses import false_negative_keep, info_nce, rank_distillation, unit
+from synthlib.recipes.multicsr_cost import peak_bytes
 
 
 def cosine(u, v):
@@ -333,3 +337,266 @@ def test_bad_ranking_input_is_refused(change, words):
     names = ("anchor", "positive", "teacher_anchor", "teacher_positive")
     with pytest.raises(ValueError, match=words):
         rank_distillation(**{name: np.ones((4, 3)) for name in names} | change)
+
+
+# ---------------------------------------------------------------- any length
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("factor", [1e20, 1e-20, 1e30, 1e-30, 1e38, 1e-37])
+@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("chunk_size", [None, 4])
+def test_embeddings_of_any_length(dtype, factor, variant, chunk_size):
+    parts = [torch.tensor(x).clamp(-3, 3).to(dtype) for x in batch(12, 8, seed=4)]
+    scaled = [(part.double() * factor).to(dtype) for part in parts]
+    assert all(part.isfinite().all() for part in scaled)
+    want = info_nce(*(part.double() / factor for part in scaled), variant=variant)
+    for part in scaled:
+        part.requires_grad_()
+    got = info_nce(*scaled, variant=variant, chunk_size=chunk_size)
+    assert got.item() == pytest.approx(want.item(), rel=1e-4)
+    got.backward()
+    assert all(part.grad.isfinite().all() for part in scaled)
+    keep = false_negative_keep(*scaled, sigma=0.3)
+    assert torch.equal(keep, false_negative_keep(*(x.double() / factor for x in scaled), sigma=0.3))
+    a, p, n = (part.detach() for part in scaled)
+    ranked = rank_distillation(a, p, p, n)
+    assert ranked.item() == pytest.approx(
+        rank_distillation(*(x.double() / factor for x in (a, p, p, n))).item(), rel=1e-4
+    )
+
+
+def test_the_smallest_float16():
+    parts = [torch.tensor(x).half() for x in batch(12, 8, seed=4)]
+    tiny = [part * 2.0**-14 for part in parts]  # partly below the least normal float16
+    want = info_nce(*(part.double() for part in tiny))
+    assert info_nce(*tiny).item() == pytest.approx(want.item(), rel=1e-4)
+
+
+def test_rows_of_very_different_lengths():
+    a, p, n = (torch.tensor(x, dtype=torch.float32) for x in batch(6, 8))
+    want = info_nce(a, p, n)
+    lengths = 10.0 ** torch.tensor([-35, -20, 0, 3, 20, 36])[:, None]
+    for chunk_size in (None, 4):
+        got = info_nce(a * lengths, p / lengths.flip(0), n * lengths, chunk_size=chunk_size)
+        assert got.item() == pytest.approx(want.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_a_zero_vector_is_unlike_everything_and_has_no_gradient(variant, chunk_size):
+    a, p, n = (torch.tensor(x, dtype=torch.float32) for x in batch(5, 8))
+    a[1] = p[2] = n[3] = 0.0
+    parts = [part.requires_grad_() for part in (a, p, n)]
+    loss = info_nce(*parts, variant=variant, chunk_size=chunk_size)
+    loss.backward()
+    aside = [F.pad(part.detach().double(), (0, 3)) for part in parts]  # a direction of its own
+    aside[0][1, 8] = aside[1][2, 9] = aside[2][3, 10] = 1.0
+    assert loss.item() == pytest.approx(info_nce(*aside, variant=variant).item(), rel=1e-5)
+    for part, row in zip(parts, (1, 2, 3), strict=True):
+        assert (part.grad[row] == 0).all() and part.grad.isfinite().all()
+        assert part.grad.abs().max() < 100 and part.grad[0].abs().sum() > 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 10_000))
+def test_unit_rows_and_their_gradient(n, seed):
+    x = torch.tensor(np.random.default_rng(seed).normal(size=(n, 5)), requires_grad=True)
+    assert torch.allclose(unit(x), F.normalize(x, dim=-1), atol=1e-15)
+    assert torch.autograd.gradcheck(unit, (x,))
+
+
+# ---------------------------------------------------------------- in chunks
+
+
+def value_and_gradients(parts, **options):
+    parts = [None if part is None else torch.tensor(part, requires_grad=True) for part in parts]
+    loss = info_nce(*parts, **options)
+    (3 * loss).backward()
+    return loss.item(), [part.grad for part in parts if part is not None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 9), st.integers(1, 12), st.integers(0, 10_000), st.booleans(), st.booleans(),
+    st.sampled_from(["paper", "released"]), st.sampled_from([0.05, 0.3]),
+)  # fmt: skip
+def test_chunks_equal_the_whole(n, size, seed, hard, masked, variant, tau):
+    parts = batch(n, 4, seed=seed, hard=hard)
+    keep = random_keep(n, 2 if hard else 1, seed=seed) if masked else None
+    want, gradients = value_and_gradients(parts, tau=tau, keep=keep, variant=variant)
+    asked = []
+
+    def by_rows(rows):
+        asked.append(rows)
+        return keep[rows]
+
+    for mask in (keep, by_rows) if masked else (None,):
+        got, found = value_and_gradients(
+            parts, tau=tau, keep=mask, variant=variant, chunk_size=size
+        )
+        assert got == pytest.approx(want, rel=1e-10, abs=1e-12)
+        for one, other in zip(found, gradients, strict=True):
+            assert torch.allclose(one, other, rtol=1e-8, atol=1e-11)
+    if masked:
+        assert [r.stop - r.start for r in asked] == [min(size, n - s) for s in range(0, n, size)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 10_000), st.floats(-1, 1), st.booleans())
+def test_the_mask_in_chunks_equals_the_loop(n, seed, sigma, hard):
+    a, p, m = batch(n, 3, seed=seed)
+    rng = np.random.default_rng(seed)
+    texts = [[str(word) for word in rng.integers(0, 6, size=n)] for _ in range(3)]
+    want = loop_keep(a, p, m, sigma, texts)
+    if not hard:
+        m, texts[2], want = None, None, want[:, :n]
+    keep = losses.false_negative_rows(a, p, m, sigma=sigma, texts=texts)
+    for start in range(n):
+        rows = slice(start, min(n, start + 3))
+        assert (keep(rows).numpy() == want[rows]).all()
+
+
+def test_a_loss_in_chunks_has_its_gradient_once():
+    parts = [torch.tensor(x, requires_grad=True) for x in batch(4, 3)]
+    loss = info_nce(*parts, chunk_size=2)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="once"):
+        loss.backward()
+    with torch.no_grad():
+        assert not info_nce(*parts, chunk_size=2).requires_grad
+    assert info_nce(*batch(4, 3), chunk_size=3).item() == pytest.approx(
+        info_nce(*batch(4, 3)).item()
+    )
+
+
+def test_chunks_hold_no_square():
+    """Twice the rows, twice the memory; at once it is four times."""
+    parts = {n: [torch.randn(n, 16) for _ in range(3)] for n in (512, 1024)}
+
+    def most(n, **options):
+        leaves = [part.clone().requires_grad_() for part in parts[n]]
+        keep = losses.false_negative_rows(*parts[n]) if options else (
+            lambda rows: false_negative_keep(*parts[n])
+        )  # fmt: skip
+        return peak_bytes(
+            lambda: info_nce(*leaves, keep=keep, **options).backward(), torch.device("cpu")
+        )
+
+    assert most(1024, chunk_size=16) < 2.5 * most(512, chunk_size=16)
+    assert most(1024) > 3.5 * most(512) and most(1024) > 20 * most(1024, chunk_size=16)
+
+
+@pytest.mark.parametrize("chunk_size", [0, -3, 1.5])
+def test_a_chunk_is_a_whole_number_of_rows(chunk_size):
+    with pytest.raises(ValueError, match="chunk_size"):
+        info_nce(*batch(4, 4), chunk_size=chunk_size)
+
+
+def test_a_callable_mask_is_checked_too():
+    for wrong, words in (
+        (lambda rows: np.ones((4, 8), bool), r"\[2, 8\]"),
+        (lambda rows: ~np.eye(4, 8, dtype=bool)[rows], "own positive"),
+        (lambda rows: ~np.eye(4, 8, k=4, dtype=bool)[rows], "own hard negative"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            info_nce(*batch(4, 4), keep=wrong, chunk_size=2)
+
+
+def test_the_mask_is_not_rounded_under_autocast():
+    a, p, n = (torch.tensor(x, dtype=torch.float32) for x in batch(64, 8))
+    want = false_negative_keep(a, p, n, sigma=0.5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(false_negative_keep(a, p, n, sigma=0.5), want)
+        inside = info_nce(a, p, n, chunk_size=16)
+    assert inside.item() == info_nce(a, p, n, chunk_size=16).item()
+
+
+# ---------------------------------------------------------------- the released loss
+
+
+def gradient(variant, parts, **options):
+    anchor = torch.tensor(parts[0], requires_grad=True)
+    info_nce(anchor, *parts[1:], variant=variant, **options).backward()
+    return anchor.grad
+
+
+@pytest.mark.parametrize("n", [2, 16, 64])
+def test_how_much_smaller_the_released_gradient_is(n):
+    """2N - 1 times where all cosines are nearly equal, N times where every row is right."""
+    base = np.random.default_rng(0).normal(size=8)
+    near = [base + 1e-5 * x for x in batch(n, 8)]
+    paper, released = (gradient(variant, near) for variant in ("paper", "released"))
+    assert torch.allclose(paper, (2 * n - 1) * released, rtol=1e-2, atol=1e-3 * paper.abs().max())
+    a, _, m = batch(n, n + 8, seed=1)
+    right = [a, a + 0.05 * m, m]
+    paper, released = (gradient(variant, right) for variant in ("paper", "released"))
+    assert paper.norm() / released.norm() == pytest.approx(n, rel=0.02)
+
+
+def test_the_released_loss_where_float32_saturates():
+    a, p, n = (torch.tensor(x, dtype=torch.float32) for x in batch(6, 8))
+    for tau in (0.05, 0.005, 0.001):
+        for hard in (n, a.clone()):  # a hard negative that is the anchor takes all probability
+            parts = [part.clone().requires_grad_() for part in (a, p, hard)]
+            loss = info_nce(*parts, tau=tau, variant="released")
+            loss.backward()
+            exact = [part.detach().double().requires_grad_() for part in parts]
+            want = info_nce(*exact, tau=tau, variant="released")
+            want.backward()
+            assert loss.item() == pytest.approx(want.item(), rel=1e-4)
+            for part, true in zip(parts, exact, strict=True):
+                assert torch.allclose(part.grad.double(), true.grad, rtol=1e-2, atol=1e-2)
+    mild = [x / 40 for x in batch(6, 8)]  # and there it is the definition, term by term
+    assert info_nce(*mild, tau=0.2, variant="released").item() == pytest.approx(
+        loop_released(*mild, 0.2, None), rel=1e-10
+    )
+
+
+# ---------------------------------------------------------------- without looking
+
+
+class Looks(TorchDispatchMode):
+    """Counts what makes a program wait for a GPU: values that are asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "_local_scalar_dense" in str(func) or "nonzero" in str(func):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+KERNELS = {
+    "info_nce": lambda x: info_nce(*x),
+    "masked": lambda x: info_nce(*x, keep=losses.false_negative_keep(*x)),
+    "released": lambda x: info_nce(*x, variant="released"),
+    "in chunks": lambda x: info_nce(*x, keep=losses.false_negative_rows(*x), chunk_size=3),
+    "texts": lambda x: losses.false_negative_keep(*x, texts=[list("abcdefgh")] * 3),
+    "rank": lambda x: rank_distillation(*x[:2], *x[1:]),
+    "refine": lambda x: losses.refine_similarity(x[0] @ x[0].T, torch.tensor(0.5)),
+    "list_mle": lambda x: losses.list_mle(x[0], x[1]),
+    "list_mle with padding": lambda x: losses.list_mle(x[0], x[1], mask=x[2] > -1),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_unchecked_asks_for_no_value(name):
+    x = [torch.tensor(part, dtype=torch.float32) for part in batch(8, 6)]
+    leaves = [part.clone().requires_grad_() for part in x]
+    with losses.unchecked(), Looks() as looks:
+        found = KERNELS[name](leaves)
+        if found.requires_grad:
+            found.sum().backward()
+    assert looks.seen == []
+    assert torch.allclose(found.float(), KERNELS[name](x).float(), atol=1e-6)
+    with Looks() as looks:
+        KERNELS[name](x)
+    assert looks.seen  # outside of it the kernel does look, and refuses
+    x[0][0] = torch.nan
+    with pytest.raises(ValueError, match="NaN"):
+        KERNELS[name](x)
+    with losses.unchecked():
+        KERNELS[name](x)
