@@ -328,9 +328,10 @@ def read_premises(source=None, *, column=None, n=None, seed=0, language="english
     if n is not None and n < len(rows):
         chosen = np.random.default_rng(seed).choice(len(rows), n, replace=False)
         rows = [rows[i] for i in np.sort(chosen)]
+    names = ["file", *REJECT]
     return (
         pd.DataFrame(rows, columns=["file", "line", "sentence"]),
-        _rejects([row[1:] for row in rejects]).assign(file=[row[0] for row in rejects]),
+        _rejects([row[1:] for row in rejects]).assign(file=[row[0] for row in rejects])[names],
     )
 
 

@@ -565,7 +565,7 @@ class _Work:
                   folder / "lists.parquet")  # fmt: skip
         dropped = everything[everything["reason"] != ""]
         more = pd.DataFrame({
-            "file": str(folder / "lists.parquet"), "line": dropped.index + 1,
+            "file": "lists.parquet", "line": dropped.index + 1,
             "reason": dropped["reason"], "text": dropped["anchor"], "where": "lists",
         })  # fmt: skip
         rejects = pd.concat([self.rejects, more], ignore_index=True) if len(more) else self.rejects
