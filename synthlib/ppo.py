@@ -25,25 +25,15 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.pytorch_utils import Conv1D
 
-from synthlib import curation, decoding, memory, models
+from synthlib import curation, decoding, memory, models, tokens
 
 _PASSES = "answers a forward pass"  # what memory.fitting counts
 
 
 class Stopped(RuntimeError):
     """Training cannot go on; the message names the step and the last good checkpoint."""
-
-
-class _Numbers(LogitsProcessor):
-    """Stops where logits are no numbers, before torch fails to sample from them."""
-
-    def __call__(self, input_ids, scores):
-        if (scores.isnan() | scores.isposinf()).any():
-            raise Stopped("a logit is not a number")
-        return scores
 
 
 class Answers(NamedTuple):
@@ -113,24 +103,43 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def write(self, prompts: Sequence[str], *, max_new_tokens: int, temperature=1.0) -> Answers:
-        """Sample an answer to every prompt, from torch's global generator."""
+        """Sample an answer to every prompt from the distribution that `forward` scores.
+
+        That is softmax(logits / temperature) over the whole vocabulary. Of the model's
+        generation_config only the end tokens, and the tokens that an encoder–decoder's texts begin
+        with, count here: a penalty or a cut of improbable tokens (top_k, top_p) would make the
+        ratios of `ppo_loss` those of another policy. Draws are from torch's global generator.
+        """
         rows = decoding._tokenize(
             self.model, self.tokenizer, [[p] for p in prompts], [0], max_new_tokens
         )
-        ids = [torch.tensor(rows[p]) for p in prompts]
-        prompt, prompt_mask = _padded(ids, self.pad, left=not self.seq2seq)
-        prompt, prompt_mask = prompt.to(self.device), prompt_mask.to(self.device)
-        end = _end_ids(self.model, self.tokenizer)
-        written = self.model.generate(
-            input_ids=prompt, attention_mask=prompt_mask, do_sample=True, top_k=0, top_p=1.0,
-            temperature=temperature, max_new_tokens=max_new_tokens, pad_token_id=self.pad,
-            eos_token_id=end or None, logits_processor=LogitsProcessorList([_Numbers()]),
-        )  # fmt: skip
-        answer = written[:, 1 if self.seq2seq else prompt.shape[1] :]
+        place = {text: u for u, text in enumerate(rows)}
+        prompt, prompt_mask = _padded(
+            [torch.tensor(rows[p]) for p in prompts], self.pad, left=not self.seq2seq
+        )
+        ends = sorted(tokens.end_ids(self.model, self.tokenizer))
+        ends = torch.tensor(ends, dtype=torch.long, device=self.device)
+        way = decoding.way_of(self.model, self.tokenizer, rows.values(), max_new_tokens)
+        answer, ended = [], torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
+        try:
+            read = decoding.read_prompts(self.model, list(rows.values()), self.pad, way)
+            running = decoding.Running(self.model, read, [place[p] for p in prompts])
+            for step in range(max_new_tokens):
+                if step:
+                    running.advance(answer[-1])
+                p = (running.logits / temperature).softmax(-1)
+                answer.append(torch.multinomial(p, 1).squeeze(1).masked_fill(ended, self.pad))
+                ended = ended | torch.isin(answer[-1], ends)
+                if ended.all():
+                    break
+        except decoding.NotNumbers:
+            raise Stopped("a logit is not a number") from None
+        answer = torch.stack(answer, dim=1)
         # An answer goes on to its first end token, which it includes; pads follow.
-        is_end = torch.isin(answer, torch.tensor(end, device=answer.device))
+        is_end = torch.isin(answer, ends)
         mask = (is_end.cumsum(1) - is_end.long()) == 0
-        return Answers(prompt, prompt_mask, answer.masked_fill(~mask, self.pad), mask)
+        answer = answer.masked_fill(~mask, self.pad)
+        return Answers(prompt.to(self.device), prompt_mask.to(self.device), answer, mask)
 
     def texts(self, answers: Answers) -> list[str]:
         rows = [a[m] for a, m in zip(answers.answer.cpu(), answers.mask.cpu(), strict=True)]
@@ -145,23 +154,35 @@ class Policy(nn.Module):
             Where ``answers.mask`` is False they mean nothing.
         """
         length = answers.answer.shape[1]
+        padded = decoding.way_of(self.model, self.tokenizer, answers.prompt, length).padded
+        if not padded and len(answers.mask) > 1:  # one by one, each without its padding
+            return _in_parts(self, answers, temperature, 1)
+        prompt, prompt_mask = answers.prompt, answers.prompt_mask
+        if not padded:
+            own = prompt_mask[0] == 1
+            prompt, prompt_mask = prompt[:, own], prompt_mask[:, own]
         if self.seq2seq:
-            start = torch.full_like(answers.answer[:, :1], decoding._decoder_start(self.model))
+            start = torch.tensor([decoding.decoder_start(self.model)], device=self.device)
+            start = start.expand(len(prompt), -1)
             out = self.model(
-                input_ids=answers.prompt, attention_mask=answers.prompt_mask,
+                input_ids=prompt, attention_mask=prompt_mask, output_hidden_states=True,
                 decoder_input_ids=torch.cat([start, answers.answer[:, :-1]], dim=1),
-                output_hidden_states=True,
             )  # fmt: skip
-            logits, hidden = out.logits, out.decoder_hidden_states[-1]
+            logits, hidden = out.logits[:, -length:], out.decoder_hidden_states[-1][:, -length:]
         else:
-            mask = torch.cat([answers.prompt_mask, answers.mask.long()], dim=1)
-            out = self.model(
-                input_ids=torch.cat([answers.prompt, answers.answer], dim=1), attention_mask=mask,
-                position_ids=(mask.cumsum(1) - 1).clamp(min=0), output_hidden_states=True,
-                logits_to_keep=length + 1,
-            )  # fmt: skip
+            options, known = {}, decoding.forward_options(self.model)
+            mask = torch.cat([prompt_mask, answers.mask.long()], dim=1)
+            if padded:
+                options["attention_mask"] = mask
+            if padded and "position_ids" in known:
+                options["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+            if "logits_to_keep" in known:
+                options["logits_to_keep"] = length + 1
+            ids = torch.cat([prompt, answers.answer], dim=1)
+            out = self.model(input_ids=ids, output_hidden_states=True, **options)
             # The logits before a token are the ones that it was chosen from.
-            logits, hidden = out.logits[:, :-1], out.hidden_states[-1][:, -length - 1 : -1]
+            logits = out.logits[:, -length - 1 : -1]
+            hidden = out.hidden_states[-1][:, -length - 1 : -1]
         log_p = (logits.float() / temperature).log_softmax(-1)  # [B, T, V]
         entropy = -(log_p.exp() * log_p).sum(-1)
         chosen = log_p.gather(-1, answers.answer[..., None]).squeeze(-1)
@@ -488,9 +509,7 @@ def train(
         columns = {key: [task[key] for task in mine] for key in mine[0] if key != "prompt"}
         prompts = [task["prompt"] for task in mine]
         try:
-            answers = policy.write(
-                prompts, max_new_tokens=max_new_tokens, temperature=temperature
-            )
+            answers = policy.write(prompts, max_new_tokens=max_new_tokens, temperature=temperature)
             texts = policy.texts(answers)
             parts = [
                 _rewards(f, policy.device, completions=texts, prompts=prompts, **columns)
@@ -697,12 +716,6 @@ def _padded(rows, pad, *, left):
         place = slice(size - len(row), size) if left else slice(len(row))
         ids[i, place], mask[i, place] = row, 1
     return ids, mask
-
-
-def _end_ids(model, tokenizer) -> list[int]:
-    found = model.generation_config.eos_token_id
-    found = tokenizer.eos_token_id if found is None else found
-    return [] if found is None else [found] if isinstance(found, int) else list(found)
 
 
 def _adapter(policy):

@@ -35,6 +35,7 @@ from synthlib.decoding import (
     generate_ranking_lists,
     mix_logits,
     next_token_logprobs,
+    prompt_ids,
 )
 
 SPECIAL = ["<pad>", "</s>", "<unk>", "<mask>", "<cls>", "<sep>"]
@@ -517,6 +518,119 @@ def test_every_end_token_of_the_generation_config_ends_a_text(lab):
     assert after == [text.split(word)[0].strip() for text in before] != before
 
 
+NEUTRAL = {
+    "repetition_penalty": 1.5, "top_k": 2, "top_p": 0.3, "temperature": 0.2, "min_p": 0.5,
+    "typical_p": 0.3, "epsilon_cutoff": 0.1, "eta_cutoff": 0.1, "no_repeat_ngram_size": 1,
+    "encoder_repetition_penalty": 2.0, "num_beams": 4, "length_penalty": 3.0, "do_sample": True,
+    "max_length": 5, "max_new_tokens": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_a_samplers_defaults_do_not_shape_the_mixture(kind):
+    model, tokenizer, prompts = make_model(kind), make_tokenizer(kind), make_prompts(6, seed=40)
+
+    def texts():
+        return [
+            generate_mixture(
+                model, tokenizer, [prompts], [1.0], max_new_tokens=9, do_sample=sample, seed=1
+            )
+            for sample in (False, True)
+        ]
+
+    expected = texts()
+    for name, value in NEUTRAL.items():
+        setattr(model.generation_config, name, value)
+    assert texts() == expected
+
+
+OBEYED = [
+    {"suppress_tokens": [6, 7, 8, 9, 10, 11]},
+    {"begin_suppress_tokens": [6, 9, 12, 15, 18, 21, 24, 27, END]},
+    {"bad_words_ids": [[7], [9], [11], [13], [15], [25]]},
+    {"forced_eos_token_id": END},
+    {"forced_bos_token_id": 4},
+    {"forced_bos_token_id": 12},
+    {"forced_bos_token_id": 4, "forced_eos_token_id": END, "suppress_tokens": [9, 10]},
+    {"decoder_start_token_id": 9},
+    {"eos_token_id": [END, 6, 9]},
+]
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+@pytest.mark.parametrize("settings", OBEYED, ids=str)
+def test_what_a_model_says_of_its_tokens_is_obeyed(kind, settings):
+    """Against the library's own decoder, one prompt at a time."""
+    model, tokenizer, prompts = make_model(kind), make_tokenizer(kind), make_prompts(6, seed=41)
+    rooms = (1, 2, 9)
+    before = [generate_mixture(model, tokenizer, [prompts], [1.0], max_new_tokens=n) for n in rooms]
+    for name, value in settings.items():
+        setattr(model.generation_config, name, value)
+    got = [generate_mixture(model, tokenizer, [prompts], [1.0], max_new_tokens=n) for n in rooms]
+    # The library counts an encoder–decoder's own beginning among the first tokens that it forces.
+    banned = BANNED + settings.get("suppress_tokens", [])
+    if settings.get("forced_bos_token_id") in banned:
+        banned.remove(settings["forced_bos_token_id"])
+    for room, texts in zip(rooms, got, strict=True):
+        for prompt, text in zip(prompts, texts, strict=True):
+            ids = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+            out = model.generate(
+                **ids, max_new_tokens=room, do_sample=False, suppress_tokens=banned
+            )[0, 1 if kind == "t5" else ids["input_ids"].shape[1] :]
+            out = [t for t in out.tolist() if t not in settings.get("eos_token_id", [])]
+            expected = tokenizer.decode(out, skip_special_tokens=True)
+            if kind == "t5" and settings.get("forced_bos_token_id") == 12:
+                expected = expected.removeprefix((SPECIAL + WORDS)[12]).strip()
+            assert text == expected
+    # Only an encoder–decoder's texts have a beginning of their own.
+    beginning = settings.keys() <= {"forced_bos_token_id", "decoder_start_token_id"}
+    assert (got == before) == (kind == "llama" and beginning)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("sequence_bias", [[[6], 5.0]]), ("min_length", 5), ("min_new_tokens", 2),
+    ("bad_words_ids", [[6], [7, 8]]), ("guidance_scale", 1.5), ("stop_strings", ["."]),
+    ("exponential_decay_length_penalty", [2, 1.5]), ("penalty_alpha", 0.6),
+    ("watermarking_config", {"bias": 2.0}), ("forced_decoder_ids", [[1, 7]]),
+])  # fmt: skip
+def test_what_the_mixture_does_not_do_is_refused_by_name(name, value):
+    model, tokenizer = make_model("llama"), make_tokenizer("llama")
+    setattr(model.generation_config, name, value)
+    options = dict(max_new_tokens=3)
+
+    def lists():
+        generate_ranking_lists(model, tokenizer, ["the dog"], prompt="{sentence}", **options)
+
+    def texts():
+        return generate_mixture(model, tokenizer, [["the dog"]], [1.0], **options)
+
+    for run in (texts, lists):
+        with pytest.raises(ValueError, match=f"{name}.* set model.generation_config.{name} = None"):
+            run()
+    setattr(model.generation_config, name, None)  # the remedy that the message names
+    assert len(texts()) == 1
+
+
+def test_an_end_token_that_only_the_generation_config_names_is_taken_off_a_prompt():
+    """As a GPT-2 whose tokenizer is WordPiece: [CLS] prompt [SEP], and no eos_token."""
+    model, plain = make_model("gpt2"), make_tokenizer("gpt2", template="<cls> $A")
+    tokenizer = make_tokenizer("gpt2", template="<cls> $A </s>")
+    for either in (tokenizer, plain):
+        either.eos_token, either.sep_token = None, "</s>"
+    prompts = make_prompts(6, seed=42)
+    for ends in (END, [31, END]):
+        model.generation_config.eos_token_id = ends
+        got, expected = (
+            generate_mixture(model, t, [prompts], [1.0], max_new_tokens=8)
+            for t in (tokenizer, plain)
+        )
+        assert got == expected and len(set(got)) > 3
+    ids = prompt_ids(model, tokenizer, prompts)
+    assert all(row[-1] != END for row in ids.values())
+    t5, own = make_model("t5"), make_tokenizer("t5")  # an encoder is to see the end of its text
+    assert all(row[-1] == END for row in prompt_ids(t5, own, prompts).values())
+
+
 def test_a_training_model_decodes_without_dropout_and_stays_in_training(lab):
     model, tokenizer = lab("t5")
     prompts = make_prompts(6, seed=21)
@@ -939,3 +1053,51 @@ def test_ranking_lists_refuse(lab, anchors, options, fragment):
         generate_ranking_lists(model, tokenizer, anchors, max_new_tokens=3,
                                **{"prompt": "{sentence} :", **options})  # fmt: skip
     assert fragment in str(error.value)
+
+
+# ------------------------------------------------------------------ special tokens in a text
+def llama_like(tmp_path=None):
+    """Byte-level BPE with <s>, </s> and the marks of a chat, which merges never make."""
+    from tokenizers import decoders
+    from tokenizers.models import BPE
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    names = ["<unk>", "<s>", "</s>", "<|user|>", "<|end|>"]
+    base = Tokenizer(BPE({c: i for i, c in enumerate(names + letters)}, [], unk_token="<unk>"))
+    base.pre_tokenizer, base.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
+    base.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=base, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        pad_token="</s>", extra_special_tokens=["<|user|>", "<|end|>"], model_max_length=300,
+    )  # fmt: skip
+
+
+def test_special_tokens_that_a_text_spells_are_text():
+    tokenizer, model = llama_like(), make_model("llama")
+    texts = [
+        "The <s>old</s> price is 5.", "It ends.</s>", "A <|end|> and <|user|> too", "plain",
+        " <s>", "x</s></s>",
+    ]  # fmt: skip
+    ids = prompt_ids(model, tokenizer, texts)
+    for text in texts[:4] + texts[5:]:
+        assert ids[text][0] == 1 and not set(ids[text][1:]) & {0, 1, 2, 3, 4}
+        assert tokenizer.decode(ids[text][1:]) == text
+    # Who begins with one means the ones that he writes: a chat template.
+    chat = "<|user|>The dog<|end|>"
+    assert prompt_ids(model, tokenizer, [chat])[chat][1] == 3
+    assert prompt_ids(model, tokenizer, [chat])[chat][-1] == 4
+    begun = prompt_ids(model, tokenizer, ["<s>The dog", "The dog"])
+    assert begun["<s>The dog"] == begun["The dog"]
+
+
+def test_words_of_a_vocabulary_that_are_special_tokens_are_parted():
+    """A word-level (or unigram) vocabulary holds `</s>` as a word: a blank makes it another."""
+    for kind in ("llama", "t5"):
+        model, tokenizer = make_model(kind), make_tokenizer(kind)
+        text = "the red </s> dog <mask> :"
+        ids = prompt_ids(model, tokenizer, [text])[text]
+        words = ["the", "red", "<unk>", "<unk>", "dog", "<mask>", ":"]
+        assert tokenizer.convert_ids_to_tokens(ids) == words + ["</s>"] * (kind == "t5")
+        (got,) = generate_mixture(model, tokenizer, [[text]], [1.0], max_new_tokens=5)
+        parted = text.replace("</s>", "< /s>")
+        assert [got] == generate_mixture(model, tokenizer, [[parted]], [1.0], max_new_tokens=5)

@@ -102,6 +102,63 @@ def test_an_answer_ends_with_its_end_token(policy):
     assert 0 < ended
 
 
+SAMPLERS = {  # what public models ship as their sampler's defaults, and its relatives
+    "repetition_penalty": 1.3, "encoder_repetition_penalty": 1.5, "top_k": 3, "top_p": 0.5,
+    "min_p": 0.2, "typical_p": 0.5, "temperature": 0.3, "epsilon_cutoff": 0.05, "eta_cutoff": 0.05,
+    "no_repeat_ngram_size": 1, "encoder_no_repeat_ngram_size": 1, "num_beams": 3,
+    "suppress_tokens": [6, 7, 8], "begin_suppress_tokens": [6, 7, 8], "bad_words_ids": [[6], [7]],
+    "sequence_bias": [[[6], -9.0]], "min_new_tokens": 3, "min_length": 20,
+    "forced_eos_token_id": 1, "guidance_scale": 2.0, "renormalize_logits": True,
+    "exponential_decay_length_penalty": [1, 9.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["llama", "t5"], indirect=True)
+@pytest.mark.parametrize("name", [None, *SAMPLERS])
+def test_answers_come_from_the_distribution_that_is_scored(policy, name):
+    """3,000 first tokens: the share of the prompt's words and of every word, as in the model."""
+    prompt, n = "the man runs and the red dog sleeps in the park", 3000
+    settings = policy.model.get_base_model().generation_config
+    if name:
+        setattr(settings, name, SAMPLERS[name])
+    for heat in (1.0, 2.0):
+        torch.manual_seed(5)
+        first = policy.write([prompt] * n, max_new_tokens=1, temperature=heat).answer[:, 0]
+        words = torch.tensor(policy.tokenizer(prompt).input_ids)
+        start = {"decoder_input_ids": torch.tensor([[0]])} if policy.seq2seq else {}
+        with torch.no_grad():
+            logits = policy.model(input_ids=words[None], **start).logits[0, -1]
+        p = (logits.double() / heat).softmax(-1)
+        own = p[words.unique()].sum().item()
+        share = torch.isin(first, words).double().mean().item()
+        assert abs(share - own) < 3 * math.sqrt(own * (1 - own) / n)
+        counts = first.bincount(minlength=len(p)).double()
+        square = ((counts - n * p) ** 2 / (n * p)).sum().item()
+        freedom = len(p) - 1
+        assert square < freedom + 5 * math.sqrt(2 * freedom)
+        with torch.no_grad():
+            answers = policy.write([prompt] * 4, max_new_tokens=1, temperature=heat)
+            log_p = policy(answers, heat)[0][:, 0]
+        torch.testing.assert_close(log_p.exp().double(), p[answers.answer[:, 0]], atol=1e-4, rtol=0)
+
+
+def test_a_forced_beginning_belongs_to_every_answer_of_a_policy(tmp_path):
+    """Of mBART, for instance: written behind its start and the language, and scored so."""
+    folder = tiny_models.save(tmp_path / "t5", "t5")
+    model, tokenizer = models.load_generator(folder, device="cpu")
+    model.generation_config.forced_bos_token_id = 8
+    policy = ppo.Policy(model, tokenizer, r=4, alpha=8)
+    answers = policy.write(["the man runs"] * 2000, max_new_tokens=1)
+    ids = tokenizer("the man runs", return_tensors="pt").input_ids
+    with torch.no_grad():
+        logits = model(input_ids=ids, decoder_input_ids=torch.tensor([[0, 8]])).logits
+        log_p = policy(answers.rows(slice(0, 20)))[0][:, 0]
+    p = logits[0, -1].double().softmax(-1)
+    counts = answers.answer[:, 0].bincount(minlength=len(p))
+    assert ((counts - 2000 * p) ** 2 / (2000 * p)).sum() < len(p) + 5 * math.sqrt(2 * len(p))
+    torch.testing.assert_close(log_p.exp().double(), p[answers.answer[:20, 0]], atol=1e-4, rtol=0)
+
+
 # ------------------------------------------------------------------ from rewards to a loss
 def masks(lengths):
     return torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
@@ -254,7 +311,9 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
     def run():
         torch.manual_seed(0)
         policy = ppo.Policy(
-            *models.load_generator(tmp_path / "b", device="cpu"), r=8, alpha=16,
+            *models.load_generator(tmp_path / "b", device="cpu"),
+            r=8,
+            alpha=16,
             targets="all-linear",
         )
         return policy, ppo.train(

@@ -337,7 +337,11 @@ def tune_rloo(
                 ),
             )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        own, model.generation_config = model.generation_config, decoding.plain_settings(model)
+        try:
+            trainer.train()
+        finally:
+            model.generation_config = own
     log = [entry for entry in trainer.state.log_history if "reward" in entry]
     return trainer.model.eval(), log
 

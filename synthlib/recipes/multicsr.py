@@ -138,8 +138,8 @@ def fits(generator, texts, room=0):
     if limit is None or not distinct:
         return np.ones(len(texts), dtype=bool)
     limit -= 0 if model.config.is_encoder_decoder else room
-    ids = tokenizer(distinct, verbose=False)["input_ids"]
-    fit = {text: len(row) <= limit for text, row in zip(distinct, ids, strict=True)}
+    ids = decoding.prompt_ids(model, tokenizer, distinct)
+    fit = {text: len(row) <= limit for text, row in ids.items()}
     return np.array([fit[text] for text in texts], dtype=bool)
 
 

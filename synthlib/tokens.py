@@ -1,0 +1,102 @@
+"""Text to tokens: what somebody writes is text, also where it spells a special token.
+
+A sentence such as "The <s>old</s> price is 5." is to be read as its characters. A tokenizer by
+itself takes `<s>` in it for its own control token: to a model a text ends there, or another begins,
+and some models stop with an error.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Texts may ask a T5 for what belongs in a gap, or hold the mask of a noisy instruction.
+_PLACES = re.compile(r"<extra_id_\d+>")
+
+
+def encode(tokenizer, *columns, meant_first=False, **options):
+    """What ``tokenizer(*columns, **options)`` gives, with special tokens in the texts as text.
+
+    A text that spells none is the tokenizer's own business. One that does is read without looking
+    for special tokens; where a vocabulary holds their spelling as a word too (a unigram or a
+    word-level one does), a blank parts it.
+
+    Parameters
+    ----------
+    tokenizer
+    *columns : one or two lists of n texts
+        The texts, or the two texts of each pair.
+    meant_first : bool
+        A text that begins with a special token means the ones that it spells (a chat template's).
+    **options
+        Of the tokenizer; not for tensors and padding, which `tokenizer.pad` adds.
+
+    Returns
+    -------
+    BatchEncoding of lists
+
+    Raises
+    ------
+    ValueError
+        For a text whose special token can only be read as one.
+    """
+    found = tokenizer(*columns, **{"verbose": False} | options)
+    known = controls(tokenizer)
+    names = tuple(sorted(set(known.values()), key=len, reverse=True))
+    for i, row in enumerate(zip(*columns, strict=True)):
+        if not any(name in text for text in row for name in names):
+            continue
+        if meant_first and row[0].lstrip().startswith(names):
+            continue
+        plain = [[_as_text(tokenizer, text, known, names)] for text in row]
+        one = tokenizer(*plain, split_special_tokens=True, **{"verbose": False} | options)
+        for key in found:
+            found[key][i] = one[key][0]
+    return found
+
+
+def _as_text(tokenizer, text, known, names):
+    """A text in which the tokenizer finds no special token once it is told to split them."""
+    parted = text
+    for name in names:
+        parted = parted.replace(name, f"{name[:1]} {name[1:]}")
+    for candidate in (text, parted):
+        ids = tokenizer(
+            candidate, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )["input_ids"]
+        if known.keys().isdisjoint(ids):
+            return candidate
+    spelled = ", ".join(name for name in names if name in text)
+    raise ValueError(
+        f"{text[:200]!r} spells {spelled}, which this model's tokenizer can only read as a control "
+        "token: take it out of the text"
+    )
+
+
+def controls(tokenizer) -> dict[int, str]:
+    """Ids and spelling of a tokenizer's special tokens, but for those that stand for words: the
+    unknown one, the mask and T5's gaps."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    names = {i: token.content for i, token in added.items() if token.special}
+    names |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    words = {tokenizer.unk_token, tokenizer.mask_token}
+    return {i: x for i, x in names.items() if x and x not in words and not _PLACES.fullmatch(x)}
+
+
+def end_ids(model, tokenizer) -> set[int]:
+    """The tokens that end a text: the tokenizer's, and those of the model's generation_config.
+
+    Parameters
+    ----------
+    model, tokenizer
+
+    Returns
+    -------
+    set of int
+        Possibly empty: then a text ends by its length alone.
+    """
+    generation = getattr(model, "generation_config", None)
+    ends = set()
+    for value in (tokenizer.eos_token_id, getattr(generation, "eos_token_id", None)):
+        if value is not None:
+            ends.update([value] if isinstance(value, int) else map(int, value))
+    return ends
