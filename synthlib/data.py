@@ -11,6 +11,7 @@ return it beside the rest, with line and reason, and `save_rejects` keeps it in 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import importlib.metadata
 import json
@@ -349,6 +350,11 @@ def _read_source(source, column) -> list:
         return _read_folder(path, column)
     if reading.format_of(path) or path.is_absolute():
         raise FileNotFoundError(f"file not found: {path}")
+    if len(path.parts) > 1 and path.parent.is_dir():
+        names = [str(path.parent / entry.name) for entry in path.parent.iterdir()]
+        near = difflib.get_close_matches(str(path), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise FileNotFoundError(f"there is no file or folder {path}{hint}")
     from synthlib import tiers
 
     dataset = _from_hub(tiers.Corpus(str(source), ()))
@@ -424,12 +430,40 @@ def _from_hub(corpus):
     from datasets import load_dataset
 
     try:
-        return load_dataset(corpus.name, corpus.subset, data_files=corpus.file, split=corpus.split)
+        with _offline_without_an_answer(corpus.name):
+            return load_dataset(
+                corpus.name, corpus.subset, data_files=corpus.file, split=corpus.split
+            )
     except Exception as error:  # its libraries raise a dozen kinds, with pages of text
         raise OSError(
             f"the data set {corpus.name} cannot be had: {_first_line(error)}. Without a network "
             "give a text or Parquet file, or take the pocket tier"
         ) from None
+
+
+@contextlib.contextmanager
+def _offline_without_an_answer(name):
+    """Where the Hub does not answer, look into the cache alone: no minute of retries."""
+    import datasets
+    import huggingface_hub as hub
+
+    if not Path(name).is_dir() and not hub.constants.HF_HUB_OFFLINE:
+        try:
+            hub.HfApi().dataset_info(name, timeout=10)
+        except hub.errors.HfHubHTTPError:
+            pass  # an answer, to be said by what comes
+        except Exception:  # whatever its HTTP library raises when no answer comes
+            modules = hub.constants, datasets.config
+            held = [module.HF_HUB_OFFLINE for module in modules]
+            try:
+                for module in modules:
+                    module.HF_HUB_OFFLINE = True
+                yield
+            finally:
+                for module, value in zip(modules, held, strict=True):
+                    module.HF_HUB_OFFLINE = value
+            return
+    yield
 
 
 def load_labelled(source, *, n=None, seed=0):

@@ -319,3 +319,39 @@ def test_half_of_a_character_is_named():
         data.triplets(rows)
     with pytest.raises(ValueError, match="list 1 holds half of a character"):
         data.ranking_lists([["a", "b"], ["a", "\udc00 b"]])
+
+
+def test_a_mistyped_file_in_a_folder_shows_its_neighbour(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letters").mkdir()
+    with pytest.raises(FileNotFoundError, match="no file or folder mine/leters; did you mean mine"):
+        data.load_premises("mine/leters")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
+    import datasets
+    import huggingface_hub as hub
+
+    seen = []
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+
+    def load_dataset(*a, **k):
+        seen.append((hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE))
+        raise RuntimeError("no\npages of text")
+
+    def nobody(*a, **k):
+        seen.append("asked")
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(hub.HfApi, "dataset_info", nobody)
+    with pytest.raises(OSError, match="the data set some/thing cannot be had: no. Without"):
+        data.load_premises("some/thing")
+    assert seen == ["asked", (True, True)] and hub.constants.HF_HUB_OFFLINE is False
+    # where it answers, it is asked as ever
+    monkeypatch.setattr(hub.HfApi, "dataset_info", lambda *a, **k: None)
+    with pytest.raises(OSError, match="some/thing cannot be had"):
+        data.load_premises("some/thing")
+    assert seen[2:] == [(False, False)]

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -377,10 +378,10 @@ def test_another_run_in_the_folder_is_refused(options, straight, here, tmp_path)
     for change, said in [
         (dict(omega=0.4), "omega 0.5 → 0.4"),
         (dict(seed=1), "seed 0 → 1"),
-        (dict(alpha=1), "alpha"),
+        (dict(shard_size=8), "shard_size 7 → 8"),
         (dict(generator=str(here / "llama")), "generator .*t5.* → .*llama"),
-        (dict(max_steps=6, sigma=0.7), "max_steps 5 → 6, sigma 0.6 → 0.7"),
-        (dict(stages=(1, 2)), "stages"),
+        (dict(max_new_tokens=7, sigma=0.7), "max_new_tokens 6 → 7, sigma 0.6 → 0.7"),
+        (dict(stages=(2, 3)), "stages"),
     ]:
         with pytest.raises(ValueError, match=f"holds a run with other settings .*{said}.*folder"):
             multicsr.run(straight.folder, **options | change)
@@ -395,6 +396,153 @@ def test_another_run_in_the_folder_is_refused(options, straight, here, tmp_path)
     file.write_text("\n".join(SENTENCES[::-1]))
     with pytest.raises(ValueError, match=r"other settings \(rows"):
         multicsr.run(tmp_path / "run", **options)
+
+
+# what a change makes anew: the steps that are not read
+LATER = [
+    (dict(max_steps=3), ("trained", "evaluated")),
+    (dict(batch_size=2, sigma=0.7), ("trained", "evaluated")),
+    (dict(stages=(1, 2)), ("trained", "evaluated")),
+    (dict(gamma=0.01), ("trained", "evaluated")),
+    (dict(scoring="text", gamma="-", alpha=0, beta=5), ("judged", "trained", "evaluated")),
+]
+
+
+@pytest.mark.parametrize(("change", "anew"), LATER)
+def test_later_settings_go_on_from_what_holds(
+    options, straight, tmp_path, capsys, monkeypatch, change, anew
+):
+    folder = shutil.copytree(straight.folder, tmp_path / "run")
+    if "judged" in anew:  # the tiny model writes no numbers
+        judge = judging.score_similarity
+        monkeypatch.setattr(judging, "score_similarity", lambda *a, method, **k: [
+            4.0 - i % 3 for i, _ in enumerate(judge(*a, method="expected", **k))])  # fmt: skip
+    wanted = multicsr.run(tmp_path / "new", **options | change)
+    monkeypatch.setattr(multicsr, "write", lambda *a, **k: pytest.fail("written anew"))
+    if "judged" not in anew:
+        monkeypatch.setattr(multicsr, "judge", lambda *a, **k: pytest.fail("judged anew"))
+    result = multicsr.run(folder, **options | change)
+    assert tuple(result.minutes) == anew
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "holds and is read; what it replaces is in" in said
+    name = next(iter(change))
+    assert name in said and str(folder / "earlier-1") in said
+    # the same bytes as a run that never had other settings …
+    got = content(folder)
+    aside = {k: got.pop(k) for k in [*got] if k.startswith("earlier-1/")}
+    assert got == content(wanted.folder)
+    # … and the old encoder and its results whole beside it
+    old = content(straight.folder)
+    for file in ("encoder/model.safetensors", "sts.csv", "run.json", "report.json"):
+        assert aside[f"earlier-1/{file}"] == old[file]
+    # the same again is the same run; back again is one more change
+    assert not multicsr.run(folder, **options | change).minutes
+    assert content(folder) == got | aside
+
+
+def test_a_change_that_is_stopped_goes_on(options, straight, tmp_path, blackout):
+    change = dict(max_steps=3)
+    wanted = content(multicsr.run(tmp_path / "new", **options | change).folder)
+    old, stops = content(straight.folder), 0
+    for at in range(1, 9):
+        folder = shutil.copytree(straight.folder, tmp_path / f"run{at}")
+        for before in (True, False):
+            blackout(at, before=before)
+            try:
+                multicsr.run(folder, **options | change)
+            except Power:
+                stops += 1
+        blackout(None)
+        multicsr.run(folder, **options | change)
+        got = content(folder)
+        aside = {k: got.pop(k) for k in [*got] if k.startswith("earlier-")}
+        assert got == wanted
+        assert aside["earlier-1/encoder/model.safetensors"] == old["encoder/model.safetensors"]
+        assert aside["earlier-1/sts.csv"] == old["sts.csv"]
+        assert not any(name.startswith("earlier-2") for name in aside)
+    assert stops > 8
+
+
+def test_before_anything_is_made_another_setting_is_no_loss(tmp_path):
+    folder = tmp_path / "run"
+    shards.open_run(folder, {"omega": 1}).__enter__()
+    with shards.open_run(folder, {"omega": 2}):
+        pass
+    (folder / "written").mkdir()
+    (folder / "written" / "00000-x.parquet").write_bytes(b"x")
+    with pytest.raises(ValueError, match="other settings .*omega 2 → 3"):
+        shards.open_run(folder, {"omega": 3}).__enter__()
+
+
+def test_a_folder_of_the_version_before_is_resumed(options, straight, tmp_path):
+    """Its run.json had the settings alone."""
+    folder = shutil.copytree(straight.folder, tmp_path / "run")
+    held = json.loads((folder / "run.json").read_text())
+    del held["made_with"]
+    (folder / "run.json").write_text(json.dumps(held))
+    before = content(folder)
+    assert not multicsr.run(folder, **options).minutes
+    del before["run.json"]
+    assert before.items() <= content(folder).items()
+
+
+def test_run_json_says_how_it_was_made(options, straight):
+    made = json.loads((straight.folder / "run.json").read_text())["made_with"]
+    (call,) = made["calls"]
+    assert call["processes"] == 1 and call["device"] == "cpu" and call["versions"]["torch"]
+    assert made["encoder trained by"] == 1
+
+
+def test_a_batch_of_generation_is_no_other_run(options, straight, tmp_path):
+    folder = tmp_path / "run"
+    multicsr.run(folder, until="written", **options | dict(generation_batch=3))
+    result = multicsr.run(folder, **options | dict(generation_batch=5))
+    got, want = content(folder), content(straight.folder)
+    assert {n: b for n, b in got.items() if n.startswith("written/")}.items() <= want.items()
+    # a score is a sum, whose rounding may follow the batch
+    pd.testing.assert_frame_equal(
+        result.triplets().to_pandas(), straight.triplets().to_pandas(), atol=1e-5
+    )
+
+
+# ---------------------------------------------------------------- remedies that messages name
+def test_what_a_message_names_works(options, straight, tmp_path, monkeypatch):
+    folder, kept = shutil.copytree(straight.folder, tmp_path / "run"), straight.counts["kept"]
+    monkeypatch.setattr(multicsr, "write", lambda *a, **k: pytest.fail("written anew"))
+    monkeypatch.setattr(multicsr, "judge", lambda *a, **k: pytest.fail("judged anew"))
+    with pytest.raises(ValueError, match=f"lower --batch-size to {kept} in the same folder") as few:
+        multicsr.run(folder, **options | dict(batch_size=24))
+    assert multicsr.run(folder, **options | dict(batch_size=kept)).counts["kept"] == kept
+    assert "--gamma" in str(few.value)
+    more = multicsr.run(folder, **options | dict(batch_size=24, gamma="-"))
+    assert more.counts["kept"] == 24
+    # one triplet alone: a batch of 1 is not named
+    gamma = sorted(a - b for a, b in zip(*(straight.triplets()[k] for k in "ab"), strict=True))[-1]
+    with pytest.raises(ValueError, match="1 triplets were kept") as one:
+        multicsr.run(folder, **options | dict(batch_size=2, gamma=max(gamma - 1e-9, 0)))
+    assert "--batch-size" not in str(one.value)
+
+
+@pytest.mark.parametrize("rule", ["alpha", "beta", "gamma"])
+def test_the_threshold_that_a_message_names_keeps_something(
+    options, straight, tmp_path, rule, monkeypatch
+):
+    folder = shutil.copytree(straight.folder, tmp_path / "run")
+    monkeypatch.setattr(multicsr, "judge", lambda *a, **k: pytest.fail("judged anew"))
+    with pytest.raises(ValueError, match="none of 24 triplets was kept") as nothing:
+        multicsr.run(folder, **options | {rule: {"alpha": 5, "beta": 0, "gamma": 5}[rule]})
+    assert not (folder / "kept.parquet").exists()
+    value = re.search(rf"--{rule} ([\d.]+)", str(nothing.value))[1]
+    assert multicsr.run(folder, until="kept", **options | {rule: float(value)}).counts["kept"]
+
+
+def test_few_sentences_fit_by_one_option(options, tmp_path):
+    del options["batch_size"]
+    with pytest.raises(ValueError, match="24 sentences give at most 24 .*--sentences 24 makes"):
+        multicsr.run(tmp_path / "run", **options)
+    result = multicsr.run(tmp_path / "run", **options | dict(n=24))
+    assert multicsr_run.make_plan(tier="paper", premises="x", n=24).settings.batch_size == 3
+    assert result.counts["steps"] == 5
 
 
 def test_a_folder_of_something_else_is_refused(options, tmp_path):

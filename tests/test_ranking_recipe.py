@@ -544,8 +544,8 @@ def test_a_damaged_shard_is_made_again(options, straight, tmp_path, capsys, step
 def test_another_run_in_the_folder_is_refused(options, straight, here):
     before = content(straight.folder)
     for change, said in [
-        (dict(omega=0.7), "omega 0.5 → 0.7"), (dict(seed=1), "seed 0 → 1"),
-        (dict(mode="semantic"), "mode full → semantic"),
+        (dict(lam=0.7), "lam .* → 0.7"), (dict(seed=1), "seed 0 → 1"),
+        (dict(steps=4), "steps .* → 4"),
         (dict(base=str(here / "teacher")), "encoder .*base.* → .*teacher"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=f"holds a run with other settings .*{said}"):

@@ -377,10 +377,6 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
     if until is not None and not 0 <= until <= plan.settings.rounds:
         raise ValueError(f"until must be a round from 0 to {plan.settings.rounds}, got {until}")
     work = _Work(plan, quiet)
-    if not (Path(out) / "run.json").is_file():  # a wrong model costs no minutes, and no folder
-        for name, kind in ((plan.settings.generator, "generator"),
-                           (plan.settings.discriminator, "nli")):  # fmt: skip
-            models.find(name, kind, device=plan.device, dtype=plan.dtype)
     return runs.carry_out(work, Result(Path(out)), work.steps(until), _report)
 
 
@@ -402,6 +398,7 @@ class _Work:
         self.sentences = list(self.found["sentence"])
         self._refuse_few()
         self.identity = _identity(plan, self.sentences)
+        self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
         self.frames = runs.sts_sets(plan.data)  # a damaged file costs seconds, not hours
         self.writer = (None, None)  # a round and its generator
         for step, (name, number) in self._steps().items():
@@ -434,6 +431,30 @@ class _Work:
             step for step, (_, number) in self._steps().items()
             if until is None or (number != RAW and number <= until)
         ]  # fmt: skip
+
+    def stale(self, changed):
+        """What other settings make wrong (`shards.open_run`): later ones, not round 1's tuning."""
+        rounds = range(1, self.plan.settings.rounds + 1)
+        trained = ["training", "encoder", "sts.csv"]
+        written = ["candidates", "more", "triplets.parquet", *trained]
+        first = {  # round in which a setting first matters, and what it makes wrong there
+            "candidates": (1, written), "temperature": (1, written), "encoder_epochs": (1, trained),
+            "encoder_learning_rate": (1, trained), "encoder_batch_size": (1, trained),
+            "tau": (1, trained), "precision": (1, trained), "bf16": (1, trained),
+            "start": (2, trained),
+        }  # fmt: skip
+        wrong = []
+        for name in changed:
+            if name == "data":
+                wrong += [f"round-{k}/sts.csv" for k in (0, *rounds)] + [f"{RAW}/sts.csv"]
+            elif name in first:
+                number, names = first[name]
+                wrong += [f"round-{k}" for k in rounds if k > number]
+                wrong += [f"round-{number}/{one}" for one in names]
+                wrong += [f"{RAW}/{one}" for one in names if number == 1]
+            elif name != "control":
+                return None
+        return [*wrong, "results.csv", "report.json"]
 
     # -------------------------------------------------------------- sentences
     def _read(self, number, result):
@@ -482,18 +503,26 @@ class _Work:
         return [others[i % len(others)] for i in places]
 
     # -------------------------------------------------------------- models
+    def ready(self):
+        """Raise where a model cannot be had."""
+        plan = self.plan
+        for kind, name in (("generator", plan.settings.generator),
+                           ("nli", plan.settings.discriminator)):  # fmt: skip
+            models.find(name, kind, device=plan.device, dtype=plan.dtype)
+        self.encoder(None, 0)
+
     def generator(self):
         plan = self.plan
         held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
         art.targets(held[0], plan.settings)  # what LoRA cannot adapt is said before minutes go by
-        runs.note_unknown_words(plan.settings.generator, held[1], self.sentences)
+        self.note(plan.settings.generator, held[1])
         return held
 
     @functools.cached_property
     def discriminator(self):
         name = self.plan.settings.discriminator
         held = models.load_nli(name, device=self.plan.device)
-        runs.note_unknown_words(name, held[1], self.sentences)
+        self.note(name, held[1])
         return held
 
     def encoder(self, result, number):
@@ -610,7 +639,8 @@ class _Work:
                 f"no anchor of {table['row'].nunique()} has an accepted candidate of both kinds "
                 f"({counts['accepted_positives']:.0%} of the positives and "
                 f"{counts['accepted_negatives']:.0%} of the negatives are accepted): take another "
-                f"--generator or --discriminator; the candidates are in {home / 'candidates'}"
+                "--generator or --discriminator, in another folder; the candidates are in "
+                f"{home / 'candidates'}"
             )
         file = home / "triplets.parquet"
         if self.everyone.rank == 0:
@@ -630,10 +660,12 @@ class _Work:
             earlier = [result.triplets(k).to_pandas() for k in range(1, number)]
             rows = pd.concat([*earlier, rows], ignore_index=True)
         if len(rows) < s.encoder_batch_size:
+            fit = f"lower --encoder-batch-size to {len(rows)} in the same folder, or "
+            fit *= len(rows) > 1
             raise ValueError(
                 f"{len(rows)} triplets of round {number} are fewer than one batch of "
-                f"{s.encoder_batch_size}: start from more --anchors, or lower "
-                f"--encoder-batch-size; the candidates are in {home / 'candidates'}"
+                f"{s.encoder_batch_size}: {fit}start from more --anchors in another folder; the "
+                f"candidates are in {home / 'candidates'}"
             )
         new = not (home / "encoder").is_dir()
         if new:
@@ -643,7 +675,9 @@ class _Work:
                 output_dir=home / "training", save_steps=_SAVE_TRAINING, progress=self.progress,
             )  # fmt: skip
             if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
-                runs.save_encoder(encoder, self.encoder(result, base), home)
+                runs.save_encoder(
+                    encoder, self.encoder(result, base), home, processes=self.everyone.size
+                )
         self.everyone.wait()
         if self.everyone.rank == 0:
             shutil.rmtree(home / "training", ignore_errors=True)
@@ -759,12 +793,13 @@ def describe(out, *, until=None, **options) -> str:
     """
     plan = make_plan(**options)
     work = _Work(plan, quiet=True)
-    shards.check_settings(out, work.identity)
+    changed, _ = shards.check_settings(out, work.identity, work.stale)
     s = plan.settings
     rounds = s.rounds if until is None else until
     wanted = {name: getattr(s, name) for name in ("discriminator", "encoder", "generator")}
     runs.say_fitted(plan)
     lines = [f"tier {plan.tier}, {rounds} rounds → {out}"]
+    lines += [shards.said_of(out, changed)] if changed else []
     lines += [f"{role:13} {name}{runs.size_of(name)}" for role, name in wanted.items()]
     given = [getattr(s, name) for name in rewards.Bounds._fields]
     said = ", ".join("by the rule" if value is None else f"{value:g}" for value in given)

@@ -428,9 +428,39 @@ class _Work:
             self.rejects = self.rejects.assign(where="premises")
             texts = self.premises
         self.identity = _identity(plan, texts)
+        self.note = functools.partial(runs.note_unknown_words, self.premises, set())
         # A damaged file costs seconds, not hours.
         self.frames = runs.sts_sets(plan.data)
         self.development = runs.development(plan.data) if plan.select == "dev" else None
+
+    def stale(self, changed):
+        """What other settings make wrong (`shards.open_run`): later ones, not what was written."""
+        plan = self.plan
+        later = {
+            "judged": ["scoring"],
+            "kept": ["alpha", "beta", "gamma", "thresholds"],
+            "trained": [
+                "encoder", "pooling", "backbone", "sigma", "tau", "batch_size", "learning_rate",
+                "epochs", "max_steps", "max_length", "projection", "eval_steps", "precision",
+                "bf16", "select", "supervised",
+            ],
+            "evaluated": ["data"],
+        }  # fmt: skip
+        if not plan.settings.demonstrations:  # else it writes from them
+            later["trained"] += ["guide", "nli", "nli_rows"]
+        if "dev" in (plan.select, *changed.get("select", ())):
+            later = later | {"trained": [*later["trained"], "data"], "evaluated": []}
+        if "stages" in changed:
+            other = set(changed["stages"][0]) ^ set(changed["stages"][1])
+            if 1 not in other:
+                later["judged" if 2 in other else "trained"].append("stages")
+        made = {
+            "judged": ["judged"],
+            "kept": ["triplets.parquet", "kept.parquet"],
+            "trained": ["training", "encoder"],
+            "evaluated": ["sts.csv", "report.json"],
+        }
+        return runs.stale(changed, later, made)
 
     def refuse_few(self):
         """Rows that cannot fill one batch, before hours are spent on them."""
@@ -443,11 +473,34 @@ class _Work:
             )
 
     # -------------------------------------------------------------- models
+    def wanted(self) -> dict:
+        """Role to the name of its model, for the models that this run takes."""
+        plan, s = self.plan, self.plan.settings
+        wanted = {"encoder": s.encoder}
+        if not plan.no_logits or self.asks():
+            wanted["generator"] = s.generator
+        if 3 in plan.stages or s.demonstrations or plan.backbone == "rank":
+            wanted["guide"] = s.guide
+        return wanted
+
+    def asks(self) -> bool:
+        """Whether the generator is asked for scores."""
+        return 2 in self.plan.stages and not (self.plan.no_logits and "a" in self.given)
+
+    def ready(self):
+        """Raise where a model cannot be had."""
+        plan, wanted = self.plan, self.wanted()
+        if "generator" in wanted:
+            models.find(wanted["generator"], "generator", device=plan.device, dtype=plan.dtype)
+        if "guide" in wanted:
+            self.guide  # noqa: B018
+        self.fresh_encoder()
+
     @functools.cached_property
     def generator(self):
         plan = self.plan
         held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
-        runs.note_unknown_words(plan.settings.generator, held[1], self.premises)
+        self.note(plan.settings.generator, held[1])
         if 2 in plan.stages:  # what keeps the judge from judging is found before stage 1
             judging.score_similarity(*held, [("a", "a")], method=plan.settings.scoring)
         return held
@@ -486,7 +539,7 @@ class _Work:
             if pooling is not None:
                 raise
             encoder = models.load_encoder(name, pooling=own, device=plan.device)
-        runs.note_unknown_words(name, encoder.tokenizer, self.premises)
+        self.note(name, encoder.tokenizer)
         return encoder
 
     # -------------------------------------------------------------- stage 1
@@ -498,10 +551,6 @@ class _Work:
             new = False
         else:
             new = not shards.whole(folder / "written", len(self.premises), plan.shard_size)
-            if new and 3 in plan.stages:  # a wrong name is found before stage 1
-                self.guide  # noqa: B018
-            if new:
-                self.fresh_encoder()
             self.table = shards.rows(
                 folder / "written", len(self.premises), self._write, size=plan.shard_size,
                 everyone=self.everyone, progress=self.progress, unit="premise",
@@ -574,12 +623,13 @@ class _Work:
         if not any(text.strip() for text in texts):
             raise ValueError(
                 f"{name} wrote nothing but blanks for {len(table)} premises: take another "
-                "generator, or a larger --max-new-tokens"
+                "--generator or a larger --max-new-tokens, in another folder"
             )
         if curation.copies([*table["anchor"], *table["anchor"]], texts).all():
             raise ValueError(
                 f"{name} only repeats: all {len(texts)} texts for {len(table)} premises equal "
-                "their premise. Take a generator that follows instructions, or a larger --omega"
+                "their premise. Take a --generator that follows instructions, or a larger "
+                "--omega, in another folder"
             )
 
     # -------------------------------------------------------------- stage 2
@@ -629,7 +679,9 @@ class _Work:
             if len(kept):
                 data.save(data.triplets(kept, origin=origin), folder / "kept.parquet")
         if not keep.any():
-            raise ValueError(_why_nothing(plan, counts, folder))
+            if self.everyone.rank == 0:
+                (folder / "kept.parquet").unlink(missing_ok=True)  # of other thresholds
+            raise ValueError(_why_nothing(plan, counts, folder, self.table[self._usable()]))
         self.rows = list(zip(*(table[keep][name] for name in data.TRIPLET), strict=True))
         counts["nli"] = len(self.labelled) if plan.supervised else 0
         counts["trained_on"] = len(self.rows) + counts["nli"]
@@ -641,10 +693,12 @@ class _Work:
         plan, settings, folder = self.plan, self.plan.settings, result.folder
         rows = self.rows + (self.labelled if plan.supervised else [])
         if len(rows) < settings.batch_size:
+            fit = f"lower --batch-size to {len(rows)} in the same folder, " * (len(rows) > 1)
+            rules = "loosen --alpha, --beta or --gamma there, " * (2 in plan.stages)
             raise ValueError(
                 f"{len(rows)} triplets were kept, fewer than one batch of {settings.batch_size}: "
-                f"start from more premises, lower the batch size (--batch-size {len(rows)}), or "
-                f"loosen the thresholds; the scores are in {folder / 'triplets.parquet'}"
+                f"{fit}{rules}or start from more premises in another folder; nothing is written "
+                f"or judged twice. The scores are in {folder / 'triplets.parquet'}"
             )
         steps = settings.max_steps or math.ceil(
             settings.epochs * (len(rows) // settings.batch_size)
@@ -663,7 +717,9 @@ class _Work:
                 dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **options,
             )  # fmt: skip
             if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
-                runs.save_encoder(encoder, self.fresh_encoder(), folder)
+                runs.save_encoder(
+                    encoder, self.fresh_encoder(), folder, processes=self.everyone.size
+                )
         self.everyone.wait()
         if self.everyone.rank == 0:
             shutil.rmtree(folder / "training", ignore_errors=True)
@@ -710,22 +766,39 @@ def _rules(plan, counts) -> dict[str, int]:
     return dict(sorted(rules.items(), key=lambda rule: -rule[1]))
 
 
-def _why_nothing(plan, counts, folder) -> str:
+def _why_nothing(plan, counts, folder, table) -> str:
     if counts["blank"] == counts["written"]:
         return (
             f"no triplet is whole: one of its two texts is blank in all of {counts['written']}; "
-            "take another generator, or a larger --max-new-tokens"
+            "take another --generator or a larger --max-new-tokens, in another folder"
         )
     rules = _rules(plan, counts)
     first = next(iter(rules))
     if first.endswith("read"):
-        remedy = "the judge writes no numbers: take another --generator or --scoring"
+        other = "text" if plan.settings.scoring == "expected" else "expected"
+        remedy = (
+            f"the judge writes no numbers: take --scoring {other} in the same folder, or another "
+            "--generator in another"
+        )
     else:
-        remedy = "loosen that threshold, or take a generator that judges better"
+        a, b = table["a"], table["b"]
+        loosest = {
+            "the p": f"--alpha {_down(a.max())}", "the n": f"--beta {-_down(-b.min())}",
+            "a lie": f"--gamma {_down(max((a - b).max(), 0))} (or -)",
+        }[first[:5]]  # fmt: skip
+        remedy = (
+            f"the best of them needs {loosest}: loosen it in the same folder, what is judged is "
+            "read; or take a --generator that judges better, in another"
+        )
     return (
         f"none of {counts['judged']} triplets was kept. Most were put out because {first} "
         f"({rules[first]}); {remedy}. The scores are in {folder / 'triplets.parquet'}"
     )
+
+
+def _down(value) -> float:
+    """To two decimals, not above."""
+    return math.floor(100 * value) / 100
 
 
 def _report(plan, result) -> str:
@@ -790,17 +863,12 @@ def describe(out, *, until="evaluated", **options) -> str:
     """
     plan = make_plan(**options)
     work = _Work(plan, quiet=True)
-    shards.check_settings(out, work.identity)
+    changed, _ = shards.check_settings(out, work.identity, work.stale)
     s, rows = plan.settings, len(work.premises)
-    given = plan.no_logits and "a" in work.given
-    asked = 2 in plan.stages and not given
-    wanted = {"encoder": s.encoder}
-    if not plan.no_logits or asked:
-        wanted["generator"] = s.generator
-    if 3 in plan.stages or s.demonstrations or plan.backbone == "rank":
-        wanted["guide"] = s.guide
+    asked, wanted = work.asks(), work.wanted()
     runs.say_fitted(plan)
     lines = [f"tier {plan.tier}, stages {', '.join(map(str, plan.stages)) or 'none'} → {out}"]
+    lines += [shards.said_of(out, changed)] if changed else []
     for role, name in sorted(wanted.items()):
         lines.append(f"{role:10} {name}{runs.size_of(name)}")
     lines.append(f"rows       {rows:,} from {work.identity['source']}")

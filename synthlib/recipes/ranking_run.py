@@ -379,18 +379,63 @@ class _Work:
             rejects = rejects.assign(file=plan.source)
         self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
         self.identity = _identity(plan, self.sentences)
+        self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
         # A damaged file costs seconds, not hours.
         self.frames = _test_sets(plan)
         self.development = None
         if plan.select == "dev":
             self.development = runs.development(plan.data, _development_tasks(plan.data))
 
+    def stale(self, changed):
+        """What other settings make wrong (`shards.open_run`): later ones, not the lists."""
+        later = {
+            "compared": ["teacher", "scale"],
+            "kept": ["mode"],
+            "trained": [
+                "omega", "variant", "learning_rate", "lists_per_step", "epochs", "eval_steps",
+                "tau", "max_length", "precision", "bf16", "select",
+            ],
+            "evaluated": ["data", "rerank"],
+        }  # fmt: skip
+        if self.plan.from_file:  # else the base draws the anchors
+            later["trained"].append("encoder")
+            later["compared"].append("pooling")
+        if "dev" in (self.plan.select, *changed.get("select", ())):
+            later["trained"].append("data")
+            later["evaluated"].remove("data")
+        made = {
+            "compared": ["compared"],
+            "kept": ["lists.parquet", "kept.parquet"],
+            "trained": ["training", "encoder"],
+            "evaluated": ["results.csv", "report.json"],
+        }
+        return runs.stale(changed, later, made)
+
     # -------------------------------------------------------------- models
+    def wanted(self) -> dict:
+        """Role to the name of its model, for the models that this run takes."""
+        s = self.plan.settings
+        wanted = {"base": s.encoder}
+        if self.plan.mode != "rank":
+            wanted["teacher"] = s.teacher
+        if not self.plan.from_file:
+            wanted["generator"] = s.generator
+        return wanted
+
+    def ready(self):
+        """Raise where a model cannot be had."""
+        plan, wanted = self.plan, self.wanted()
+        if "generator" in wanted:
+            models.find(wanted["generator"], "generator", device=plan.device, dtype=plan.dtype)
+        if "teacher" in wanted:
+            self.teacher  # noqa: B018
+        self.base()
+
     @functools.cached_property
     def generator(self):
         plan = self.plan
         held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
-        runs.note_unknown_words(plan.settings.generator, held[1], self.sentences)
+        self.note(plan.settings.generator, held[1])
         return held
 
     @functools.cached_property
@@ -411,7 +456,7 @@ class _Work:
         """The encoder to post-train, as it is before."""
         name = self.plan.settings.encoder
         encoder = models.load_encoder(name, pooling=self.plan.pooling, device=self.plan.device)
-        runs.note_unknown_words(name, encoder.tokenizer, self.sentences)
+        self.note(name, encoder.tokenizer)
         return encoder
 
     # -------------------------------------------------------------- lists
@@ -435,10 +480,6 @@ class _Work:
                     ignore_index=True,
                 )
             new = not shards.whole(folder / "written", len(self.anchors), plan.shard_size)
-            if new:  # a wrong name is found before hours of writing
-                self.base()
-                if plan.mode != "rank":
-                    self.teacher  # noqa: B018
             self.table = shards.rows(
                 folder / "written", len(self.anchors), self._write, size=plan.shard_size,
                 everyone=self.everyone, progress=self.progress, unit="list",
@@ -581,8 +622,9 @@ class _Work:
         per_step = settings.lists_per_step
         if len(self.rows) < per_step:
             raise ValueError(
-                f"{len(self.rows)} lists were kept, fewer than the {per_step} of one step: start "
-                "from more anchors, or lower --lists-per-step"
+                f"{len(self.rows)} lists were kept, fewer than the {per_step} of one step: lower "
+                f"--lists-per-step to {len(self.rows)} in the same folder, or start from more "
+                "--anchors in another"
             )
         new = not (folder / "encoder").is_dir()
         if new:
@@ -596,7 +638,7 @@ class _Work:
                 progress=self.progress,
             )  # fmt: skip
             if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
-                runs.save_encoder(base, self.base(), folder)
+                runs.save_encoder(base, self.base(), folder, processes=self.everyone.size)
         self.everyone.wait()
         if self.everyone.rank == 0:
             shutil.rmtree(folder / "training", ignore_errors=True)
@@ -719,15 +761,12 @@ def describe(out, *, until="evaluated", **options) -> str:
     """
     plan = make_plan(**options)
     work = _Work(plan, quiet=True)
-    shards.check_settings(out, work.identity)
+    changed, _ = shards.check_settings(out, work.identity, work.stale)
     s = plan.settings
-    wanted = {"base": s.encoder}
-    if plan.mode != "rank":
-        wanted["teacher"] = s.teacher
-    if not plan.from_file:
-        wanted["generator"] = s.generator
+    wanted = work.wanted()
     runs.say_fitted(plan)
     lines = [f"tier {plan.tier} → {out}"]
+    lines += [shards.said_of(out, changed)] if changed else []
     lines += [f"{role:10} {name}{runs.size_of(name)}" for role, name in sorted(wanted.items())]
     if plan.from_file:
         n = len(work.given)

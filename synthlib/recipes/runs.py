@@ -30,8 +30,10 @@ def carry_out(work, result, steps, report):
     Parameters
     ----------
     work : object
-        With `identity` (dict, decides whether two runs are the same), `everyone` (shards.World),
-        `plan`, `quiet`, and a method for each step: step(result) -> whether it computed anything.
+        With `identity` (dict, decides whether two runs are the same), `stale` (of
+        `shards.open_run`), `ready` (raises where a model cannot be had), `everyone`
+        (shards.World), `plan`, `quiet`, and a method for each step: step(result) -> whether it
+        computed anything.
     result : object
         With `folder` (Path), `counts` and `minutes` (dicts), which the steps fill.
     steps : sequence of str
@@ -44,7 +46,19 @@ def carry_out(work, result, steps, report):
     """
     folder = result.folder
     check_seed(work.plan.seed)
-    with shards.open_run(folder, work.identity, everyone=work.everyone), full_disk(folder):
+    device = models.pick_device(work.plan.device)
+    call = {
+        "processes": work.everyone.size, "device": str(device),
+        "precision": models.training_precision(device, work.plan.precision),
+        "versions": data.origin_of("")["versions"],
+    }  # fmt: skip
+    changed, _ = shards.check_settings(folder, work.identity, work.stale)
+    if changed or not (folder / "run.json").is_file():
+        work.ready()  # a model that cannot be had costs no minutes, and leaves no folder
+    held = shards.open_run(
+        folder, work.identity, stale=work.stale, call=call, everyone=work.everyone
+    )
+    with held, full_disk(folder):
         if work.progress:
             say_fitted(work.plan)
         for step in steps:
@@ -186,7 +200,31 @@ def full_disk(folder):
         ) from error
 
 
-def save_encoder(encoder, fresh, folder):
+def stale(changed, later, made):
+    """What of a run no longer holds when settings have changed: `stale` of `shards.open_run`.
+
+    Parameters
+    ----------
+    changed : dict
+        By the name of a setting.
+    later : dict of str to sequence of str
+        Step to the settings that first matter there. What stands nowhere matters from the start.
+    made : dict of str to sequence of str
+        Step to what it makes, by its name in the folder; in the order of the steps.
+
+    Returns
+    -------
+    list of str, or None where a setting matters from the start
+    """
+    step_of = {name: step for step, names in later.items() for name in names}
+    if set(changed) - set(step_of):
+        return None
+    steps = list(made)
+    first = min(steps.index(step_of[name]) for name in changed)
+    return [name for step in steps[first:] for name in made[step]]
+
+
+def save_encoder(encoder, fresh, folder, *, processes=1):
     """Write a trained encoder to ``folder/encoder``, all of it or nothing.
 
     Parameters
@@ -196,13 +234,18 @@ def save_encoder(encoder, fresh, folder):
     fresh : SentenceTransformer
         The same as it was loaded: its tokenizer has no memory of the training.
     folder : Path
-        Of the run.
+        Of the run, or of one of its rounds.
+    processes : int
+        That have trained it: each draws its own dropout, so the run's ``run.json`` says how many.
     """
     unfinished = folder / "training" / "encoder"
     shutil.rmtree(unfinished, ignore_errors=True)
     fresh.load_state_dict(encoder.state_dict())
     with models.quiet():
         fresh.save_pretrained(str(unfinished), create_model_card=False)
+    run = folder if (folder / "run.json").is_file() else folder.parent
+    name = (folder / "encoder").relative_to(run).as_posix()
+    shards.note(run, f"{name} trained by", processes)
     os.replace(unfinished, folder / "encoder")
 
 
@@ -247,8 +290,14 @@ def size_of(name) -> str:
     return f" ({sum(file.stat().st_size for file in folder.rglob('*.safetensors')) / 1e6:,.1f} MB)"
 
 
-def note_unknown_words(name, tokenizer, texts) -> None:
-    """Warn of a model whose vocabulary is another world's, such as a pocket model on real text."""
+def note_unknown_words(texts, said: set, name, tokenizer) -> None:
+    """Warn of a model whose vocabulary is another world's, such as a pocket model on real text.
+
+    Each model once: `said` holds the names of those that were looked at.
+    """
+    if name in said:
+        return
+    said.add(name)
     rows = tokenizer(list(texts[:200]), add_special_tokens=False, verbose=False)["input_ids"]
     ids = [i for row in rows for i in row]
     unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(len(ids), 1)

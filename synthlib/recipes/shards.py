@@ -1,6 +1,7 @@
 """Long work in shards: interrupt it at any moment, start it again, get the same result.
 
-A run has a folder. `open_run` locks it and refuses it where it holds another run; `rows` divides
+A run has a folder. `open_run` locks it, refuses it where it holds another run, and puts aside what
+no longer holds where only later settings have changed; `rows` divides
 a step's rows into shards, which the processes of a run share out; each shard is written whole or
 not at all, and carries the digest of its bytes in its name, so that a damaged one is noticed and
 made again. A step must give the same rows for a shard whatever was done before it.
@@ -14,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from tqdm.auto import tqdm
 from synthlib.data import to_parquet, write_bytes
 
 _RUN = "run.json"  # of a run's folder: what the run in it was asked to do
+_MADE = "made_with"  # in it: what decides no run, and is noted
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def world() -> World:
 
 
 @contextlib.contextmanager
-def open_run(folder, settings: dict, *, everyone: World = World()):
+def open_run(folder, settings: dict, *, stale=None, call=None, everyone: World = World(),
+             say=tqdm.write):  # fmt: skip
     """Hold a run's folder for the time of the work; make it where it is not there.
 
     Parameters
@@ -64,7 +68,16 @@ def open_run(folder, settings: dict, *, everyone: World = World()):
     folder : path
     settings : dict
         All that decides the result, as JSON can hold it.
+    stale : function, optional
+        stale({name: (old, new)} of the settings that differ from those of the run in the folder)
+        -> names in the folder of what they make wrong, or None where that is all of it. The rest
+        is read; what is wrong goes into a folder ``earlier-1`` (…) with the old ``run.json``.
+    call : dict, optional
+        How this call works (processes, versions …), which makes it no other run: noted in
+        ``run.json``, each kind of call once.
     everyone : World
+    say : function of str
+        Gets a line where something is put aside.
 
     Raises
     ------
@@ -75,14 +88,19 @@ def open_run(folder, settings: dict, *, everyone: World = World()):
     folder = Path(folder)
     with contextlib.ExitStack() as stack:
         if everyone.rank == 0:
-            check_settings(folder, settings)
+            changed, wrong = check_settings(folder, settings, stale)
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(folder))
             for unfinished in folder.rglob(".*.part"):
                 unfinished.unlink()
-            if not (folder / _RUN).is_file():
-                content = json.dumps(settings, indent=1, sort_keys=True, ensure_ascii=False)
-                write_bytes(folder / _RUN, content.encode())
+            if changed:
+                aside = _put_aside(folder, wrong)
+                say(said_of(folder, changed, aside))
+            made = _held(folder).get(_MADE, {})
+            calls = made.get("calls", [])
+            made["calls"] = calls if call is None or call in calls else [*calls, call]
+            if _held(folder) != (content := settings | {_MADE: made}):
+                _write_run(folder, content)
         everyone.wait()
         check_settings(folder, settings)
         yield folder
@@ -115,25 +133,106 @@ def _refuse_foreign(folder):
             raise ValueError(f"{folder} holds {found[0]} and no run: give a new or an empty folder")
 
 
-def check_settings(folder, settings: dict) -> None:
-    """Raise ValueError where a folder holds a run with other settings, naming them."""
+def check_settings(folder, settings: dict, stale=None) -> tuple[dict, list[str]]:
+    """What differs from the run in a folder, and what of it is therefore wrong.
+
+    Returns
+    -------
+    changed : dict
+        Name of a setting to (old, new); empty where the run is the same, or there is none.
+    wrong : list of str
+        Names in the folder, there or not, as `stale` of `open_run` gives them.
+
+    Raises
+    ------
+    ValueError
+        Where all that was made would be wrong, naming the settings.
+    """
     folder = Path(folder)
     _refuse_foreign(folder)
+    held, wanted = _held(folder), json.loads(json.dumps(settings))
+    if not held:
+        return {}, []
+    held.pop(_MADE, None)
+    changed = {
+        key: (held.get(key), wanted.get(key))
+        for key in {**held, **wanted} if held.get(key) != wanted.get(key)
+    }  # fmt: skip
+    if not changed:
+        return {}, []
+    wrong = stale(changed) if stale else None
+    if wrong is not None:
+        return changed, list(wrong)
+    nothing = {_RUN, ".lock", "rejects.jsonl"}
+    if not any(file.is_file() and file.name not in nothing for file in folder.rglob("*")):
+        return changed, []  # nothing has been made yet
+    raise ValueError(
+        f"{folder} holds a run with other settings ({_said(changed)}): give another folder, or "
+        "delete this one"
+    )
+
+
+def said_of(folder, changed, aside=None) -> str:
+    """One line on a run whose later settings have changed."""
+    kept = f"; what it replaces is in {aside}" if aside else ""
+    return f"{folder}: {_said(changed)}; what was made before that holds and is read{kept}"
+
+
+def _said(changed) -> str:
+    plain = {key: pair for key, pair in changed.items() if not isinstance(pair[0], dict)} or changed
+    said = ", ".join(f"{key} {old} → {new}" for key, (old, new) in list(plain.items())[:4])
+    return said + (f" and {len(plain) - 4} more" if len(plain) > 4 else "")
+
+
+def _held(folder) -> dict:
+    """What a folder's run was asked to do; empty where there is no run."""
     if not (folder / _RUN).is_file():
-        return
+        return {}
     try:
         held = json.loads((folder / _RUN).read_text(encoding="utf-8"))
     except ValueError:
-        raise ValueError(f"{folder / _RUN} is damaged: give another folder") from None
-    wanted = json.loads(json.dumps(settings))
-    other = [key for key in {**held, **wanted} if held.get(key) != wanted.get(key)]
-    if other:
-        said = ", ".join(f"{key} {held.get(key)} → {wanted.get(key)}" for key in other[:4])
-        more = f" and {len(other) - 4} more" if len(other) > 4 else ""
-        raise ValueError(
-            f"{folder} holds a run with other settings ({said}{more}): give another folder, or "
-            "delete this one"
-        )
+        held = None
+    if not isinstance(held, dict):
+        raise ValueError(f"{folder / _RUN} is damaged: give another folder")
+    return held
+
+
+def _write_run(folder, content: dict) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    write_bytes(folder / _RUN, text.encode())
+
+
+def _put_aside(folder, wrong) -> Path | None:
+    """Move what is wrong out of the way. Stopped at any moment, the next call goes on with it.
+
+    Only what took time is kept (folders, tables of results); a list of what was kept of a former
+    step is made again in seconds.
+    """
+    whole_first = sorted(dict.fromkeys(wrong), key=lambda name: name.count("/"))
+    there = [folder / name for name in whole_first if (folder / name).exists()]
+    number = 1
+    while (folder / f"earlier-{number}" / _RUN).is_file():  # its last file, so it is whole
+        number += 1
+    aside = folder / f"earlier-{number}"
+    if not aside.is_dir() and not any(path.is_dir() or path.suffix == ".csv" for path in there):
+        for path in there:
+            path.unlink()
+        return None
+    for path in filter(Path.exists, there):
+        target = aside / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():  # of a call that was stopped here
+            shutil.rmtree(target)
+        os.replace(path, target)
+    write_bytes(aside / _RUN, (folder / _RUN).read_bytes())
+    return aside
+
+
+def note(folder, name, value) -> None:
+    """Note in a run's ``run.json`` how something in it was made, which makes it no other run."""
+    held = _held(folder)
+    made = held.get(_MADE, {})
+    _write_run(folder, held | {_MADE: made | {name: value}})
 
 
 def rows(
