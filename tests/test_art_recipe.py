@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -345,6 +346,56 @@ def test_until_a_round_and_on(options, straight, tmp_path):
         art.run(tmp_path / "run", **options | dict(kl=0.3))
     art.run(tmp_path / "run", **options)
     assert content(tmp_path / "run") == content(straight.folder)
+
+
+@pytest.mark.parametrize("change", [dict(encoder_epochs=1), dict(candidates=2), dict(start="first"),
+                                    dict(control=False)])  # fmt: skip
+def test_rounds_are_read_again_when_later_settings_change(
+    options, straight, tmp_path, capsys, monkeypatch, change
+):
+    folder = shutil.copytree(straight.folder, tmp_path / "run")
+    wanted = art.run(tmp_path / "new", **options | change)
+    real = art.tune
+    tuned = []
+    monkeypatch.setattr(art, "tune", lambda *a, **k: tuned.append(k["seed"]) or real(*a, **k))
+    result = art.run(folder, **options | change)
+    assert 1 not in tuned and "tuned 1" not in result.minutes  # round 1's tuning is read
+    assert ("written 1" in result.minutes) == ("candidates" in change)
+    assert "holds and is read; what it replaces is in" in capsys.readouterr().out
+    got, old = content(folder), content(straight.folder)
+    aside = {k: got.pop(k) for k in [*got] if k.startswith("earlier-1/")}
+    if change == dict(control=False):
+        got = {k: v for k, v in got.items() if not k.startswith("raw/")}
+    del got["run.json"]  # it says that the control was trained, too
+    want = content(wanted.folder)
+    assert got == {name: want[name] for name in want if name != "run.json"}
+    number = 2 if "start" in change else 1
+    name = f"round-{number}/encoder/model.safetensors"
+    assert "control" in change or aside[f"earlier-1/{name}"] == old[name]
+    assert aside["earlier-1/results.csv"] == old["results.csv"]
+
+
+def test_a_batch_larger_than_what_is_kept_and_the_remedy(options, straight, tmp_path):
+    folder = shutil.copytree(straight.folder, tmp_path / "run")
+    kept = straight.counts["1"]["triplets"]
+    with pytest.raises(ValueError, match=f"lower --encoder-batch-size to {kept} in the same") as e:
+        art.run(folder, **options | dict(encoder_batch_size=kept + 1))
+    assert "round 1" in str(e.value)
+    result = art.run(folder, until=1, **options | dict(encoder_batch_size=kept))
+    assert "tuned 1" not in result.minutes and "trained 1" in result.minutes
+
+
+def test_few_sentences_fit_by_one_option(options, tmp_path):
+    plain = {k: v for k, v in options.items() if k not in
+             ("anchors", "ppo_steps", "encoder_batch_size", "quiet")}  # fmt: skip
+    with pytest.raises(ValueError, match=r"need 40000 distinct sentences.*--sentences \d+ makes"):
+        art.run(tmp_path / "run", **plain)
+    plan = art_run.make_plan(**plain, n=24)
+    s = plan.settings
+    assert (s.rounds, s.anchors, s.encoder_batch_size) == (2, 12, 3) and s.ppo_steps >= 1
+    assert "--anchors 20,000 → 12" in plan.fitted
+    result = art.run(tmp_path / "run", until=0, quiet=True, **plain, n=24)
+    assert result.counts["sentences"] == 24
 
 
 def test_two_processes_share_a_run(options, straight, tmp_path):

@@ -845,7 +845,7 @@ def test_models_that_cannot_be_had_are_found_before_stage_1(here, options, tmp_p
     for role in ("generator", "encoder", "guide"):
         with pytest.raises(OSError, match="nobody/nothing"):
             multicsr.run(tmp_path / role, **options | {role: "nobody/nothing"})
-        assert not list((tmp_path / role / "written").glob("*"))
+        assert not (tmp_path / role).exists()
     with pytest.raises(ValueError, match="the guide .*plain does not say how it pools"):
         multicsr.run(tmp_path / "plain", **options | dict(guide=str(here / "plain")))
 

@@ -544,14 +544,68 @@ def test_a_damaged_shard_is_made_again(options, straight, tmp_path, capsys, step
 def test_another_run_in_the_folder_is_refused(options, straight, here):
     before = content(straight.folder)
     for change, said in [
-        (dict(lam=0.7), "lam .* → 0.7"), (dict(seed=1), "seed 0 → 1"),
-        (dict(steps=4), "steps .* → 4"),
+        (dict(lam=0.7), "lam 0.5 → 0.7"), (dict(seed=1), "seed 0 → 1"),
+        (dict(steps=3), "steps 4 → 3"),
         (dict(base=str(here / "teacher")), "encoder .*base.* → .*teacher"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=f"holds a run with other settings .*{said}"):
             ranking.run(straight.folder, **options | change)
     ranking.run(straight.folder, **options | dict(generation_batch=3))  # only how, not what
     assert content(straight.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "anew"),
+    [
+        (dict(omega=0.7), ("trained", "evaluated")),
+        (dict(mode="rank"), ("trained", "evaluated")),
+        (dict(epochs=2), ("trained", "evaluated")),
+        (dict(teacher="base"), ("kept", "trained", "evaluated")),
+        (dict(rerank=None), ("evaluated",)),
+    ],
+)
+def test_lists_are_read_again_when_later_settings_change(
+    options, straight, tmp_path, capsys, monkeypatch, change, anew
+):
+    folder = shutil.copytree(straight.folder, tmp_path / "run")
+    wanted = ranking.run(tmp_path / "new", **options | change)
+    monkeypatch.setattr(ranking, "write", lambda *a, **k: pytest.fail("written anew"))
+    result = ranking.run(folder, **options | change)
+    assert tuple(result.minutes) == anew
+    assert "holds and is read; what it replaces is in" in capsys.readouterr().out
+    got, old = content(folder), content(straight.folder)
+    aside = {k: got.pop(k) for k in [*got] if k.startswith("earlier-1/")}
+    want = content(wanted.folder)
+    if change == dict(mode="rank"):  # compared for nothing now
+        got = {k: v for k, v in got.items() if not k.startswith("compared/")}
+    assert got == want
+    for file in ("results.csv", "run.json", *["encoder/model.safetensors"] * ("trained" in anew)):
+        assert aside[f"earlier-1/{file}"] == old[file]
+
+
+def test_lists_fewer_than_a_step_and_the_remedy(options, straight, tmp_path, monkeypatch):
+    folder, kept = shutil.copytree(straight.folder, tmp_path / "run"), straight.counts["kept"]
+    monkeypatch.setattr(ranking, "write", lambda *a, **k: pytest.fail("written anew"))
+    with pytest.raises(ValueError, match=f"lower --lists-per-step to {kept} in the same folder"):
+        ranking.run(folder, **options | dict(lists_per_step=kept + 1))
+    result = ranking.run(folder, **options | dict(lists_per_step=kept))
+    assert result.counts["steps"] == 1 and (folder / "earlier-1" / "encoder").is_dir()
+
+
+def test_few_sentences_fit_by_one_option(options, tmp_path):
+    del options["clusters"], options["anchors"]
+    with pytest.raises(ValueError, match="1000 clusters are more than the 40 .*--sentences 40"):
+        ranking.run(tmp_path / "run", **options)
+    ranking.run(tmp_path / "run", until="written", **options | dict(n=40))
+    plan = ranking_run.make_plan(**{k: v for k, v in options.items() if k != "quiet"}, n=40)
+    assert plan.settings.clusters == 1 and plan.fitted == "--clusters 1,000 → 1"
+
+
+def test_a_model_that_cannot_be_had_leaves_no_folder(options, tmp_path):
+    for role in ("generator", "base", "teacher"):
+        with pytest.raises((ValueError, OSError), match="nobody/nothing"):
+            ranking.run(tmp_path / "run", **options | {role: "nobody/nothing"})
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(options, straight, tmp_path, monkeypatch):
