@@ -1026,7 +1026,7 @@ def prompt_ids(model, tokenizer, texts) -> dict[str, list[int]]:
     """
     texts, ends = list(dict.fromkeys(texts)), _tokens.end_ids(model, tokenizer)
     begin = {tokenizer.bos_token_id, tokenizer.cls_token_id}
-    rows = _tokens.encode(tokenizer, texts, meant_first=True)["input_ids"] if texts else []
+    rows = _tokens.encode(tokenizer, texts, prompts=True)["input_ids"] if texts else []
     ids = {text: list(row) for text, row in zip(texts, rows, strict=True)}
     for text, tokens in ids.items():
         if not model.config.is_encoder_decoder and tokens and tokens[-1] in ends:

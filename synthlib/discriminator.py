@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import decoding, memory, models
+from synthlib import decoding, memory, models, tokens
 from synthlib.models import NLI_LABELS
 
 COLUMNS = ("premise", "hypothesis", "label")
@@ -243,9 +243,9 @@ def _collate(tokenizer, label2id, max_length, rows):
     import torch
 
     premises, hypotheses, labels = map(list, zip(*rows, strict=True))
-    batch = tokenizer(
-        premises, hypotheses, padding=True, truncation=True,
-        max_length=min(max_length, tokenizer.model_max_length), return_tensors="pt",
+    batch = tokens.padded(
+        tokenizer, premises, hypotheses, truncation=True,
+        max_length=min(max_length, tokenizer.model_max_length),
     )  # fmt: skip
     batch["labels"] = torch.tensor([label2id[label] for label in labels])
     return batch

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from synthlib import decoding, memory, prompts
+from synthlib import decoding, memory, prompts, tokens
 
 # A sign (hyphen, minus, en dash) directly before the number belongs to it.
 _NUMBER = re.compile(r"([+\-−–]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
@@ -124,8 +124,8 @@ def score_similarity(
         )
         scores = [parse_score(text) for text in texts]
     else:
-        values, tokens = _score_tokens(tokenizer)
-        p = np.exp(decoding.next_token_logprobs(model, tokenizer, asked, tokens, **options))
+        values, ids = _score_tokens(tokenizer)
+        p = np.exp(decoding.next_token_logprobs(model, tokenizer, asked, ids, **options))
         mass = p.sum(axis=1)
         scores = [
             float(np.dot(row, values) / total) if total > 0 and total >= min_mass else None
@@ -156,8 +156,7 @@ def nli_fits(model, tokenizer, pairs: Sequence[tuple[str, str]], room: int = 0) 
 
 
 def _sizes(tokenizer, pairs) -> list[int]:
-    first, second = map(list, zip(*pairs, strict=True))
-    return [len(ids) for ids in tokenizer(first, second, verbose=False)["input_ids"]]
+    return [len(ids) for ids in tokens.encode(tokenizer, *zip(*pairs, strict=True))["input_ids"]]
 
 
 def nli_probabilities(
@@ -215,8 +214,7 @@ def nli_probabilities(
     found = np.zeros((len(distinct), 3))
 
     def read(batch):
-        premises, hypotheses = map(list, zip(*(distinct[i] for i in batch), strict=True))
-        rows = tokenizer(premises, hypotheses, padding=True, return_tensors="pt")
+        rows = tokens.padded(tokenizer, *zip(*(distinct[i] for i in batch), strict=True))
         return model(**rows.to(model.device)).logits.float().softmax(-1).cpu().numpy()
 
     with decoding.inference(model), tqdm(total=len(order), disable=not progress) as bar:

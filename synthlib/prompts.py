@@ -220,14 +220,34 @@ def similarity(
     return " ".join([request, ":", *shots, pair.format(a=a, b=b)])
 
 
+# A number in front of a sentence: "1." "1)" "(1)" "[1]" "1:" "1 -" "#1" "①" "Step 1:" "**1.**"; not
+# "3.5 million", "1:30" or "2 dogs", which belong to a sentence.
+_NUMBERED = re.compile(
+    r"""[ \t]* (?:[-*+•‣◦–—>][ \t]+ | \#{1,6}[ \t]+)? (?P<bold>\*\*|__)? [ \t]*
+    (?: [(\[](?P<closed>\d{1,4})[)\]]
+      | (?:step|sentence|variation|version|item|line|option|no\.|nr\.)[ \t]*(?P<word>\d{1,4})
+        (?P<after>[ \t]*[.):,–—-]) (?!\d)
+      | \#(?P<hash>\d{1,4})[.):]?(?=[ \t*_]|$)
+      | (?P<plain>\d{1,4}) (?: [ \t]*[.):．、] (?!\d) | [ \t]+[-–—](?=[ \t]|$) )
+      | (?P<circled>[①-⑳❶-❿])
+    ) (?P<text>.*)""",
+    flags=re.VERBOSE | re.IGNORECASE,
+)
+_BULLET = re.compile(r"[ \t]*[-*+•‣◦–—][ \t]+(?P<text>.*)")
+
+
 def read_list(text: str, *, form: str = "paper") -> list[str]:
     """Sentences of an answer to `RANKING_LIST`.
 
     Parameters
     ----------
     text : str
-        In the paper form a numbered list, a sentence a line ("1. …" or "1) …"; other lines, such
-        as an introduction, are left out); in the pocket form sentences with " ; " between them.
+        In the pocket form sentences with " ; " between them. In the paper form a sentence a line.
+        Where lines are numbered, in one of the ways in which chat models number, these are the
+        sentences and other lines, such as an introduction, are left out. Numbers are a numbering
+        only if they count: they begin with 0 or 1 (or the next one follows), each is above the one
+        before by at most ten, or they begin again at 1. Else lines with a bullet are the sentences;
+        else, of several lines, all but those that end in a colon.
     form : "paper" or "pocket"
 
     Returns
@@ -237,9 +257,37 @@ def read_list(text: str, *, form: str = "paper") -> list[str]:
     """
     if _form(form) == "pocket":
         found = text.split(LIST_SEPARATOR.strip())
-    else:
-        found = re.findall(r"^[ \t]*\d+[ \t]*[.)](.*)$", text, flags=re.MULTILINE)
+        return [sentence.strip() for sentence in found if sentence.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = _numbered(lines)
+    found = found or [m["text"] for m in map(_BULLET.fullmatch, lines) if m]
+    if not found and len(lines) > 1:
+        found = [line for line in lines if not line.rstrip().endswith(":")]
     return [sentence.strip() for sentence in found if sentence.strip()]
+
+
+def _numbered(lines):
+    """What stands behind the numbers of the lines that count."""
+    marked = [match for match in map(_NUMBERED.fullmatch, lines) if match]
+    numbers, found, last = [_number(match) for match in marked], [], None
+    for i, (match, number) in enumerate(zip(marked, numbers, strict=True)):
+        if last is None:
+            counts = number <= 1 or numbers[i + 1 : i + 2] == [number + 1]
+        else:
+            counts = number == 1 or last < number <= last + 10
+        if counts:
+            last, sentence = number, match["text"]
+            if match["bold"]:
+                sentence = sentence.replace(match["bold"], "", 1)
+            found.append(sentence)
+    return found
+
+
+def _number(match) -> int:
+    if match["circled"]:
+        first = "①" if match["circled"] <= "⑳" else "❶"
+        return ord(match["circled"]) - ord(first) + 1
+    return int(match["closed"] or match["word"] or match["hash"] or match["plain"])
 
 
 NOISE = ("reorder", "mask", "truncate", "opposite")
@@ -280,7 +328,13 @@ def pocket_words() -> set[str]:
     """Every word that a pocket prompt can contain besides its sentences."""
     pieces = [*ENTAILMENT["pocket"], *CONTRADICTION["pocket"], "input : output : . ;"]
     for template in (
-        SIMILARITY, ART_POSITIVE, ART_NEGATIVE, RANKING, RANKING_STEP, RANKING_LIST, PROMPT_POOLING
+        SIMILARITY,
+        ART_POSITIVE,
+        ART_NEGATIVE,
+        RANKING,
+        RANKING_STEP,
+        RANKING_LIST,
+        PROMPT_POOLING,
     ):
         pieces.append(template["pocket"].format(a="", b="", sentence="", steps="", mask=""))
     return set(" ".join(pieces).split())

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import judging, models
+from synthlib import judging, models, tokens
 from synthlib.evaluation.embedding import as_embeddings, unit_rows
 
 KINDS = ("positive", "negative")
@@ -409,6 +409,8 @@ def reward_functions(
 def nli_logits(model, tokenizer, pairs, batch_size) -> np.ndarray:
     """Raw logits of a discriminator, which the released reward reads; like lengths together.
 
+    As in the released code, a pair that does not fit the model's window is cut.
+
     Parameters
     ----------
     model, tokenizer
@@ -426,8 +428,8 @@ def nli_logits(model, tokenizer, pairs, batch_size) -> np.ndarray:
     columns = list(models.nli_columns(model.config.id2label))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        texts = map(list, zip(*(pairs[i] for i in batch), strict=True))
-        rows = tokenizer(*texts, padding=True, truncation=True, return_tensors="pt")
+        texts = zip(*(pairs[i] for i in batch), strict=True)
+        rows = tokens.padded(tokenizer, *texts, truncation=True)
         found[batch] = model(**rows.to(model.device)).logits[:, columns].float().cpu().numpy()
     return found
 

@@ -13,7 +13,7 @@ import re
 _PLACES = re.compile(r"<extra_id_\d+>")
 
 
-def encode(tokenizer, *columns, meant_first=False, **options):
+def encode(tokenizer, *columns, prompts=False, **options):
     """What ``tokenizer(*columns, **options)`` gives, with special tokens in the texts as text.
 
     A text that spells none is the tokenizer's own business. One that does is read without looking
@@ -25,8 +25,10 @@ def encode(tokenizer, *columns, meant_first=False, **options):
     tokenizer
     *columns : one or two lists of n texts
         The texts, or the two texts of each pair.
-    meant_first : bool
-        A text that begins with a special token means the ones that it spells (a chat template's).
+    prompts : bool
+        The texts are prompts: in these a mask and T5's gaps stay what they are (an instruction may
+        hold them), and one that begins with a special token means those that it spells (a chat
+        template has written it).
     **options
         Of the tokenizer; not for tensors and padding, which `tokenizer.pad` adds.
 
@@ -39,19 +41,26 @@ def encode(tokenizer, *columns, meant_first=False, **options):
     ValueError
         For a text whose special token can only be read as one.
     """
+    columns = [list(column) for column in columns]
     found = tokenizer(*columns, **{"verbose": False} | options)
-    known = controls(tokenizer)
+    known = controls(tokenizer, prompts)
     names = tuple(sorted(set(known.values()), key=len, reverse=True))
     for i, row in enumerate(zip(*columns, strict=True)):
         if not any(name in text for text in row for name in names):
             continue
-        if meant_first and row[0].lstrip().startswith(names):
+        if prompts and row[0].lstrip().startswith(names):
             continue
         plain = [[_as_text(tokenizer, text, known, names)] for text in row]
         one = tokenizer(*plain, split_special_tokens=True, **{"verbose": False} | options)
         for key in found:
             found[key][i] = one[key][0]
     return found
+
+
+def padded(tokenizer, *columns, **options):
+    """`encode` as padded tensors [n, longest]."""
+    rows = encode(tokenizer, *columns, **options)
+    return tokenizer.pad(rows, return_tensors="pt", verbose=False)
 
 
 def _as_text(tokenizer, text, known, names):
@@ -72,14 +81,15 @@ def _as_text(tokenizer, text, known, names):
     )
 
 
-def controls(tokenizer) -> dict[int, str]:
-    """Ids and spelling of a tokenizer's special tokens, but for those that stand for words: the
-    unknown one, the mask and T5's gaps."""
+def controls(tokenizer, prompts=False) -> dict[int, str]:
+    """Ids and spelling of a tokenizer's special tokens, but for the unknown one, which any word may
+    be, and in prompts for the mask and T5's gaps."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     names = {i: token.content for i, token in added.items() if token.special}
     names |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
-    words = {tokenizer.unk_token, tokenizer.mask_token}
-    return {i: x for i, x in names.items() if x and x not in words and not _PLACES.fullmatch(x)}
+    stay = {tokenizer.unk_token, tokenizer.mask_token if prompts else None}
+    stay |= {x for x in names.values() if prompts and _PLACES.fullmatch(x)}
+    return {i: x for i, x in names.items() if x and x not in stay}
 
 
 def end_ids(model, tokenizer) -> set[int]:

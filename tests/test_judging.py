@@ -19,7 +19,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from synthlib import prompts
+from synthlib import discriminator, prompts, rewards
 from synthlib.judging import cosine, nli_probabilities, parse_score, score_similarity
 
 SPECIAL = ["<pad>", "</s>", "<unk>", "<cls>", "<sep>"]
@@ -380,3 +380,56 @@ def test_cosine_refuses(vectors, fragment):
     with pytest.raises(ValueError) as error:
         cosine(lambda texts: np.array(vectors), [("a", "b")])
     assert fragment in str(error.value)
+
+
+# ------------------------------------------------------------------ special tokens in a text
+def bart_nli():
+    """A BART for NLI: it reads at `</s>`, and stops where rows have unequal numbers of it."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocabulary = {c: i for i, c in enumerate(names + letters)}
+    core = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(False)
+    core.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )  # fmt: skip
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", cls_token="<s>",
+        sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = transformers.BartConfig(
+        vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32,
+        decoder_ffn_dim=32, max_position_embeddings=120, init_std=0.3,
+        id2label={0: "contradiction", 1: "neutral", 2: "entailment"},
+    )  # fmt: skip
+    return transformers.BartForSequenceClassification(config).eval(), tokenizer
+
+
+def test_special_tokens_in_a_pair_are_text():
+    """By hand: every token of the text spelled letter by letter, a row on its own."""
+    model, tokenizer = bart_nli()
+    pairs = [
+        ("The <s>old</s> price is 5.", "A price."), ("A dog.", "No</s>dog <pad> here."),
+        ("A dog sleeps.", "A cat."), ("<s>", "</s></s>"), ("a <mask> b", "c"),
+    ]  # fmt: skip
+    letters = tokenizer.get_vocab()
+    expected, rows = [], []
+    for pair in pairs:
+        a, b = ([letters[c] for c in text.replace(" ", "Ġ")] for text in pair)
+        rows.append([0, *a, 2, 2, *b, 2])
+        with torch.no_grad():
+            expected.append(model(input_ids=torch.tensor([rows[-1]])).logits[0].softmax(-1).numpy())
+    got = nli_probabilities(model, tokenizer, pairs, batch_size=3)
+    np.testing.assert_allclose(got[:, [2, 1, 0]], expected, atol=1e-5)
+    raw = rewards.nli_logits(model, tokenizer, pairs, 3)
+    np.testing.assert_allclose(torch.tensor(raw).softmax(-1)[:, [2, 1, 0]], expected, atol=1e-5)
+    labelled = [(*pair, "neutral") for pair in pairs]
+    batch = discriminator._collate(tokenizer, {"neutral": 1}, 60, labelled)
+    for row, ids, mask in zip(rows, batch["input_ids"], batch["attention_mask"], strict=False):
+        assert ids[mask == 1].tolist() == row

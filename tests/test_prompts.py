@@ -166,9 +166,7 @@ def test_fifteen_percent_of_words_are_masked_and_orders_really_change():
 
 def test_opposite_is_drawn_from_the_other_kind():
     rng, others = Random(0), prompts.CONTRADICTION["pocket"]
-    drawn = {
-        prompts.noisy_instruction("x", "opposite", rng, opposites=others) for _ in range(200)
-    }
+    drawn = {prompts.noisy_instruction("x", "opposite", rng, opposites=others) for _ in range(200)}
     assert drawn == set(others)
     with pytest.raises(ValueError, match="opposites"):
         prompts.noisy_instruction("x", "opposite", rng)
@@ -191,3 +189,54 @@ def test_a_list_is_read_as_it_was_asked_for():
     ]  # fmt: skip
     with pytest.raises(ValueError, match="form"):
         prompts.read_list("a", form="other")
+
+
+NUMBERINGS = {
+    "dot": "{n}. {x}", "tight": "{n}.{x}", "bracket": "{n}) {x}", "brackets": "({n}) {x}",
+    "square": "[{n}] {x}", "colon": "{n}: {x}", "dash": "{n} - {x}", "en dash": "{n} – {x}",
+    "bold": "**{n}.** {x}", "all bold": "**{n}. {x}**", "hash": "#{n} {x}",
+    "heading": "### {n}. {x}",
+    "step": "Step {n}: {x}", "sentence": "Sentence {n}: {x}", "bold step": "**Step {n}:** {x}",
+    "bulleted": "- {n}. {x}", "indented": "   {n}. {x}", "wide": "{n}．{x}", "comma": "{n}、{x}",
+}  # fmt: skip
+SENTENCES = [
+    "A cat rests.", "3.5 million people live here.", "2 dogs run.", "1999 was a good year.",
+    "At 1:30 the man of 3. class left.", "10.5 percent of it - no more.", "1,000 women sing.",
+    "An A. and a B) and 4. Nothing.", "-5 degrees.", "50% of them run.", "2nd dog sleeps.",
+]  # fmt: skip
+sentence_lists = st.lists(st.sampled_from(SENTENCES), min_size=2, max_size=14)
+
+
+@pytest.mark.parametrize("name", NUMBERINGS)
+@given(sentence_lists, st.booleans(), st.booleans(), st.integers(1, 6))
+def test_a_numbering_is_taken_off(name, wanted, blank_lines, introduced, again):
+    """Whatever the sentences begin with; also where it begins again in the middle."""
+    if name in ("tight", "wide", "comma"):  # a digit behind it would make a decimal number of it
+        wanted = [f"So {x}" for x in wanted]
+    numbers = [1 + i % max(again, 2) for i in range(len(wanted))] if again > 3 else range(1, 99)
+    lines = [NUMBERINGS[name].format(n=n, x=x) for n, x in zip(numbers, wanted, strict=False)]
+    text = ("\n\n" if blank_lines else "\n").join(lines)
+    assert prompts.read_list(("Here are 5 sentences:\n\n" if introduced else "") + text) == wanted
+
+
+@given(sentence_lists, st.sampled_from(["", "- ", "* ", "• "]), st.sampled_from(["\n", "\n\n"]))
+def test_numbers_that_belong_to_sentences_stay(wanted, bullet, between):
+    text = between.join(bullet + x for x in wanted)
+    assert prompts.read_list(text) == wanted
+    assert prompts.read_list("Of course:\n" + text) == wanted
+
+
+def test_lists_at_the_edges_of_the_rule():
+    read = prompts.read_list
+    assert read("3.5 million people live here.\n1999. The year was good.") == [
+        "3.5 million people live here.", "1999. The year was good.",
+    ]  # fmt: skip
+    assert read("1. 3.5 million people.\n2. 4. 5 of them.\n1999. It was.") == [
+        "3.5 million people.", "4. 5 of them.",
+    ]  # fmt: skip
+    assert read("① A cat.\n② A dog.\n③ A man.") == ["A cat.", "A dog.", "A man."]
+    assert read("9. A cat.\n10. A dog.\n11) A man.") == ["A cat.", "A dog.", "A man."]
+    assert read("0. A cat.\n1. A dog.") == ["A cat.", "A dog."]
+    assert read("1. A cat.\r\n2. A dog.\r\n") == ["A cat.", "A dog."]
+    assert read("1.\n2. A dog.") == ["A dog."] and read("") == read("  \n ") == []
+    assert read("3.5 million people live here.") == []
