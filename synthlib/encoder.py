@@ -6,7 +6,7 @@ import warnings
 
 import sentence_transformers
 
-from synthlib import memory
+from synthlib import memory, tokens
 
 
 class Encoder(sentence_transformers.SentenceTransformer):
@@ -36,6 +36,10 @@ class Encoder(sentence_transformers.SentenceTransformer):
             batch_size, "sentences at a time", model=self,
         )  # fmt: skip
         return vectors
+
+    def preprocess(self, inputs, *args, **options):
+        """Tokens of n sentences; a special token that one of them spells is read as text."""
+        return super().preprocess(tokens.parted(self.tokenizer, inputs), *args, **options)
 
     def _say_what_is_cut(self, sentences):
         limit = self.max_seq_length

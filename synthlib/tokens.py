@@ -44,7 +44,7 @@ def encode(tokenizer, *columns, prompts=False, **options):
     columns = [list(column) for column in columns]
     found = tokenizer(*columns, **{"verbose": False} | options)
     known = controls(tokenizer, prompts)
-    names = tuple(sorted(set(known.values()), key=len, reverse=True))
+    names = _names(known)
     for i, row in enumerate(zip(*columns, strict=True)):
         if not any(name in text for text in row for name in names):
             continue
@@ -63,12 +63,25 @@ def padded(tokenizer, *columns, **options):
     return tokenizer.pad(rows, return_tensors="pt", verbose=False)
 
 
+def parted(tokenizer, texts) -> list:
+    """Texts with a blank in each special token that they spell: "< s>"; what is no text stays."""
+    names = _names(controls(tokenizer))
+    return [_parted(text, names) if isinstance(text, str) else text for text in texts]
+
+
+def _names(known):
+    return tuple(sorted(set(known.values()), key=len, reverse=True))
+
+
+def _parted(text, names):
+    for name in names:
+        text = text.replace(name, f"{name[:1]} {name[1:]}")
+    return text
+
+
 def _as_text(tokenizer, text, known, names):
     """A text in which the tokenizer finds no special token once it is told to split them."""
-    parted = text
-    for name in names:
-        parted = parted.replace(name, f"{name[:1]} {name[1:]}")
-    for candidate in (text, parted):
+    for candidate in (text, _parted(text, names)):
         ids = tokenizer(
             candidate, add_special_tokens=False, split_special_tokens=True, verbose=False
         )["input_ids"]
