@@ -14,6 +14,17 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
+#: What ipywidgets' and anywidget's figures ask of Colab.
+OUTPUT = """\
+from types import SimpleNamespace
+
+_widgets = SimpleNamespace(_installed_url="https://example.org/manager.js")
+
+
+def enable_custom_widget_manager():
+    pass
+"""
+
 
 def pins(root):
     """Versions by name, as Colab has them."""
@@ -32,7 +43,7 @@ def colab(root, tmp_path):
     package = tmp_path / "google" / "colab"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "output.py").write_text("def enable_custom_widget_manager():\n    pass\n")
+    (package / "output.py").write_text(OUTPUT)
     path = os.pathsep.join(filter(None, [str(tmp_path), str(root), os.environ.get("PYTHONPATH")]))
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
     subprocess.run([*pip, f"torchao=={versions['torchao']}"], check=True, timeout=300)

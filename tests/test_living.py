@@ -14,6 +14,7 @@ import sys
 import types
 from pathlib import Path
 
+import ipywidgets  # noqa: F401  (version 7 greets the kernel when imported: before one is feigned)
 import living
 import numpy as np
 import pandas as pd
@@ -635,6 +636,18 @@ def test_in_colab_its_manager_is_asked_once_to_let_figures_in(monkeypatch):
         assert set(still) == {"text/plain", "text/html", "image/png"} and asked == [True]
     finally:
         widget.allow_in_colab.cache_clear()
+
+
+def test_in_colab_a_figure_that_cannot_be_a_widget_is_a_picture(monkeypatch):
+    """anywidget reads private names of Colab; a figure must not vanish with them."""
+    import IPython
+
+    output = types.SimpleNamespace(enable_custom_widget_manager=lambda: None)
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(output=output))
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: _Shell())
+    data = viz.Figure(_frame(), SPECS["lines"], "Two lines.")._repr_mimebundle_()
+    assert set(data) == {"text/plain", "text/html", "image/png"}
 
 
 def test_a_caption_in_a_notebook_is_plain_words(monkeypatch):

@@ -210,7 +210,11 @@ class Figure:
         if widget.wanted():
             try:
                 bundle = self.widget()._repr_mimebundle_()
-            except ImportError:  # without anywidget a figure is a picture
+            except (ImportError, AttributeError) as error:
+                # Without anywidget a figure is a picture, and so it is should Colab no longer have
+                # the private names that anywidget asks it for.
+                if not colab and isinstance(error, AttributeError):
+                    raise
                 bundle = None
             if bundle:
                 # A viewer that has no widgets shows the picture.
