@@ -588,6 +588,12 @@ def test_a_dear_chapter_fails_in_ci_alone(in_ci, status, monkeypatch, tmp_path, 
     assert "03_c took 5.2 processor minutes; a chapter has 5" in said
 
 
+def test_expected_minutes_are_those_of_chapters_and_within_their_budget():
+    minutes = make_book.expected()
+    assert len(minutes) > 5 and set(minutes) <= {path.stem for path in project.chapters()}
+    assert make_book.over_budget(minutes) == []
+
+
 # ------------------------------------------------------------------ pins, ranges, packaging
 
 def pins(root, file="constraints.txt"):

@@ -23,7 +23,7 @@ CELL_TIMEOUT = 3600
 
 #: Processor minutes that a chapter and all of them may take, on a core with AVX2 and in float32.
 CHAPTER_BUDGET, BOOK_BUDGET = 5.0, 40.0
-# What each took there, so that a chapter that has become slower is seen.
+# What each took on a busy core with AVX2, so that a chapter that has become slower is seen.
 EXPECTED = project.ROOT / "book" / "_ext" / "minutes.csv"
 
 ENVIRONMENT = {
