@@ -206,14 +206,16 @@ def lora_layers(model, targets=None):
     """
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as known
 
-    if targets in ("all-linear", ["all-linear"], ("all-linear",)):
-        return "all-linear"
+    kind = model.config.model_type
     layers = [name for name, _ in model.named_modules()]
     linear = sorted({
         name.rpartition(".")[2] for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not model.get_output_embeddings()
     })  # fmt: skip
-    kind = model.config.model_type
+    if "mamba" in kind:  # its scan reads this layer's weight as it is, so peft refuses it
+        linear.remove("out_proj")
+    if targets in ("all-linear", ["all-linear"], ("all-linear",)):
+        return linear if "mamba" in kind else "all-linear"
     offer = f"give names among {', '.join(linear)}, or all-linear (on the command line --targets)"
     if targets is None:
         if kind in known:

@@ -484,6 +484,27 @@ def test_a_training_that_breaks_down_ends_in_one_line(options, tmp_path, monkeyp
     )
 
 
+def test_the_layers_that_lora_adapts_are_given_on_the_command_line(options, tmp_path, capsys):
+    given = ["run", "art", "--out", str(tmp_path / "run"), *arguments(options | {"rounds": 1})]
+    assert main([*given, "--targets", "qkv_proj"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "a llama has no layer qkv_proj: give names among down_proj" in said
+    assert "all-linear (on the command line --targets)" in said
+    seen, made = [], ppo.Policy
+
+    class Watched(made):
+        def __init__(self, *args, targets, **rest):
+            seen.append(targets)
+            raise ppo.Stopped("seen enough")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ppo, "Policy", Watched)
+        for number, layers in enumerate((["up_proj", "o_proj"], ["all-linear"])):
+            given[3] = str(tmp_path / f"run-{number}")
+            assert main([*given, "--targets", *layers]) == 2
+    assert seen == [["up_proj", "o_proj"], "all-linear"]
+
+
 def arguments(options):
     left_out = ("quiet", "control")
     found = [

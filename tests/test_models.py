@@ -754,3 +754,25 @@ def test_not_a_name_at_all(hub):
     for name in ("two words", "trailing-"):
         with pytest.raises(ValueError, match="is not a model name"):
             load_generator(name)
+
+
+# ---------------------------------------------------------------- saving
+
+
+def test_encoders_that_we_write_provoke_no_warning(folders, monkeypatch, caplog, tmp_path):
+    """The library warns of whatever a newer version has written; ours say no version."""
+    from sentence_transformers.base import model as library
+
+    load_encoder(folders["bert"], pooling="mean").save_pretrained(str(tmp_path / "saved"))
+    monkeypatch.setattr(library, "__version__", "5.4.0")
+    names = [name for name in models.POCKET_MODELS if "simcse" in name]
+    for name in (*names, tmp_path / "saved"):
+        encoder = load_encoder(name)
+        assert np.isfinite(encoder.encode("a dog runs .")).all()
+    assert not [r for r in caplog.records if "version" in r.getMessage()]
+    held = json.loads((tmp_path / "saved" / "config_sentence_transformers.json").read_text())
+    assert held["model_type"] == "SentenceTransformer"  # anybody's library reads it
+    held["__version__"]["sentence_transformers"] = "6.2.0"  # what would be said otherwise
+    (tmp_path / "saved" / "config_sentence_transformers.json").write_text(json.dumps(held))
+    load_encoder(tmp_path / "saved")
+    assert [r for r in caplog.records if "version 6.2.0" in r.getMessage()]

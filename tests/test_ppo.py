@@ -499,6 +499,47 @@ def test_what_is_no_number_stops_at_its_step_and_names_the_last_checkpoint(tmp_p
         stop("gradient", "the gradient of the loss is not a number at step 2")
 
 
+def lora_model(kind):
+    import transformers
+
+    sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=22)
+    kinds = {
+        "Phi3": sizes | dict(intermediate_size=32, pad_token_id=0),
+        "BioGpt": sizes | dict(intermediate_size=32),
+        "GPTNeoX": sizes | dict(intermediate_size=32),
+        "Bloom": dict(hidden_size=16, n_layer=1, n_head=2, vocab_size=22),
+        "Mpt": dict(d_model=16, n_layers=1, n_heads=2, vocab_size=22),
+        "Mamba": dict(hidden_size=16, num_hidden_layers=1, state_size=4, vocab_size=22),
+    }
+    config = getattr(transformers, f"{kind}Config")(**kinds[kind])
+    return getattr(transformers, f"{kind}ForCausalLM")(config)
+
+
+@pytest.mark.parametrize(
+    "kind, layers",
+    {"GPTNeoX": ["query_key_value"], "Bloom": ["query_key_value"], "Mpt": ["Wqkv"],
+     "BioGpt": ["q_proj", "v_proj"]}.items(),
+)  # fmt: skip
+def test_lora_takes_queries_and_values_by_whatever_name(kind, layers):
+    assert ppo.lora_layers(lora_model(kind)) == layers
+
+
+@pytest.mark.parametrize("kind, layer", [("Phi3", "qkv_proj"), ("Mamba", "in_proj")])
+def test_without_default_layers_the_names_are_offered(kind, layer):
+    model = lora_model(kind)
+    for given in (None, ["q_proj"], ["proj"], []):
+        with pytest.raises(ValueError, match=f"{layer}.*all-linear.*--targets") as caught:
+            ppo.lora_layers(model, given)
+        assert "\n" not in str(caught.value) and "lm_head" not in str(caught.value)
+    tokenizer = tiny_models.tokenizer("causal")
+    tokenizer.pad_token = "</s>"
+    for given in ((layer,), [layer], layer, "all-linear", ("all-linear",)):
+        policy = ppo.Policy(lora_model(kind), tokenizer, targets=given)
+        adapted = {n.split(".lora_A")[0] for n, _ in policy.named_parameters() if "lora_A" in n}
+        assert any(name.endswith(layer) for name in adapted)
+        assert (len(adapted) > 1) == ("all-linear" in given)
+
+
 def test_less_memory_means_smaller_passes_said_once(tmp_path, monkeypatch):
     options = dict(steps=2, batch_size=16, mini_batch_size=8, micro_batch_size=8)
     roomy = bandit(tmp_path / "a", **options)[1]
