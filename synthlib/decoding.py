@@ -858,7 +858,9 @@ def way_of(model, tokenizer, prompts, room) -> Way:
         limit = window(model, tokenizer)
         length = 1 << max(7, (need + need // 4).bit_length())  # well beyond any window in use
         length = max(need, min(length, limit or math.inf))
-        tried[length] = _tried(model, tokenizer, length)
+        tried[length], _ = memory.fitting(
+            lambda _: _tried(model, tokenizer, length), 1, "texts at a time"
+        )  # fmt: skip
     return tried[length]
 
 

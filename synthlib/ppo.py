@@ -108,21 +108,25 @@ class Policy(nn.Module):
         That is softmax(logits / temperature) over the whole vocabulary. Of the model's
         generation_config only the end tokens, and the tokens that an encoder–decoder's texts begin
         with, count here: a penalty or a cut of improbable tokens (top_k, top_p) would make the
-        ratios of `ppo_loss` those of another policy. Draws are from torch's global generator.
+        ratios of `ppo_loss` those of another policy. Draws are from torch's global generator. Where
+        memory runs out fewer answers are drawn at a time: others, from the same distribution, and
+        the same ones each time.
         """
         rows = decoding._tokenize(
             self.model, self.tokenizer, [[p] for p in prompts], [0], max_new_tokens
         )
-        place = {text: u for u, text in enumerate(rows)}
         prompt, prompt_mask = _padded(
             [torch.tensor(rows[p]) for p in prompts], self.pad, left=not self.seq2seq
         )
         ends = sorted(tokens.end_ids(self.model, self.tokenizer))
         ends = torch.tensor(ends, dtype=torch.long, device=self.device)
         way = decoding.way_of(self.model, self.tokenizer, rows.values(), max_new_tokens)
-        answer, ended = [], torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
-        try:
-            read = decoding.read_prompts(self.model, list(rows.values()), self.pad, way)
+
+        def draw(prompts):
+            distinct = list(dict.fromkeys(prompts))
+            place = {text: u for u, text in enumerate(distinct)}
+            answer, ended = [], torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
+            read = decoding.read_prompts(self.model, [rows[p] for p in distinct], self.pad, way)
             running = decoding.Running(self.model, read, [place[p] for p in prompts])
             for step in range(max_new_tokens):
                 if step:
@@ -132,9 +136,17 @@ class Policy(nn.Module):
                 ended = ended | torch.isin(answer[-1], ends)
                 if ended.all():
                     break
+            return torch.stack(answer)  # [T, n]
+
+        try:
+            parts = [part for _, part in memory.batches(
+                draw, prompts, len(prompts), "answers at a time", model=self.model
+            )]  # fmt: skip
         except decoding.NotNumbers:
             raise Stopped("a logit is not a number") from None
-        answer = torch.stack(answer, dim=1)
+        size = max(map(len, parts))
+        parts = [nn.functional.pad(x, (0, 0, 0, size - len(x)), value=self.pad) for x in parts]
+        answer = torch.cat(parts, dim=1).T
         # An answer goes on to its first end token, which it includes; pads follow.
         is_end = torch.isin(answer, ends)
         mask = (is_end.cumsum(1) - is_end.long()) == 0

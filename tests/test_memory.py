@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 import torch
 
-from synthlib import decoding, discriminator, judging, memory, models, training
+from synthlib import decoding, discriminator, judging, memory, models, ppo, training
 
 TEXTS = ["a dog runs", "the man eats", "red house", "two cat sleeps in the park", "a blue dog",
          "woman runs in the house", "the cat", "a man sleeps"]  # fmt: skip
@@ -35,14 +35,20 @@ def folders(tmp_path_factory):
     return {kind: tiny_models.save(root / kind, kind, dropout=0.0) for kind in kinds}
 
 
+def row_tensors(values):
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, tuple | list | dict) or hasattr(value, "keys"):
+            yield from row_tensors(value.values() if hasattr(value, "keys") else value)
+
+
 def narrow(module, most, error=WORDS[0]):
     """Let a module's forward pass fail above so many rows; returns the sizes that were tried."""
     forward, sizes = module.forward, []
 
     def tight(*args, **options):
-        first = next(v for v in (*args, *options.values()) if v is not None)
-        first = first.get("input_ids") if hasattr(first, "keys") else first
-        first = first[0] if isinstance(first, tuple) else first
+        first = next(row_tensors([*args, *options.values()]))
         sizes.append(len(first))
         if len(first) > most:
             raise error
@@ -150,6 +156,25 @@ def test_texts_do_not_depend_on_memory(folders, kind, sample):
             warnings.simplefilter("error")
             assert call(tight, tokenizer) == expected
         assert sum(size > 4 for size in sizes) == failed
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_a_policy_writes_on_with_fewer_answers_at_a_time(folders, kind):
+    policy = ppo.Policy(*models.load_generator(folders[kind]))
+    torch.manual_seed(1)
+    whole = policy.write(TEXTS, max_new_tokens=6)
+    written = []
+    sizes = narrow(policy.model.get_base_model(), 3)
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            torch.manual_seed(1)
+            written.append(policy.write(TEXTS, max_new_tokens=6))
+    assert len(said(record)) == 1 and max(sizes) > 3
+    for first, again, roomy in zip(*written, whole, strict=True):
+        assert torch.equal(first, again) and len(first) == len(roomy) == len(TEXTS)
+    assert torch.equal(written[0].prompt, whole.prompt)
+    assert written[0].mask[:, 0].all() and (written[0].answer[~written[0].mask] == policy.pad).all()
 
 
 def test_a_text_that_does_not_fit_alone(folders):
