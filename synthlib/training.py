@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from sentence_transformers import (
     SentenceTransformer,
@@ -31,6 +30,7 @@ from synthlib import losses, memory, models
 
 PROJECTIONS = ("mlp_train_only", None)
 _STATE = "synthlib_state.safetensors"  # of a checkpoint: encoder, projection, best weights so far
+LARGE, CHUNK = 2048, 256  # from so many rows on the loss is computed so many rows at a time
 _RUN = "synthlib_run.json"  # of an output folder: what the run in it was asked to do
 
 
@@ -153,7 +153,8 @@ def train_supervised_simcse(
     triplets : sequence of (anchor, positive, hard negative), or datasets.Dataset
         A Dataset has the columns anchor, positive, negative; others are not read.
     keep : callable, optional
-        `keep(rows [N]) -> bool [N, 2N]`, the mask for `losses.info_nce`: called at every step with
+        `keep(rows [N]) -> bool [N, 2N]`, the mask for `losses.info_nce`, or what else that takes
+        as `keep`, such as `losses.false_negative_rows`: called at every step with
         the numbers of the batch's rows in `triplets`, so that it can look up what was computed
         once, e.g. a guide's embeddings for `losses.false_negative_keep` (MultiCSR stage 3).
     variant : {"paper", "released"}
@@ -380,6 +381,7 @@ def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precisio
         dataloader_drop_last=True,
         dataloader_pin_memory=device.type == "cuda",
         logging_steps=max(1, steps // 50),
+        logging_nan_inf_filter=False,  # it asks for the loss in every step; `_Selection` sees NaN
         save_strategy="no" if save_steps is None else "steps",
         save_steps=save_steps or steps,
         save_total_limit=2,  # the one before the last stays until the last is whole
@@ -443,44 +445,60 @@ class _Collator:
         return batch | {"label": torch.tensor([row["row"] for row in rows])}
 
 
-class _InBatchLoss(nn.Module):
+class _Loss(nn.Module):
+    """Sentences to a loss: `value(vectors, rows)` of a subclass, for vectors [sentences, d]."""
+
+    def __init__(self, model, head, tau, mini_batch_size):
+        super().__init__()
+        self.model, self.head = model, head
+        self.tau, self.mini_batch_size = tau, mini_batch_size
+        self.waits = model.device.type != "cpu"  # to look at a value stops the program there
+        self.looked = False
+
+    def forward(self, features, rows):
+        vectors = _embed(self.model, features[0], self.mini_batch_size)
+        with losses.unchecked() if self.waits and self.looked else contextlib.nullcontext():
+            value = self.value(vectors, rows)
+        self.looked = True
+        return value
+
+
+class _InBatchLoss(_Loss):
     """`losses.info_nce` over the batch of all processes, and what a teacher adds to it."""
 
     def __init__(
         self, model, head, views, tau, keep, variant, distill=None, distill_weight=0.1,
         mini_batch_size=None,
     ):  # fmt: skip
-        super().__init__()
-        self.model, self.head = model, head
-        self.views, self.tau, self.keep, self.variant = views, tau, keep, variant
+        super().__init__(model, head, tau, mini_batch_size)
+        self.views, self.keep, self.variant = views, keep, variant
         self.distill, self.distill_weight = distill, distill_weight
-        self.mini_batch_size = mini_batch_size
 
-    def forward(self, features, rows):
-        vectors = _embed(self.model, features[0], self.mini_batch_size)
+    def value(self, vectors, rows):
         vectors = vectors.view(self.views, len(rows), -1)  # [views, N, d]
         vectors, rows = _gather(vectors, rows)
         # The head sees the whole batch in every process, so its copies get the same gradient.
         vectors = self.head(vectors)
         keep = None if self.keep is None else self.keep(rows)
-        loss = losses.info_nce(*vectors, tau=self.tau, keep=keep, variant=self.variant)
+        loss = losses.info_nce(
+            *vectors, tau=self.tau, keep=keep, variant=self.variant,
+            chunk_size=CHUNK if len(rows) >= LARGE else None,
+        )  # fmt: skip
         if self.distill is None:
             return loss
         ranking = losses.rank_distillation(*vectors[:2], *self.distill(rows), tau=self.tau)
         return loss + self.distill_weight * ranking
 
 
-class _RankingLoss(nn.Module):
+class _RankingLoss(_Loss):
     """`losses.list_mle` over the lists of a step."""
 
     def __init__(self, model, head, targets, own, tau, mini_batch_size):
-        super().__init__()
-        self.model, self.head = model, head
-        self.targets, self.own, self.tau = targets, own, tau
-        self.mini_batch_size = mini_batch_size
+        super().__init__(model, head, tau, mini_batch_size)
+        self.targets, self.own = targets, own
 
-    def forward(self, features, rows):
-        vectors = F.normalize(_embed(self.model, features[0], self.mini_batch_size), dim=-1)
+    def value(self, vectors, rows):
+        vectors = losses.unit(vectors)
         wanted = [self.targets[row] for row in rows.tolist()]
         each = []
         for held, target in zip(vectors.split([len(t) for t in wanted]), wanted, strict=True):
@@ -671,6 +689,13 @@ class _Selection(TrainerCallback):
     def __init__(self, encoder, dev, every):
         self.encoder, self.dev, self.every = encoder, dev, every
         self.best_weights = None
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            raise ValueError(
+                f"the loss is {logs['loss']} by step {state.global_step}: lower the learning rate, "
+                "or train with precision='fp32'"
+            )
 
     def on_step_end(self, args, state, control, **kwargs):
         step = state.global_step

@@ -575,3 +575,47 @@ def test_diverged_training_says_so(fresh):
         encoder = fresh()
         torch.nn.init.constant_(next(encoder.parameters()), float("nan"))
         train_unsupervised_simcse(encoder, SENTENCES, max_steps=1, **QUICK)
+
+
+def test_large_batches_are_computed_in_chunks_and_give_the_same_encoder(fresh, monkeypatch):
+    guide = [RNG.normal(size=(len(TRIPLETS), 6)) for _ in range(3)]
+    asked = []
+
+    def keep(rows):
+        by_rows = losses.false_negative_rows(*(part[rows] for part in guide), sigma=0.3)
+        return lambda part: asked.append(part) or by_rows(part)
+
+    options = dict(max_steps=3, keep=keep) | QUICK
+    want = train_supervised_simcse(fresh(0.0), TRIPLETS, **options)
+    assert {part.stop - part.start for part in asked} == {QUICK["batch_size"]}
+    monkeypatch.setattr(training, "LARGE", 4)
+    monkeypatch.setattr(training, "CHUNK", 3)
+    got = train_supervised_simcse(fresh(0.0), TRIPLETS, **options)
+    assert asked[-1].stop - asked[-1].start < 4
+    assert np.allclose(got.encode(SENTENCES), want.encode(SENTENCES), atol=1e-5)
+
+
+def test_on_a_gpu_only_the_first_step_looks_at_values(fresh):
+    encoder, (x, y, z) = fresh(0.0), torch.randn(3, 6, 8)
+    rows = torch.arange(6)
+    in_batch = training._InBatchLoss(encoder, torch.nn.Identity(), 3, 0.05, None, "paper")
+    targets = [torch.rand(3, 3), torch.rand(3, 3)]
+    ranking = training._RankingLoss(encoder, torch.nn.Identity(), targets, True, 0.05, None)
+    for loss, given in ((in_batch, torch.cat([x, y, z])), (ranking, x)):
+        assert not loss.waits  # a CPU has nothing to wait for
+        encoder.forward = lambda features, given=given: {"sentence_embedding": given}
+        numbers = rows if loss is in_batch else torch.arange(2)
+        first = loss([{}], numbers)
+        loss.waits = True
+        assert loss([{}], numbers).item() == pytest.approx(first.item(), rel=1e-5)
+        given[0, 0] = torch.nan
+        assert torch.isnan(loss([{}], numbers))
+        loss.waits = False
+        with pytest.raises(ValueError, match="NaN"):
+            loss([{}], numbers)
+
+
+def test_a_loss_that_is_nan_is_seen_where_it_is_written_down(fresh, monkeypatch):
+    monkeypatch.setattr(training._InBatchLoss, "value", lambda self, v, rows: v.sum() * np.nan)
+    with pytest.raises(ValueError, match="the loss is nan"):
+        train_supervised_simcse(fresh(0.0), TRIPLETS, max_steps=2, **QUICK)

@@ -263,7 +263,9 @@ def false_negative_mask(guide, triplets, *, sigma=0.9, same_text=True):
     Returns
     -------
     callable
-        ``keep(rows) -> bool tensor [N, 2N]``, for `training.train_supervised_simcse`.
+        ``keep(rows) -> bool tensor [N, 2N]``, for `training.train_supervised_simcse`; for 2,048
+        rows and more the mask is not laid out, and a callable gives it for some of them
+        (`losses.false_negative_rows`).
 
     Source: MultiCSR § 3.3, Eq. 6.
     """
@@ -278,9 +280,11 @@ def false_negative_mask(guide, triplets, *, sigma=0.9, same_text=True):
 
     def keep(rows):
         batch = ids[:, rows.cpu()]
-        return losses.false_negative_keep(
-            *vectors[batch], sigma=sigma, texts=batch.tolist() if same_text else None
-        ).to(rows.device)
+        texts = batch.tolist() if same_text else None
+        by_rows = losses.false_negative_rows(
+            *vectors[batch].to(rows.device), sigma=sigma, texts=texts
+        )
+        return by_rows if len(rows) >= training.LARGE else by_rows(slice(None))
 
     return keep
 
