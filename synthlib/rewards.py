@@ -215,7 +215,8 @@ _MARKS = ("Original Sentence:", "Note:", "Variation:")
 def released_reward(anchor, completion, kind, logits, similarity) -> pd.DataFrame:
     """The reward that the authors' released code computes, part by part.
 
-    It is not Eqs. 2 to 4. In the order of the code:
+    It is not Eqs. 2 to 4. White space around a completion is taken off, as the code that asks for
+    rewards does. Then, in the order of the code:
 
     - `correctness`: 30 · (p − 0.93) where the asked-for label is the predicted one; −1 for a hard
       negative that is predicted neutral; else 1.5 times the raw logit of the asked-for label.
@@ -286,11 +287,13 @@ def released_reward(anchor, completion, kind, logits, similarity) -> pd.DataFram
 
 
 def released_text(completion: str) -> str:
-    """What the released code judges of a completion: its first line, up to a mark of the prompt."""
+    """What the released code judges of a completion: its first line, up to a mark of the prompt,
+    without white space around it."""
     return _cleaned(completion)[0]
 
 
 def _cleaned(text) -> tuple[str, float]:
+    text = text.strip()
     if "\n" in text:
         return text.split("\n")[0].strip(), -1.5 if text.isascii() else -5.0
     for mark in _MARKS:

@@ -229,6 +229,18 @@ def test_released_form():
     assert released("one guy runs about in red clothes")["length"] == pytest.approx(-4 / 3)
 
 
+@pytest.mark.parametrize("around", ["  {} ", "\n{}", "{}\n", "\n\n {}\t\n"])
+def test_the_released_reward_takes_white_space_off(judges, around):
+    """The released trainer sends stripped answers: a line end before one is no second line."""
+    for text in (FAR, "run", ANCHOR, FAR + "\nand more", FAR + " Note: short"):
+        assert released(around.format(text)).equals(released(text))
+        assert rewards.released_text(around.format(text)) == rewards.released_text(text)
+    discriminator, encoder = judges
+    (total,) = rewards.reward_functions(discriminator, encoder.encode, **BOUNDS, variant="released")
+    kinds, anchors = ["positive", "negative"], [ANCHOR] * 2
+    assert total([around.format(FAR)] * 2, anchors, kinds) == total([FAR] * 2, anchors, kinds)
+
+
 def test_the_released_reward_as_a_function(judges):
     discriminator, encoder = judges
     (total,) = rewards.reward_functions(discriminator, encoder.encode, **BOUNDS, variant="released")
