@@ -431,13 +431,15 @@ viz.Figure(
 # checks and its docstring are left out:
 
 # %%
-print(inspect.getsource(losses.info_nce).split('"""')[-1])
+print(inspect.getsource(losses.info_nce).split('"""')[-1].strip("\n"), end="\n\n\n")
+print(inspect.getsource(losses._contrast))
 
 # %% [markdown]
 # The two lines that matter are the `logits`, all cosines of the batch divided by $\tau$, and
 # the `cross_entropy`, where the right answer for row $i$ is column $i$.
 # `negative` and `keep` wait for later: hard negatives come further down, the mask in the
-# chapter on masked training, and the variant as released in the same place.
+# chapter on masked training, and the variant as released in the same place. With `chunk_size`
+# the same is computed a few rows at a time.
 #
 # A quick sanity check. An encoder that cannot tell its candidates apart guesses, and the loss
 # of a guess among $N$ is $\log N$:

@@ -209,10 +209,11 @@ pd.DataFrame(
 # e^{\operatorname{sim}(\mathbf h,\mathbf h_i^k)/\tau}}
 # $$ (eq-05-masked)
 #
-# Here is the kernel of {eq}`eq-05-mask`, without its docstring.
+# Here is the kernel of {eq}`eq-05-mask`, without its docstring. It prepares a function that masks
+# any rows of the batch; `false_negative_keep` asks it for all of them.
 
 # %%
-print(inspect.getsource(losses.false_negative_keep).split('"""')[-1])
+print(inspect.getsource(losses.false_negative_rows).split('"""')[-1])
 
 # %% [markdown]
 # Two decisions hide in one symbol, $x^k\ne x$.
@@ -228,7 +229,8 @@ print(inspect.getsource(losses.false_negative_keep).split('"""')[-1])
 # The kernel of {eq}`eq-05-plain` and {eq}`eq-05-masked` is the one that you know.
 
 # %%
-print(inspect.getsource(losses.info_nce).split('"""')[-1])
+print(inspect.getsource(losses.info_nce).split('"""')[-1].strip("\n"), end="\n\n\n")
+print(inspect.getsource(losses._contrast))
 
 # %% [markdown]
 # A masked logit becomes $-\infty$ *before* the softmax.
@@ -423,6 +425,10 @@ print(f"largest difference of the gradients: {(g - c).abs().max() / g.abs().max(
 # %% [markdown]
 # The same gradient with the memory of eight sentences. In training it is one option,
 # `mini_batch_size`.
+#
+# With thousands of rows the loss itself becomes large: $N\times 2N$ cosines, several times over.
+# `info_nce(…, chunk_size=…)` takes a few rows at a time, computes their part of the gradient at once,
+# and lets their cosines go. The sum is the same; training does so from 2,048 rows on.
 
 # %% [markdown]
 # ## How similar is a batch?
