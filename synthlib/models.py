@@ -518,7 +518,7 @@ def _from_hub(name, device, dtype):
             "`hf auth login`)"
         ) from None
     except (ConnectionError, TimeoutError, LocalEntryNotFoundError, *_transport_errors()):
-        folder = _cached(name)
+        folder = cached(name)
         if folder is None:
             raise ModelUnavailable(
                 f"there is no folder {name}{_near(name)}, no model of that name in the local "
@@ -573,7 +573,7 @@ def _is_read(file):
     )
 
 
-def _cached(name):
+def cached(name):
     """A complete snapshot of a hub model in the local cache, or None."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name

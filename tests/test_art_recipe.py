@@ -624,3 +624,12 @@ def test_too_long_for_the_discriminator_alone(here):
     assert functions[0](list(table["text"]), anchor=["a dog"] * 2, kind=list(table["kind"]))[0] == (
         -BOUNDS.lower_bound
     )
+
+
+def test_a_trial_is_bounded_and_honours_until(options, tmp_path, monkeypatch):
+    del options["quiet"]
+    with pytest.raises(ValueError, match="triplets a round, fewer than one batch of 1,000,000"):
+        art_run.describe(tmp_path / "run", **options | dict(encoder_batch_size=10**6))
+    monkeypatch.setattr(art, "tune", lambda *a, **k: pytest.fail("no round is asked for"))
+    said = art_run.describe(tmp_path / "run", until=0, **options)
+    assert "0 rounds" in said and "no estimate: no round" in said and "control" not in said

@@ -698,7 +698,7 @@ def test_a_hub_model_is_downloaded_and_then_found_offline(folders, hub, monkeypa
     assert model.config.is_encoder_decoder
     assert not list((tmp_path / "cache").rglob("*.onnx"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert models._cached("someone/tiny-t5") is not None
+    assert models.cached("someone/tiny-t5") is not None
     load_generator("someone/tiny-t5")
 
 

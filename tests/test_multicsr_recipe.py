@@ -915,3 +915,35 @@ def test_premises_in_memory_are_those_of_a_file(options, tmp_path):
                   (s for s in SENTENCES))
     ]  # fmt: skip
     assert {plan.source for plan in plans} == {tuple(SENTENCES)}
+
+
+def test_a_trial_is_bounded_and_honours_until(here, options, tmp_path, capsys, monkeypatch):
+    del options["quiet"]
+    describe = multicsr_run.describe
+    # a batch larger than the rows is refused with the numbers, as in the run …
+    with pytest.raises(ValueError, match="24 sentences give at most 24 .* batch of 10,000,000"):
+        describe(tmp_path / "run", **options | dict(batch_size=10**7))
+    # … and one that the rows fill is tried on a part
+    file, seen = tmp_path / "many.txt", []
+    file.write_text("\n".join(f"{a} {b}" for a in SENTENCES for b in SENTENCES))
+    real = multicsr.train
+    monkeypatch.setattr(
+        multicsr, "train",
+        lambda encoder, rows, settings, **k: seen.append((len(rows), settings.batch_size))
+        or real(encoder, rows, settings, **k),
+    )  # fmt: skip
+    many = options | dict(premises=str(file), batch_size=400)
+    assert "estimate   writing" in describe(tmp_path / "run", **many)
+    assert seen == [(256, 256)] * 2
+    said = describe(tmp_path / "run", until="written", **many)
+    assert "to judge" not in said and "to train" not in said and "until      written" in said
+    assert "judging" not in said and "training" not in said and len(seen) == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_in_the_cache_is_not_from_the_hub(here, options, tmp_path, monkeypatch):
+    del options["quiet"]
+    monkeypatch.setattr(models, "cached", lambda name: here / "bert" if "/" in name else None)
+    said = multicsr_run.describe(tmp_path / "run", until="written", **options | dict(
+        encoder="someone/bert"))  # fmt: skip
+    assert "someone/bert (0.0 MB)" in said and "Hub" not in said and "estimate" in said

@@ -764,3 +764,17 @@ def test_a_list_that_outgrows_the_window_stops_no_other(tmp_path):
     assert lists == [one[:3] if i == place else one for i, one in enumerate(whole)]
     with pytest.raises(ValueError, match="row 0 of context 0 has .* window holds 64"):
         decoding.generate_ranking_lists(*held, [grown], prompt=growing, **options)
+
+
+def test_a_trial_is_bounded_and_honours_until(options, tmp_path, monkeypatch):
+    del options["quiet"]
+    with pytest.raises(ValueError, match="16 lists are fewer than the 1,000,000 of one step"):
+        ranking_run.describe(tmp_path / "run", **options | dict(lists_per_step=10**6))
+    seen = []
+    real = ranking.post_train
+    monkeypatch.setattr(ranking, "post_train", lambda base, rows, *a, **k: seen.append(len(rows))
+                        or real(base, rows, *a, **k))  # fmt: skip
+    assert "training" in ranking_run.describe(tmp_path / "run", **options)
+    assert seen == [1, 5]
+    said = ranking_run.describe(tmp_path / "run", until="kept", **options)
+    assert "to train" not in said and "training" not in said and len(seen) == 2

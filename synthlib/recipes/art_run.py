@@ -412,6 +412,12 @@ class _Work:
                 f"distinct sentences, and there are {n} (tier {self.plan.tier}): --sentences {n} "
                 "makes all fit; or give more, or lower --anchors or --rounds"
             )
+        if s.anchors < s.encoder_batch_size:
+            raise ValueError(
+                f"{s.anchors:,} anchors give at most {s.anchors:,} triplets a round, fewer than "
+                f"one batch of {s.encoder_batch_size:,}: lower --encoder-batch-size, or take more "
+                "--anchors"
+            )
 
     def _steps(self) -> dict:
         """Every step of the run by its name: what is done, and of which round."""
@@ -817,10 +823,8 @@ def describe(out, *, until=None, **options) -> str:
     if plan.control and until is None:
         more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)
         lines.append(f"control       {more:,} texts of the untuned generator, same filter")
-    away = [name for name in wanted.values() if runs.folder_of(name) is None]
-    if away:
-        return "\n".join([*lines, f"no estimate: {', '.join(away)} comes from the Hub"])
-    return "\n".join([*lines, _estimate(work, rounds, plan.control and until is None)])
+    none = runs.no_estimate(wanted) or ([] if rounds else ["no estimate: no round is asked for"])
+    return "\n".join([*lines, *(none or [_estimate(work, rounds, plan.control and until is None)])])
 
 
 def _estimate(work, rounds, control) -> str:
@@ -840,11 +844,13 @@ def _estimate(work, rounds, control) -> str:
         return made
 
     policy = art.policy(work.generator(), s)
-    trial = dict(steps=1, batch_size=s.ppo_mini_batch_size, progress=False)
+    mini = min(s.ppo_mini_batch_size, runs.TRIAL_ROWS)
+    trial = dict(steps=1, batch_size=mini, progress=False)
+    small = dataclasses.replace(s, ppo_mini_batch_size=mini)
     bounds = rewards.Bounds(0.5, 0.5, 0.9)
     for what in ("first", "step"):  # the first step sets things up
-        timed(what, art.tune, policy, anchors, work.discriminator, encode, bounds, s, **trial)
-    tuning = rounds * s.ppo_steps * s.ppo_batch_size / s.ppo_mini_batch_size * seconds["step"]
+        timed(what, art.tune, policy, anchors, work.discriminator, encode, bounds, small, **trial)
+    tuning = rounds * s.ppo_steps * s.ppo_batch_size / mini * seconds["step"]
     generator = work.generator()
     table = timed(
         "write", art.write, generator, anchors, candidates=plan.candidates,
@@ -855,21 +861,22 @@ def _estimate(work, rounds, control) -> str:
     rate = (seconds["write"] + seconds["judge"]) / len(table)
     writing = rate * rounds * s.anchors * 2 * plan.candidates
     raw = writing + rate * rounds * 2 * plan.prompted if control else 0.0
-    n = s.encoder_batch_size
     rows = pd.DataFrame({"anchor": anchors, "positive": anchors[::-1], "negative": anchors})
-    rows = rows.iloc[np.arange(n) % len(rows)]
+    rows, times = runs.trial_batch(rows, s.encoder_batch_size)
+    small = dataclasses.replace(s, encoder_batch_size=len(rows))
     for few in (1, 4):  # the difference leaves out what is done once
         timed(
-            few, art.train, work.encoder(None, 0), rows, s, max_steps=few,
+            few, art.train, work.encoder(None, 0), rows, small, max_steps=few,
             precision=plan.precision, progress=False,
         )  # fmt: skip
-    steps = math.ceil(s.encoder_epochs * max(s.anchors // n, 1)) * rounds * (2 if control else 1)
-    training = max(seconds[4] - seconds[1], 0) / 3 * steps
+    each = max(s.anchors // s.encoder_batch_size, 1)
+    steps = math.ceil(s.encoder_epochs * each) * rounds * (2 if control else 1)
+    training = max(seconds[4] - seconds[1], 0) / 3 * steps * times
     parts = {"tuning": tuning, "writing": writing, "training at most": training}
     if control:
         parts["control"] = raw
-    said = ", ".join(f"{what} {value / 60:,.1f}" for what, value in parts.items())
-    return f"estimate      {said} minutes, from a trial on {len(anchors)} anchors with this device"
+    said = runs.said_times(parts)
+    return f"estimate      {said}, from a trial on {len(anchors)} anchors with this device"
 
 
 # ------------------------------------------------------------------ the command line

@@ -392,12 +392,11 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
 
     Source: MultiCSR § 3, Appendix G.
     """
-    if until not in STEPS:
-        raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
+    last = _last(until)
     work = _Work(make_plan(**options), quiet)
-    if STEPS.index(until) >= STEPS.index("trained"):
+    if last >= STEPS.index("trained"):
         work.refuse_few()
-    return runs.carry_out(work, Result(Path(out)), STEPS[: STEPS.index(until) + 1], _report)
+    return runs.carry_out(work, Result(Path(out)), STEPS[: last + 1], _report)
 
 
 class _Work:
@@ -861,8 +860,10 @@ def describe(out, *, until="evaluated", **options) -> str:
     str
         Lines to print.
     """
-    plan = make_plan(**options)
+    plan, last = make_plan(**options), _last(until)
     work = _Work(plan, quiet=True)
+    if last >= STEPS.index("trained"):
+        work.refuse_few()
     changed, _ = shards.check_settings(out, work.identity, work.stale)
     s, rows = plan.settings, len(work.premises)
     asked, wanted = work.asks(), work.wanted()
@@ -879,22 +880,30 @@ def describe(out, *, until="evaluated", **options) -> str:
         lines.append(
             f"to write   {2 * rows:,} texts of at most {s.max_new_tokens} tokens, ω = {omega:g}"
         )
+    asked &= last >= STEPS.index("judged")
     if asked:
         lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
     steps = s.max_steps or math.ceil(
         s.epochs * ((rows + plan.nli_rows * plan.supervised) // s.batch_size)
     )
     most = "" if s.max_steps else "at most "
-    lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {plan.select} weights kept")
-    lines.append(f"to test    {', '.join(work.frames)}")
-    away = [name for name in wanted.values() if runs.folder_of(name) is None]
-    if away:
-        lines.append(
-            f"no estimate: {', '.join(away)} comes from the Hub; download it, or try --n {_TRIAL}"
-        )
+    if last >= STEPS.index("trained"):
+        kept = f"{plan.select} weights kept"
+        lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {kept}")
     else:
-        lines += _estimate(work, rows, steps, asked)
+        steps = 0
+    if until == STEPS[-1]:
+        lines.append(f"to test    {', '.join(work.frames)}")
+    else:
+        lines.append(f"until      {until}")
+    lines += runs.no_estimate(wanted) or _estimate(work, rows, steps, asked)
     return "\n".join(lines)
+
+
+def _last(until) -> int:
+    if until not in STEPS:
+        raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
+    return STEPS.index(until)
 
 
 def _estimate(work, rows, steps, asked) -> list[str]:
@@ -916,21 +925,22 @@ def _estimate(work, rows, steps, asked) -> list[str]:
         work.generator  # noqa: B018
         timed("judging", rows / some, work._judge, 0, some)
     usable = work.table[work._usable()]
-    size = plan.settings.batch_size
-    if len(usable):
-        trial = usable.iloc[np.arange(size) % len(usable)]
+    if len(usable) and steps:
+        trial, times = runs.trial_batch(usable, plan.settings.batch_size)
         taken = []
         for n in (1, 4):  # the difference leaves out what is done once
-            settings = dataclasses.replace(plan.settings, max_steps=n, epochs=None)
+            settings = dataclasses.replace(
+                plan.settings, max_steps=n, epochs=None, batch_size=len(trial)
+            )
             encoder = work.fresh_encoder()
             started = time.perf_counter()
             multicsr.train(
                 encoder, trial, settings, precision=plan.precision, progress=False, seed=plan.seed
             )
             taken.append(time.perf_counter() - started)
-        seconds["training"] = max(taken[1] - taken[0], 0) / 3 * steps
-    said = ", ".join(f"{what} {value / 60:,.1f}" for what, value in seconds.items())
-    return [f"estimate   {said} minutes, from a trial on {some} rows with this device"]
+        seconds["training"] = max(taken[1] - taken[0], 0) / 3 * steps * times
+    said = runs.said_times(seconds)
+    return [f"estimate   {said}, from a trial on {some} rows with this device"] if said else []
 
 
 # ------------------------------------------------------------------ the command line

@@ -779,21 +779,28 @@ def describe(out, *, until="evaluated", **options) -> str:
             f"to write   {n:,} lists of {s.steps} sentences, {plan.method}, {how}"
             f"temperature {s.temperature:g}"
         )
-    steps = math.ceil(s.epochs * (n // s.lists_per_step))
+    trains = STEPS.index(until) >= STEPS.index("trained")
+    if trains and n < s.lists_per_step:
+        raise ValueError(
+            f"{n:,} lists are fewer than the {s.lists_per_step:,} of one step: lower "
+            "--lists-per-step, or start from more --anchors"
+        )
+    steps = math.ceil(s.epochs * (n // s.lists_per_step)) if trains else 0
     lines.append(f"target     {plan.mode}, ω = {s.omega}, similarities × {plan.scale:g}")
-    lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
-    lines.append(
-        "to test    " + "; ".join(f"{k}: {', '.join(v)}" for k, v in work.frames.items())
-    )
-    away = [name for name in wanted.values() if runs.folder_of(name) is None]
-    if away:
-        return "\n".join([*lines, f"no estimate: {', '.join(away)} comes from the Hub"])
-    return "\n".join([*lines, _estimate(work, n, steps)])
+    if trains:
+        lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
+    if until == STEPS[-1]:
+        lines.append(
+            "to test    " + "; ".join(f"{k}: {', '.join(v)}" for k, v in work.frames.items())
+        )
+    else:
+        lines.append(f"until      {until}")
+    return "\n".join([*lines, *(runs.no_estimate(wanted) or [_estimate(work, n, steps)])])
 
 
 def _estimate(work, n, steps) -> str:
     plan, s = work.plan, work.plan.settings
-    said = []
+    said = {}
     if plan.from_file:
         lists = [row for row in work.given if len(row) > 1][:_TRIAL]
     else:
@@ -806,26 +813,28 @@ def _estimate(work, n, steps) -> str:
             max_new_tokens=s.max_new_tokens, batch_size=plan.generation_batch,
         )  # fmt: skip
         spent = (time.perf_counter() - started) * n / len(anchors) * s.steps / some
-        said.append(f"writing {spent / 60:,.1f}")
+        said["writing"] = spent
         lists = [row for row in lists if len(row) > 1]
-    if lists:
+    if lists and steps:
+        size = min(s.lists_per_step, _TRIAL)
         wanted = ranking.targets(
             [np.zeros((len(row), len(row)), np.float32) for row in lists], mode="rank"
         )
         longer = 1 if plan.from_file else s.steps / _TRIAL_STEPS
         base, taken = work.base(), []
         for few in (1, 5):  # the difference leaves out what is done once
-            rows = [lists[i % len(lists)] for i in range(few * s.lists_per_step)]
-            goals = [wanted[i % len(lists)] for i in range(few * s.lists_per_step)]
+            rows = [lists[i % len(lists)] for i in range(few * size)]
+            goals = [wanted[i % len(lists)] for i in range(few * size)]
             started = time.perf_counter()
             ranking.post_train(
-                base, rows, goals, s, epochs=1, precision=plan.precision, progress=False
-            )
+                base, rows, goals, dataclasses.replace(s, lists_per_step=size), epochs=1,
+                precision=plan.precision, progress=False,
+            )  # fmt: skip
             taken.append(time.perf_counter() - started)
         spent = max(taken[1] - taken[0], 0) / 4 * steps * longer
-        said.append(f"training {spent / 60:,.1f}")
+        said["training"] = spent * s.lists_per_step / size
     return (
-        f"estimate   {', '.join(said)} minutes, from a trial on {len(lists)} lists with this device"
+        f"estimate   {runs.said_times(said)}, from a trial on {len(lists)} lists with this device"
     )
 
 

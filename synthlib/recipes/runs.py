@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -22,6 +23,8 @@ import pandas as pd
 
 from synthlib import data, evaluation, models, reading, tiers
 from synthlib.recipes import shards
+
+TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
 def carry_out(work, result, steps, report):
@@ -282,9 +285,35 @@ def digest_of(texts) -> str:
     return digest.hexdigest()
 
 
+def at_hand(name) -> Path | None:
+    """Folder of a model that needs no download: of that name, or in the local cache."""
+    return folder_of(name) or (models.cached(str(name)) if str(name).count("/") < 2 else None)
+
+
+def no_estimate(wanted: dict) -> list[str]:
+    """A line where models are yet to be downloaded: a trial downloads nothing."""
+    away = [name for name in dict.fromkeys(wanted.values()) if at_hand(name) is None]
+    one = "come" if len(away) > 1 else "comes"
+    return [f"no estimate: {', '.join(away)} {one} from the Hub"] if away else []
+
+
+def trial_batch(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, float]:
+    """A batch for a trial, of at most `TRIAL_ROWS`, and how many of its size the true one holds."""
+    some = min(size, TRIAL_ROWS)
+    return rows.iloc[np.arange(some) % len(rows)], size / some
+
+
+def said_times(seconds: dict) -> str:
+    """Durations by name in seconds or minutes."""
+    return ", ".join(
+        f"{what} {spent / 60:,.1f} min" if spent >= 60 else f"{what} {math.ceil(spent)} s"
+        for what, spent in seconds.items()
+    )
+
+
 def size_of(name) -> str:
     """How large a model's files are, in brackets, or that it comes from the Hub."""
-    folder = folder_of(name)
+    folder = at_hand(name)
     if folder is None:
         return " (from the Hub)"
     return f" ({sum(file.stat().st_size for file in folder.rglob('*.safetensors')) / 1e6:,.1f} MB)"
