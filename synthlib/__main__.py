@@ -240,8 +240,10 @@ def _evaluate(options) -> int:
         raise ValueError(f"--out {out} is a folder; the name of a CSV file is wanted")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"--out {out}: the folder {out.parent} does not exist; make it")
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, given {options.batch_size}")
+    if not 1 <= options.batch_size < 2**31:
+        raise ValueError(
+            f"--batch-size must be at least 1 and below {2**31}, given {options.batch_size}"
+        )
     # All files are read before the model is loaded: a damaged one costs seconds, not minutes.
     jobs = _jobs(options)
 

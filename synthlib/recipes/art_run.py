@@ -131,6 +131,7 @@ def make_plan(
     ValueError
         For the first option that is out of its range.
     """
+    runs.check_numbers(locals())
     own, premises = art.settings(tier), runs.in_memory(premises, column)
     given = dict(
         rounds=rounds, anchors=anchors, generator=generator, discriminator=discriminator,

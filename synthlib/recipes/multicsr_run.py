@@ -123,6 +123,7 @@ def make_plan(
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
+    runs.check_numbers(locals())
     chosen, premises = tiers.get(tier), runs.in_memory(premises, column)
     if stages is None:
         stages = (2, 3) if no_logits else STAGES

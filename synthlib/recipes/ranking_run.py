@@ -118,6 +118,7 @@ def make_plan(
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
+    runs.check_numbers(locals())
     chosen, premises = tiers.get(tier), runs.in_memory(premises, column)
     if lists is not None and premises is not None:
         raise ValueError("give premises to start lists from or a file with lists, not both")

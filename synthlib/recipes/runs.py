@@ -179,6 +179,14 @@ def refused(found, rows, reasons, where="generation") -> pd.DataFrame:
     })  # fmt: skip
 
 
+def check_numbers(options: dict) -> None:
+    """Raise ValueError for a whole number that no library holds, or a seed out of range."""
+    for name, value in options.items():
+        if name != "seed" and isinstance(value, int) and abs(value) >= 2**31:
+            raise ValueError(f"{name} must lie below {2**31}, got {value}")
+    check_seed(options["seed"])
+
+
 def check_seed(seed) -> None:
     """Raise ValueError for a seed that a random generator will refuse, hours later maybe."""
     if not 0 <= seed < 2**31:

@@ -232,7 +232,8 @@ def note(folder, name, value) -> None:
     """Note in a run's ``run.json`` how something in it was made, which makes it no other run."""
     held = _held(folder)
     made = held.get(_MADE, {})
-    _write_run(folder, held | {_MADE: made | {name: value}})
+    if made.get(name) != value:
+        _write_run(folder, held | {_MADE: made | {name: value}})
 
 
 def rows(
