@@ -1,14 +1,18 @@
 """Losses and what surrounds them in a training step, each against its peers in turn.
 
 - ``loss``: InfoNCE with the mask of false negatives, forward and backward, on given embeddings
-  [N, 768]; against sentence-transformers' CachedGISTEmbedLoss (its arithmetic alone) and a loop
-  over pairs. GIST's threshold follows each row's own positive, so the guide's vectors are made to
-  have one cosine there: then all three compute the same number and gradient, which is checked.
+  [N, 768]; against its bare matrix products, against MultiCSR's own loss (its arithmetic, written
+  anew, beside our variant "released"), and against sentence-transformers' CachedGISTEmbedLoss at
+  several mini-batches (its arithmetic alone). GIST's threshold follows each row's own positive, so
+  the guide's vectors are made to have one cosine there: then the losses that can be compared give
+  the same number and gradient, which is checked.
+- ``large``: the loss of thousands of rows, at once and in chunks, with the mask and without, beside
+  sentence-transformers' CachedMultipleNegativesRankingLoss at several mini-batches; and the memory.
 - ``stage3``: MultiCSR's stage 3 with P_η's embeddings at hand, against no mask and against P_η in
   every step (`synthlib.recipes.multicsr_cost`).
 - ``cache``: a step with gradient caching against one without.
 
-    python benchmarks/losses.py [loss stage3 cache] [--shape pocket small] [--steps 10]
+    python benchmarks/losses.py [loss large stage3 cache] [--shape pocket small] [--steps 10]
 """
 
 from __future__ import annotations
@@ -23,7 +27,10 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 import transformers
-from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedGISTEmbedLoss,
+    CachedMultipleNegativesRankingLoss,
+)
 
 from synthlib import losses, models, paths
 from synthlib.recipes import multicsr_cost
@@ -55,60 +62,132 @@ def ours(vectors, guide):
     return loss.item()
 
 
-def gist(kernel, vectors, guide):
-    loss = kernel.calculate_loss([[v] for v in vectors], [[g] for g in guide])
+def products(vectors, guide):
+    """What cannot be left out: one product forward, two backward, and the guide's."""
+    with torch.no_grad():
+        anchor, *rest = (v.detach() for v in vectors)
+        candidates = torch.cat(rest)
+        logits = anchor @ candidates.T
+        vectors[0].grad = logits @ candidates
+        logits.T @ anchor
+        guide[0] @ torch.cat(guide[1:]).T
+
+
+def ours_released(vectors, guide):
+    keep = losses.false_negative_keep(*guide, sigma=SIGMA)
+    loss = losses.info_nce(*vectors, tau=TAU, keep=keep, variant="released")
     loss.backward()
     return loss.item()
 
 
-def loop(vectors, guide):
-    """One pair at a time; rows are tensors of their own, so that no gradient is as large as N."""
-    rows = [[row.detach().requires_grad_() for row in v] for v in vectors]
-    n, total = len(rows[0]), 0.0
-    for i in range(n):
-        scores = []
-        for side in (1, 2):
-            for k in range(n):
-                near = F.cosine_similarity(guide[0][i], guide[side][k], dim=0) >= SIGMA
-                if k == i or not near:
-                    scores.append(F.cosine_similarity(rows[0][i], rows[side][k], dim=0) / TAU)
-                    if k == i and side == 1:
-                        own = scores[-1]
-        loss = (torch.stack(scores).logsumexp(0) - own) / n
-        loss.backward()
-        total += loss.item()
-    for tensor, held in zip(vectors, rows, strict=True):
-        tensor.grad = torch.stack([row.grad for row in held])
-    return total
+def multicsr(vectors, guide):
+    """The released loss: cosines by broadcasting, masked logits 0, binary cross-entropy."""
+    (a, p, n), (ga, gp, gn) = vectors, guide
+    cosine = partial(F.cosine_similarity, dim=-1)
+    logits = torch.cat([cosine(a[:, None], x[None]) for x in (p, n)], dim=1) / TAU
+    with torch.no_grad():
+        near = torch.cat([cosine(ga[:, None], x[None]) for x in (gp, gn)], dim=1) / TAU
+        weights = torch.where(near > SIGMA / TAU, 0.0, 1.0)
+        weights.fill_diagonal_(1.0)
+    target = torch.eye(len(a), 2 * len(a))
+    loss = F.binary_cross_entropy((logits * weights).softmax(dim=-1), target)
+    loss.backward()
+    return loss.item()
+
+
+def cached(kernel, vectors, guide=None):
+    """sentence-transformers' losses as they ship: a backward pass for each mini-batch."""
+    leaves = [v.detach().requires_grad_() for v in vectors]
+    given = [[[v] for v in leaves]] + ([] if guide is None else [[[g] for g in guide]])
+    loss = kernel.calculate_loss(*given, with_backward=True)
+    for v, leaf in zip(vectors, leaves, strict=True):
+        v.grad = leaf.grad
+    return loss.item()
+
+
+def measured(ways, n, guided, steps):
+    """Processor seconds, losses and gradients of every way, in turn."""
+    vectors, guide = embeddings(n)
+    seconds, values, gradients = {way: [] for way in ways}, {}, {}
+    for _ in range(steps + 1):
+        for way, run in ways.items():
+            leaves = [v.clone().requires_grad_() for v in vectors]
+            start = time.process_time()
+            values[way] = run(leaves, guide) if guided else run(leaves)
+            seconds[way].append(time.process_time() - start)
+            if leaves[2].grad is not None:
+                gradients[way] = torch.stack([v.grad for v in leaves])
+    return {way: median(t[1:]) for way, t in seconds.items()}, values, gradients
+
+
+def alike(values, gradients, way, other):
+    assert abs(values[way] - values[other]) < 1e-4, (way, values)
+    assert torch.allclose(gradients[way], gradients[other], atol=1e-6), way
 
 
 def bench_loss(options):
-    print("| N | way | ms | against ours | loss |\n|---:|---|---:|---:|---:|")
+    print("| N | way | ms | loss |\n|---:|---|---:|---:|")
     encoder = models.load_encoder("pocket/mlm-bert", device="cpu")
     for n in options.rows:
-        kernel = CachedGISTEmbedLoss(
-            encoder, encoder, temperature=TAU, mini_batch_size=n, margin_strategy="absolute",
-            margin=OWN - SIGMA, contrast_anchors=False, contrast_positives=False,
-        )  # fmt: skip
-        ways = {"ours": ours, "CachedGISTEmbedLoss": partial(gist, kernel), "loop": loop}
-        vectors, guide = embeddings(n)
-        seconds, values, gradients = {way: [] for way in ways}, {}, {}
-        for turn in range(options.steps + 1):
+        gist = {
+            f"CachedGISTEmbedLoss, {size} rows at a time": partial(cached, CachedGISTEmbedLoss(
+                encoder, encoder, temperature=TAU, mini_batch_size=size, contrast_anchors=False,
+                margin_strategy="absolute", margin=OWN - SIGMA, contrast_positives=False,
+            ))
+            for size in options.peer_chunks if size <= n
+        }  # fmt: skip
+        ways = {
+            "matrix products": products, "ours": ours, "ours, released": ours_released,
+            "MultiCSR's own loss": multicsr, **gist,
+        }  # fmt: skip
+        seconds, values, gradients = measured(ways, n, True, options.steps)
+        for way in gist:
+            alike(values, gradients, way, "ours")
+        alike(values, gradients, "MultiCSR's own loss", "ours, released")
+        for way, t in seconds.items():
+            said = "" if values[way] is None else f"{values[way]:.5f}"
+            print(f"| {n} | {way} | {1000 * t:.1f} | {said} |")
+
+
+def bench_large(options):
+    print("| N | way | mask | s | MB | loss |\n|---:|---|---|---:|---:|---:|")
+    encoder = models.load_encoder("pocket/mlm-bert", device="cpu")
+    for n in options.large_rows:
+        def masked(vectors, guide, size=None):
+            keep = losses.false_negative_rows(*guide, sigma=SIGMA)
+            loss = losses.info_nce(*vectors, tau=TAU, keep=keep, chunk_size=size)
+            loss.backward()
+            return loss.item()
+
+        def bare(vectors, size=None):
+            loss = losses.info_nce(*vectors, tau=TAU, chunk_size=size)
+            loss.backward()
+            return loss.item()
+
+        peers = {
+            f"CachedMultipleNegativesRankingLoss, {size} rows at a time": partial(
+                cached,
+                CachedMultipleNegativesRankingLoss(encoder, scale=1 / TAU, mini_batch_size=size),
+            )
+            for size in options.large_chunks
+        }
+        sizes = [None, *options.large_chunks]
+        names = ["at once" if size is None else f"{size} rows at a time" for size in sizes]
+        without = {name: partial(bare, size=s) for name, s in zip(names, sizes, strict=True)}
+        for mask, ways in (("no", without | peers), ("yes", {
+            name: partial(masked, size=s) for name, s in zip(names, sizes, strict=True)
+        })):  # fmt: skip
+            seconds, values, gradients = measured(ways, n, mask == "yes", options.steps)
+            vectors, guide = embeddings(n)
             for way, run in ways.items():
-                if way == "loop" and turn > 0:
-                    continue  # a minute long: once is enough
+                alike(values, gradients, way, "at once")
                 leaves = [v.clone().requires_grad_() for v in vectors]
-                start = time.process_time()
-                values[way] = run(leaves, guide)
-                seconds[way].append(time.process_time() - start)
-                gradients[way] = torch.stack([v.grad for v in leaves])
-        for way in ways:
-            assert abs(values[way] - values["ours"]) < 1e-4, values
-            assert torch.allclose(gradients[way], gradients["ours"], atol=1e-6), way
-        base = median(seconds["ours"][1:])
-        for way in ways:
-            t = median(seconds[way][1:] or seconds[way])
-            print(f"| {n} | {way} | {1000 * t:.1f} | {t / base:.2f} | {values[way]:.5f} |")
+                rest = (guide,) if mask == "yes" else ()
+                held = multicsr_cost.peak_bytes(lambda: run(leaves, *rest), torch.device("cpu"))  # noqa: B023
+                print(
+                    f"| {n} | {way} | {mask} | {seconds[way]:.2f} | {held / 1e6:.0f} | "
+                    f"{values[way]:.5f} |"
+                )
 
 
 # ------------------------------------------------------------------ a training step
@@ -174,9 +253,12 @@ def bench_cache_of(options, title, make, least, most):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["loss", "stage3", "cache"])
+    parser.add_argument("parts", nargs="*", default=["loss", "large", "stage3", "cache"])
     parser.add_argument("--shape", nargs="+", default=["pocket"], choices=["pocket", "small"])
     parser.add_argument("--rows", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--peer-chunks", type=int, nargs="+", default=[4, 16, 64, 256])
+    parser.add_argument("--large-rows", type=int, nargs="+", default=[4096, 8192])
+    parser.add_argument("--large-chunks", type=int, nargs="+", default=[96, 256])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32, 64, 128])
     parser.add_argument("--cached-rows", type=int, default=128)
     parser.add_argument("--chunks", type=int, nargs="+", default=[96, 32])
@@ -188,6 +270,8 @@ def main():
                   "small": partial(small_models, paths.Path(folder))}  # fmt: skip
         if "loss" in options.parts:
             bench_loss(options)
+        if "large" in options.parts:
+            bench_large(options)
         for part, bench in (("stage3", bench_stage3), ("cache", bench_cache)):
             for shape in options.shape if part in options.parts else ():
                 print(f"\n## {part}: ", end="")

@@ -1,8 +1,9 @@
 """The dual reward of a step's answers: ours, in batches of arrival, and one by one, in turn.
 
-Ours judges rows of similar length together, each distinct pair once, and embeds an anchor once for
-all steps. *In order of arrival* is the released service's way: a batch as it comes, padded to its
-longest row, anchors embedded in every call. *One by one* is a request a row. All give the same
+Ours judges rows of similar length together and embeds an anchor once. Every step has new anchors,
+as within an epoch of PPO: nothing is known from before, only that both kinds of an anchor share it.
+*In order of arrival* is the released service's way: a batch as it comes, padded to its longest row,
+an anchor embedded for each of its answers. *One by one* is a request a row. All give the same
 rewards, which is checked. Goal: twice as fast as one by one.
 """
 
@@ -22,10 +23,10 @@ TARGET = {"positive": "entailment", "negative": "contradiction"}
 
 
 def steps(count, rows, seed=0):
-    """`count` steps of `rows` answers: as in PPO, both kinds of an anchor, anchors come back."""
-    triplets = corpora.triplets(rows // 2, seed)
+    """`count` steps of `rows` answers: as in PPO, both kinds of an anchor, each anchor once."""
     rng = np.random.default_rng(seed)
-    for _ in range(count):
+    for step in range(count):
+        triplets = corpora.triplets(rows // 2, seed + step)
         order = rng.permutation(rows)
         flat = [(a, text, kind) for a, p, n in triplets
                 for text, kind in ((p, "positive"), (n, "negative"))]  # fmt: skip
