@@ -177,9 +177,10 @@ def _add_evaluate(listed) -> None:
     add = listed.add_parser(
         "evaluate",
         help="evaluate a sentence encoder: STS, transfer, reranking, translations",
-        description="Evaluate a sentence encoder: without --data on the pocket world's sets, with "
-        "it on\nSentEval's files. The seven STS tasks in three aggregations; on demand the seven "
-        "transfer\ntasks, reranking and translations. Prints tables and writes them as CSV.",
+        description="Evaluate a sentence encoder: with --data on SentEval's files; without it on "
+        "STS-B\nfrom the Hub, or a pocket encoder on the pocket world's sets. The seven STS tasks "
+        "in three\naggregations; on demand the seven transfer tasks, reranking and translations. "
+        "Prints tables\nand writes them as CSV.",
         epilog="examples:\n"
         "  python -m synthlib evaluate --encoder pocket/simcse-sup-bert\n"
         "  python -m synthlib evaluate --encoder sentence-transformers/all-MiniLM-L6-v2 \\\n"
@@ -195,8 +196,8 @@ def _add_evaluate(listed) -> None:
     )  # fmt: skip
     what.add_argument(
         "--data", metavar="DIR",
-        help="SentEval's downstream folder, with STS/, SICK/, TREC/ … in it (default: the pocket "
-        "sets, which need no download)",
+        help="SentEval's downstream folder, with STS/, SICK/, TREC/ … in it (default: STS-B "
+        "from the Hub; for a pocket encoder the pocket sets, which need no download)",
     )  # fmt: skip
     what.add_argument(
         "--tasks", nargs="+", metavar="TASK",
@@ -210,7 +211,7 @@ def _add_evaluate(listed) -> None:
     what.add_argument(
         "--rerank", nargs="?", const="", metavar="FILE",
         help="also reranking: a CSV file of question, label, candidate, or a folder of such; "
-        "without FILE the pocket sets",
+        "without FILE the pocket sets, for a pocket encoder",
     )  # fmt: skip
     what.add_argument("--bitext", nargs=2, metavar=("SOURCE", "TARGET"),
                       help="also finding translations: two files, line by line")  # fmt: skip
@@ -253,7 +254,7 @@ def _evaluate(options) -> int:
         options.encoder, pooling=options.pooling, device=options.device, dtype=options.dtype
     )
     encode = partial(model.encode, batch_size=options.batch_size, show_progress_bar=False)
-    print(f"encoder {options.encoder} on {options.data or 'the pocket sets'}")
+    print(f"encoder {options.encoder} on {_where(options)}")
     for kind, (title, score) in jobs.items():
         frame = score(encode, batch_size=_SENTENCES_A_CALL, progress=not options.quiet)
         print(f"\n{title}\n\n{_text(frame)}")
@@ -265,14 +266,31 @@ def _evaluate(options) -> int:
     return 0
 
 
+def _where(options) -> str:
+    from synthlib import tiers
+    from synthlib.recipes import examination
+
+    which = examination.kind(options.encoder, options.data)
+    names = {examination.TOYS: "the pocket sets", examination.BY_NAME: tiers.STS_B.name}
+    return names.get(which, options.data)
+
+
 def _jobs(options) -> dict[str, tuple[str, Callable]]:
     """What to evaluate: kind to title and function of encode, its data already read."""
     from synthlib import evaluation as ev
+    from synthlib.recipes import examination
 
+    which = examination.kind(options.encoder, options.data)
+    if options.rerank == "" and not examination.is_pocket(options.encoder):
+        raise ValueError(
+            "--rerank without a file means the pocket world's sets, which are for pocket encoders: "
+            "give --rerank FILE, a CSV file of question, label, candidate, or a folder of such"
+        )
     jobs = {}
-    sts, transfer = _pocket(options) if options.data is None else _files(options)
+    read = {examination.FILES: _files, examination.TOYS: _pocket, examination.BY_NAME: _by_name}
+    sts, transfer = read[which](options)
     if sts:
-        judge = "the oracle's" if options.data is None else "human"
+        judge = "the oracle's" if which == examination.TOYS else "human"
         jobs["sts"] = (
             f"STS, {options.split}: Spearman between cosine and {judge} score, percent",
             partial(ev.score_sts, frames=sts, aggregation=options.aggregation),
@@ -281,7 +299,10 @@ def _jobs(options) -> dict[str, tuple[str, Callable]]:
         title = "transfer: accuracy of a logistic regression on the embeddings, percent"
         jobs["transfer"] = title, partial(ev.score_transfer, data=transfer)
     if options.rerank is not None:
-        frames = ev.load_reranking(options.rerank) if options.rerank else _pocket_reranking()
+        if options.rerank:
+            frames = ev.load_reranking(options.rerank)
+        else:
+            frames = examination.pocket_reranking()
         jobs["reranking"] = (
             "reranking by cosine, percent",
             partial(ev.score_reranking, frames=frames),
@@ -309,6 +330,7 @@ def _files(options) -> tuple[dict, dict]:
 
 
 def _pocket(options) -> tuple[dict, dict]:
+    from synthlib.recipes import examination
     from synthlib.world import corpora
 
     names = (*corpora.STS_KINDS, *corpora.TRANSFER)
@@ -319,22 +341,39 @@ def _pocket(options) -> tuple[dict, dict]:
             f"unknown task {', '.join(unknown)}: without --data choose from {', '.join(names)}"
         )
     tasks = dict.fromkeys([*tasks, *(corpora.TRANSFER if options.transfer else ())])
-    sts = {kind: corpora.sts(kind, options.split) for kind in tasks if kind in corpora.STS_KINDS}
-    transfer = {
-        task: {"train": corpora.transfer(task, 2000, 0), "test": corpora.transfer(task, 1000, 1)}
-        for task in tasks
-        if task in corpora.TRANSFER
-    }
+    sets = examination.sts(examination.TOYS, split=options.split)
+    sts = {task: sets[task] for task in tasks if task in sets}
+    transfer = {}
+    if any(task in corpora.TRANSFER for task in tasks):
+        sets = examination.pocket_transfer()
+        transfer = {task: sets[task] for task in tasks if task in sets}
     return sts, transfer
 
 
-def _pocket_reranking() -> dict:
+def _by_name(options) -> tuple[dict, dict]:
+    """STS-B from the Hub, for an encoder that is not of the pocket world."""
+    from synthlib import evaluation as ev
+    from synthlib.recipes import examination
     from synthlib.world import corpora
 
-    return {
-        kind: corpora.reranking(kind).rename(columns={"label": "relevance"})
-        for kind in ("questions", "duplicates")
-    }
+    asked = {task.lower(): task for task in options.tasks or ()}
+    toys = [task for task in asked if task in (*corpora.STS_KINDS, *corpora.TRANSFER)]
+    if toys:
+        raise ValueError(
+            f"--tasks {asked[toys[0]]} is a set of the pocket world, for pocket encoders alone: "
+            f"for {options.encoder} {examination.GIVE_DATA}"
+        )
+    others = [task for task in ev.pick_tasks(options.tasks or ["STS-B"]) if task != "STS-B"]
+    if others or options.transfer:
+        what = f"--tasks {others[0]}" if others else "--transfer"
+        raise ValueError(f"{what} is not to be had by name: {examination.GIVE_DATA}")
+    try:
+        return examination.sts(examination.BY_NAME, split=options.split), {}
+    except OSError as error:
+        if options.tasks or not (options.rerank or options.bitext):
+            raise
+        warnings.warn(f"STS is left out: {error}", stacklevel=2)
+        return {}, {}
 
 
 def _text(frame) -> str:
@@ -358,7 +397,9 @@ def _text(frame) -> str:
 
 
 def _notes(frame, options):
-    official = _OFFICIAL_PAIRS[options.split] if options.data else {}
+    official = _OFFICIAL_PAIRS[options.split]
+    if not set(official) & set(frame["task"]):
+        return
     for task, pairs in zip(frame["task"], frame["pairs"], strict=True):
         if official.get(task, pairs) != pairs:
             yield (

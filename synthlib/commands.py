@@ -88,7 +88,8 @@ def _training(add, select=True):
 
 
 def _machine(add):
-    add("--data", metavar="DIR", help="SentEval's downstream folder (default: the pocket sets)")
+    add("--data", metavar="DIR", help="SentEval's downstream folder (default: STS-B from the Hub; "
+        "for pocket models the pocket sets)")  # fmt: skip
     add("--device", help="cuda, mps or cpu (default: the best there is)")
     add("--dtype", help="of the generator: float32, bfloat16 or float16")
 
@@ -251,7 +252,7 @@ def ranking() -> Parser:
     add = parser.add_argument_group("evaluation and machine").add_argument
     _machine(add)
     add("--rerank", metavar="FILE", help="CSV file of question, label, candidate, or a folder of "
-        "such (default: the pocket sets)")  # fmt: skip
+        "such (default for pocket models: the pocket sets)")  # fmt: skip
     return parser
 
 

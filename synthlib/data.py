@@ -425,7 +425,50 @@ def _training_files(folder) -> list[Path]:
     return [file for file in files if not split[file]] or files
 
 
-def _from_hub(corpus):
+def load_scored_pairs(corpus, *, instead="give the pairs in a folder"):
+    """Sentence pairs with human scores of a data set on the Hub, or in a folder of its form.
+
+    Parameters
+    ----------
+    corpus : tiers.Corpus
+        Its columns are the two sentences and the score.
+    instead : str
+        What to do where it cannot be had, for the message.
+
+    Returns
+    -------
+    DataFrame
+        sentence1, sentence2, score, as `evaluation.score_sts` takes them. Rows without two
+        sentences and a score are left out, and a warning counts them.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be had, or is another kind of data set.
+    """
+    rows = _from_hub(corpus, instead)
+    absent = [name for name in corpus.columns if name not in rows.column_names]
+    if absent:
+        raise ValueError(
+            f"the data set {corpus.name} has no column {absent[0]!r}; there are "
+            f"{', '.join(rows.column_names)}"
+        )
+    frame = rows.select_columns(list(corpus.columns)).to_pandas()[list(corpus.columns)]
+    frame.columns = ["sentence1", "sentence2", "score"]
+    frame["score"] = pd.to_numeric(frame["score"], errors="coerce")
+    blank = [[not isinstance(t, str) or not t.strip() for t in frame[c]] for c in list(frame)[:2]]
+    good = np.isfinite(frame["score"]) & ~np.any(blank, axis=0)
+    if not good.any():
+        raise ValueError(f"the data set {corpus.name} holds no pair with a score")
+    if not good.all():
+        warnings.warn(
+            f"{corpus.name}: {int((~good).sum())} of {len(good)} rows without two sentences and a "
+            "score are left out", stacklevel=2,
+        )  # fmt: skip
+    return frame[good].reset_index(drop=True)
+
+
+def _from_hub(corpus, instead="give a text or Parquet file, or take the pocket tier"):
     """A data set of the Hub or of a folder; whatever stands in the way is one line."""
     from datasets import load_dataset
 
@@ -437,7 +480,7 @@ def _from_hub(corpus):
     except Exception as error:  # its libraries raise a dozen kinds, with pages of text
         raise OSError(
             f"the data set {corpus.name} cannot be had: {_first_line(error)}. Without a network "
-            "give a text or Parquet file, or take the pocket tier"
+            f"{instead}"
         ) from None
 
 

@@ -39,6 +39,9 @@ NLI_TRIPLETS_ALL = Corpus(
     "sentence-transformers/all-nli", ("anchor", "positive", "negative"), subset="triplet"
 )
 
+# STS-B, the official pairs (5,749 train, 1,500 validation, 1,379 test) with scores from 0 to 1.
+STS_B = Corpus("sentence-transformers/stsb", ("sentence1", "sentence2", "score"), split="test")
+
 
 @dataclass(frozen=True)
 class SimCSE:

@@ -112,7 +112,7 @@ def test_bitext(capsys, loaded, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("x.aa", "x.bb"):
         (tmp_path / name).write_text("left\nright\nup\n")
-    argv = ["evaluate", "--encoder", "x", "--tasks", "natural", "--bitext", "x.aa", "x.bb"]
+    argv = ["evaluate", "--encoder", "pocket/x", "--tasks", "natural", "--bitext", "x.aa", "x.bb"]
     code, out, _ = run(capsys, *argv, "--quiet")
     assert code == 0 and "x.aa → x.bb     3   100.00" in out
     assert list(pd.read_csv("evaluation-bitext.csv")["accuracy"]) == [100, 100]

@@ -20,7 +20,7 @@ import torch
 
 from synthlib import curation, data, decoding, losses, models, prompts, tiers, training
 from synthlib.__main__ import main
-from synthlib.recipes import ranking, ranking_run, runs, shards
+from synthlib.recipes import examination, ranking, ranking_run, shards
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 7))) for _ in range(40)]
@@ -268,8 +268,8 @@ def test_counts_files_and_origin(here, straight):
     assert table["task"].tolist() == ["STS12", "rerank"]
     assert np.allclose(table["after"] - table["before"], table["gain"])
     before = models.load_encoder(here / "base", device="cpu").encode
-    frames = {"STS": runs.sts_sets(here / "data")}
-    assert abs(runs.examine(before, frames)["mark"][0] - table["before"][0]) < 0.01
+    frames = {"STS": examination.sts(examination.FILES, here / "data")}
+    assert abs(examination.examine(before, frames)["mark"][0] - table["before"][0]) < 0.01
     top = {name.split("/")[0] for name in content(straight.folder)} - {"rejects.jsonl"}
     assert top == {
         "run.json", "anchors", "written", "compared", "lists.parquet", "kept.parquet", "encoder",

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger
-from synthlib.recipes import ranking, ranking_corpus, ranking_posttraining, ranking_results, runs
+from synthlib.recipes import (
+    examination,
+    ranking,
+    ranking_corpus,
+    ranking_posttraining,
+    ranking_results,
+)
 
 SMALL = (("n", 6), ("steps", 4), ("temperature", 0.7))
 
@@ -66,7 +72,7 @@ def test_examine_is_the_three_evaluations():
             "score": [5.0, 3.0, 0.0],
         })},
     }  # fmt: skip
-    marks = runs.examine(bag(["red", "dog", "cat"]), sets)
+    marks = examination.examine(bag(["red", "dog", "cat"]), sets)
     assert marks["measure"].tolist() == ["reranking", "STS"]
     assert marks["task"].tolist() == ["one", "few"]
     # right ones stand at places 1 and 3: (1 + 2/3) / 2
@@ -93,7 +99,7 @@ def test_measures_are_the_gains_of_the_table(monkeypatch):
             "mark": marks[encode(["x"])],
         })  # fmt: skip
 
-    monkeypatch.setattr(runs, "examine", examine)
+    monkeypatch.setattr(examination, "examine", examine)
     found = ranking_results.measure_before_and_after(0)
     assert found == {
         "12-table2-reranking": 1.5, "12-table2-multicsr": -0.5, "12-table7-transfer": 4.0,

@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 
 from synthlib import commands, curation, data, decoding, evaluation, models, ppo, rewards, tiers
-from synthlib.recipes import art, multicsr, runs, shards
+from synthlib.recipes import art, examination, multicsr, runs, shards
 
 STARTS = ("last", "first")
 RAW = "raw"  # the control, in the place of a round's number
@@ -75,6 +75,7 @@ class Plan:
     # Only how, not what: a run may go on with others.
     generation_batch: int = field(compare=False)
     device: str | None = field(compare=False)
+    examination: str = field(compare=False)  # of `examination.kind`, by what stands above
     fitted: str = field(compare=False)  # what n has lowered, to be said
 
     @property
@@ -177,6 +178,7 @@ def make_plan(
         seed=seed,
         pooling=pooling,
         data=_plain(data),
+        examination=examination.kind(settings.encoder, data, source),
         precision=precision,
         shard_size=shard_size,
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
@@ -352,7 +354,8 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
     encoder_epochs, encoder_learning_rate, encoder_batch_size, precision
         Of the training of encoders.
     data : path, optional
-        Evaluate on SentEval's files there; default the pocket sets.
+        Evaluate on SentEval's files there. Default: STS-B from the Hub, and the pocket sets for a
+        pocket encoder or on the pocket world's premises.
     generation_batch, shard_size
         Texts that the generator works on at once; anchors in a shard.
     device, dtype
@@ -378,6 +381,7 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
     if until is not None and not 0 <= until <= plan.settings.rounds:
         raise ValueError(f"until must be a round from 0 to {plan.settings.rounds}, got {until}")
     work = _Work(plan, quiet)
+    work.frames  # noqa: B018  (a damaged file, or none at all, costs seconds, not hours)
     return runs.carry_out(work, Result(Path(out)), work.steps(until), _report)
 
 
@@ -400,7 +404,6 @@ class _Work:
         self._refuse_few()
         self.identity = _identity(plan, self.sentences)
         self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
-        self.frames = runs.sts_sets(plan.data)  # a damaged file costs seconds, not hours
         self.writer = (None, None)  # a round and its generator
         for step, (name, number) in self._steps().items():
             setattr(self, step, functools.partial(getattr(self, f"_{name}"), number))
@@ -462,6 +465,10 @@ class _Work:
             elif name != "control":
                 return None
         return [*wrong, "results.csv", "report.json"]
+
+    @functools.cached_property
+    def frames(self):
+        return examination.sts(self.plan.examination, self.plan.data)
 
     # -------------------------------------------------------------- sentences
     def _read(self, number, result):
@@ -819,7 +826,7 @@ def describe(out, *, until=None, **options) -> str:
         f"at temperature {s.temperature:g};",
         f"              at most {s.anchors:,} triplets, {s.encoder_epochs:g} epochs in batches of "
         f"{s.encoder_batch_size}, from the {plan.start} encoder",
-        f"to test       {', '.join(work.frames)}",
+        f"to test       {examination.said(plan.examination, plan.data)}",
     ]
     if plan.control and until is None:
         more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)

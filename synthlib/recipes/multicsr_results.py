@@ -20,7 +20,7 @@ import torch
 from synthlib import evaluation, ledger, models, tiers, training
 from synthlib.curation import Thresholds, folded
 from synthlib.evaluation.embedding import as_embeddings, unit_rows
-from synthlib.recipes import foundations, multicsr
+from synthlib.recipes import examination, foundations, multicsr
 from synthlib.recipes.multicsr_corpus import corpus
 from synthlib.world import corpora, nli, random_scene, tavi
 
@@ -155,14 +155,7 @@ def ndcg(encode, k=10):
 @cache
 def transfer_data():
     """The seven transfer tasks of the pocket world (Table 8)."""
-    return {
-        task: {
-            "train": corpora.transfer(task, 1500, 0),
-            "dev": corpora.transfer(task, 500, 1),
-            "test": corpora.transfer(task, 1000, 2),
-        }
-        for task in corpora.TRANSFER
-    }
+    return examination.pocket_transfer()
 
 
 def transfer(encode):

@@ -33,7 +33,7 @@ import pandas as pd
 
 from synthlib import commands, curation, data, evaluation, judging, models, prompts, tiers
 from synthlib.evaluation.embedding import unit_rows
-from synthlib.recipes import multicsr, runs, shards
+from synthlib.recipes import examination, multicsr, runs, shards
 
 STAGES = (1, 2, 3)
 STEPS = ("written", "judged", "kept", "trained", "evaluated")
@@ -73,6 +73,7 @@ class Plan:
     # Only how, not what: a run may go on with others.
     generation_batch: int = field(compare=False)
     device: str | None = field(compare=False)
+    examination: str = field(compare=False)  # of `examination.kind`, by what stands above
     fitted: str = field(compare=False)  # what n has lowered, to be said
 
 
@@ -175,16 +176,16 @@ def make_plan(
         raise ValueError(f'select must be "dev" or "last", got {select!r}')
     if data is not None and not Path(data).is_dir():
         raise FileNotFoundError(f"data folder not found: {data}")
+    source = _source(premises, settings, no_logits)
+    which = examination.kind(settings.encoder, data, source)
     if select is None:
-        held_out = data and (Path(data) / "STS" / "STSBenchmark" / "sts-dev.csv").is_file()
+        held_out = examination.selects(which, data)
         select = "dev" if held_out and chosen.name != "pocket" else "last"
-    if select == "dev" and data is None and settings.corpus is not None:
-        raise ValueError('select="dev" needs the folder with STS-B dev: give data')
     return Plan(
         tier=chosen.name,
         stages=stages,
         settings=settings,
-        source=_source(premises, settings, no_logits),
+        source=source,
         no_logits=bool(no_logits),
         column=column,
         n=n,
@@ -199,6 +200,7 @@ def make_plan(
         pooling=pooling,
         backbone=backbone,
         data=_plain(data),
+        examination=which,
         select=select,
         precision=precision,
         shard_size=shard_size,
@@ -367,11 +369,12 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
         "prompt": PromptBERT's template as pooling; "rank": in-batch rank distillation beside the
         contrast, from the guide.
     data : path, optional
-        Evaluate on SentEval's files there; default the pocket sets.
+        Evaluate on SentEval's files there. Default: STS-B from the Hub, and the pocket sets for a
+        pocket encoder or on the pocket world's premises.
     select : "dev" or "last"
         Keep the weights that are best on STS-B dev (the pocket world's development pairs where
-        there is no `data`), or the last ones. Default "dev" on the larger tiers where STS-B dev is
-        in `data`.
+        its sets evaluate), or the last ones. Default "dev" on the larger tiers, unless STS-B dev
+        is absent from `data`.
     batch_size, learning_rate, epochs, max_steps, precision
         Of the training.
     generation_batch, shard_size
@@ -395,6 +398,7 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     """
     last = _last(until)
     work = _Work(make_plan(**options), quiet)
+    work.read_sets(until)
     if last >= STEPS.index("trained"):
         work.refuse_few()
     return runs.carry_out(work, Result(Path(out)), STEPS[: last + 1], _report)
@@ -429,9 +433,25 @@ class _Work:
             texts = self.premises
         self.identity = _identity(plan, texts)
         self.note = functools.partial(runs.note_unknown_words, self.premises, set())
-        # A damaged file costs seconds, not hours.
-        self.frames = runs.sts_sets(plan.data)
-        self.development = runs.development(plan.data) if plan.select == "dev" else None
+
+    # -------------------------------------------------------------- what examines
+    @functools.cached_property
+    def frames(self):
+        return examination.sts(self.plan.examination, self.plan.data)
+
+    @functools.cached_property
+    def development(self):
+        plan = self.plan
+        if plan.select != "dev":
+            return None
+        return examination.development(plan.examination, plan.data)
+
+    def read_sets(self, until):
+        """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
+        if until in ("trained", "evaluated"):
+            self.development  # noqa: B018
+        if until == "evaluated":
+            self.frames  # noqa: B018
 
     def stale(self, changed):
         """What other settings make wrong (`shards.open_run`): later ones, not what was written."""
@@ -894,7 +914,7 @@ def describe(out, *, until="evaluated", **options) -> str:
     else:
         steps = 0
     if until == STEPS[-1]:
-        lines.append(f"to test    {', '.join(work.frames)}")
+        lines.append(f"to test    {examination.said(plan.examination, plan.data)}")
     else:
         lines.append(f"until      {until}")
     lines += runs.no_estimate(wanted) or _estimate(work, rows, steps, asked)

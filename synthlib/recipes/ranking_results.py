@@ -11,7 +11,7 @@ from functools import cache
 import pandas as pd
 
 from synthlib import ledger
-from synthlib.recipes import ranking_posttraining, runs
+from synthlib.recipes import examination, ranking_posttraining
 
 # Without labels and without a language model; then the paper's SynCSE and MultiCSR.
 BASES = ("SimCSE", "raw LLM data", "MultiCSR")
@@ -19,7 +19,7 @@ WEAK = "MultiCSR, weak teacher"  # unsupervised SimCSE in place of the base itse
 _USES = (
     "synthlib/recipes/ranking.py", "synthlib/recipes/ranking_corpus.py",
     "synthlib/recipes/ranking_posttraining.py", "synthlib/recipes/ranking_results.py",
-    "synthlib/recipes/runs.py",
+    "synthlib/recipes/examination.py",
     "synthlib/recipes/multicsr.py", "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py",
     "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py",
     "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
@@ -31,7 +31,7 @@ _USES = (
 @cache
 def pocket_sets():
     """The pocket world's reranking sets and transfer tasks."""
-    return {"reranking": runs.pocket_reranking(), "transfer": runs.pocket_transfer()}
+    return {"reranking": examination.pocket_reranking(), "transfer": examination.pocket_transfer()}
 
 
 def before_and_after(encoders, sets):
@@ -42,7 +42,7 @@ def before_and_after(encoders, sets):
     encoders : dict
         Base's name to (encode before, encode after), functions of a list of strings.
     sets : dict
-        As `runs.examine` takes them.
+        As `examination.examine` takes them.
 
     Returns
     -------
@@ -51,8 +51,8 @@ def before_and_after(encoders, sets):
     """
     parts = []
     for base, (before, after) in encoders.items():
-        table = runs.examine(before, sets).rename(columns={"mark": "before"})
-        table["after"] = runs.examine(after, sets)["mark"]
+        table = examination.examine(before, sets).rename(columns={"mark": "before"})
+        table["after"] = examination.examine(after, sets)["mark"]
         parts.append(table.assign(base=base, gain=table["after"] - table["before"]))
     columns = ["base", "measure", "task", "before", "after", "gain"]
     return pd.concat(parts, ignore_index=True)[columns]

@@ -20,7 +20,6 @@ Source: He et al., Ranking sentences (2025), §§ 3 and 4.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -34,8 +33,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import commands, curation, data, evaluation, losses, models, tiers
-from synthlib.recipes import multicsr, ranking, runs, shards
+from synthlib import commands, curation, data, losses, models, tiers
+from synthlib.recipes import examination, multicsr, ranking, runs, shards
 
 STEPS = ("written", "kept", "trained", "evaluated")
 OWN = "base"  # as the teacher's name: the base encoder itself
@@ -72,6 +71,7 @@ class Plan:
     # Only how, not what: a run may go on with others.
     generation_batch: int = field(compare=False)
     device: str | None = field(compare=False)
+    examination: str = field(compare=False)  # of `examination.kind`, by what stands above
     fitted: str = field(compare=False)  # what n has lowered, to be said
 
 
@@ -158,13 +158,14 @@ def make_plan(
             )
     if data is not None and not Path(data).is_dir():
         raise FileNotFoundError(f"data folder not found: {data}")
+    source = _source(premises, lists, settings)
+    which = examination.kind(settings.encoder, data, source)
     if select is None:
-        held_out = data is None or (Path(data) / "STS" / "STSBenchmark" / "sts-dev.csv").is_file()
-        select = "dev" if held_out else "last"
+        select = "dev" if examination.selects(which, data) else "last"
     return Plan(
         tier=chosen.name,
         settings=settings,
-        source=_source(premises, lists, settings),
+        source=source,
         from_file=lists is not None,
         column=column,
         anchors=anchors,
@@ -176,6 +177,7 @@ def make_plan(
         seed=seed,
         pooling=pooling,
         data=_plain(data),
+        examination=which,
         rerank=_plain(rerank),
         select=select,
         precision=precision,
@@ -311,13 +313,14 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
         Of the post-training.
     select : "dev" or "last"
         Keep the weights that are best on the development pairs (mean of STS-B and SICK-R where
-        `data` is given, the pocket world's natural pairs otherwise), or the last ones. Default
-        "dev" wherever there are such pairs.
+        `data` is given; else STS-B from the Hub, or the pocket world's natural pairs), or the last
+        ones. Default "dev" wherever there are such pairs.
     data : path, optional
-        Evaluate on SentEval's files there; default the pocket sets.
+        Evaluate on SentEval's files there. Default: STS-B from the Hub, and the pocket sets for a
+        pocket base or on the pocket world's premises.
     rerank : path, optional
-        Rerank a file or folder of `evaluation.load_reranking`; default the pocket sets, and
-        nothing where `data` is given.
+        Rerank a file or folder of `evaluation.load_reranking`; default the pocket sets where they
+        evaluate, and nothing elsewhere.
     generation_batch, shard_size
         Lists that the generator works on at once; lists in a shard.
     device, dtype
@@ -340,6 +343,7 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     if until not in STEPS:
         raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
     work = _Work(make_plan(**options), quiet)
+    work.read_sets(until)
     many, each = work.everyone.size, work.plan.settings.lists_per_step
     if each % many and STEPS.index(until) >= STEPS.index("trained"):
         raise ValueError(
@@ -381,11 +385,35 @@ class _Work:
         self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
         self.identity = _identity(plan, self.sentences)
         self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
-        # A damaged file costs seconds, not hours.
-        self.frames = _test_sets(plan)
-        self.development = None
-        if plan.select == "dev":
-            self.development = runs.development(plan.data, _development_tasks(plan.data))
+
+    # -------------------------------------------------------------- what examines
+    @functools.cached_property
+    def frames(self):
+        plan = self.plan
+        return examination.everything(plan.examination, plan.data, plan.rerank)
+
+    @functools.cached_property
+    def development(self):
+        plan = self.plan
+        if plan.select != "dev":
+            return None
+        tasks = _development_tasks(plan.data)
+        return examination.development(plan.examination, plan.data, tasks)
+
+    def sets(self) -> str:
+        """What examines, in words; nothing is fetched for it."""
+        plan = self.plan
+        if plan.examination != examination.BY_NAME:
+            return "; ".join(f"{k}: {', '.join(v)}" for k, v in self.frames.items())
+        reranking = "" if plan.rerank is None else f"; reranking: {plan.rerank}"
+        return f"STS: {examination.said(plan.examination)}{reranking}"
+
+    def read_sets(self, until):
+        """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
+        if until in ("trained", "evaluated"):
+            self.development  # noqa: B018
+        if until == "evaluated":
+            self.frames  # noqa: B018
 
     def stale(self, changed):
         """What other settings make wrong (`shards.open_run`): later ones, not the lists."""
@@ -653,7 +681,7 @@ class _Work:
         if new and self.everyone.rank == 0:
             after = models.load_encoder(result.folder / "encoder", device=self.plan.device)
             marks = {
-                name: runs.examine(_encode(encoder), self.frames, progress=self.progress)
+                name: examination.examine(_encode(encoder), self.frames, progress=self.progress)
                 for name, encoder in (("before", self.base()), ("after", after))
             }
             table = marks["before"].rename(columns={"mark": "before"})
@@ -678,21 +706,6 @@ def _encode(encoder):
 def _seed(seed, start) -> int:
     """Of sampling in the shard that begins with row `start`."""
     return int(np.random.SeedSequence((seed, start)).generate_state(1)[0])
-
-
-# ------------------------------------------------------------------ the sets that examine
-def _test_sets(plan) -> dict:
-    frames = {"STS": runs.sts_sets(plan.data)}
-    if plan.rerank is not None:
-        frames["reranking"] = evaluation.load_reranking(plan.rerank)
-    elif plan.data is None:
-        frames["reranking"] = runs.pocket_reranking()
-    if plan.data is None:
-        frames["transfer"] = runs.pocket_transfer()
-    else:
-        with contextlib.suppress(FileNotFoundError):  # a folder with STS alone
-            frames["transfer"] = evaluation.load_transfer(plan.data)
-    return frames
 
 
 def _development_tasks(folder):
@@ -791,9 +804,7 @@ def describe(out, *, until="evaluated", **options) -> str:
     if trains:
         lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
     if until == STEPS[-1]:
-        lines.append(
-            "to test    " + "; ".join(f"{k}: {', '.join(v)}" for k, v in work.frames.items())
-        )
+        lines.append(f"to test    {work.sets()}")
     else:
         lines.append(f"until      {until}")
     return "\n".join([*lines, *(runs.no_estimate(wanted) or [_estimate(work, n, steps)])])

@@ -1,8 +1,7 @@
 """What the methods' runs from end to end share: steps in a folder, models by name, clear errors.
 
 `shards` keeps the rows that a run makes; this module takes the run's steps one after another,
-tells two versions of a model apart, finds the sets that examine an encoder, and writes the
-trained encoder whole or not at all.
+tells two versions of a model apart, and writes the trained encoder whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import data, evaluation, models, reading, tiers
+from synthlib import data, models, reading, tiers
 from synthlib.recipes import shards
 
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
@@ -344,91 +343,3 @@ def note_unknown_words(texts, said: set, name, tokenizer) -> None:
             "them is worth nothing: take a model that does (--generator, --encoder, or --tier)",
             stacklevel=2,
         )
-
-
-# ------------------------------------------------------------------ the sets that examine
-def sts_sets(folder=None) -> dict:
-    """STS pairs by task: SentEval's in a data folder, or the pocket world's."""
-    if folder is not None:
-        return evaluation.load_sts(folder)
-    from synthlib.world import corpora
-
-    return {kind: corpora.sts(kind) for kind in corpora.STS_KINDS}
-
-
-def development(folder=None, tasks=("STS-B",)):
-    """dev(encode) -> mean Spearman on the development pairs of a data folder or the pocket world.
-
-    Parameters
-    ----------
-    folder : path, optional
-    tasks : sequence of str
-        Of the data folder; the pocket world has its natural pairs.
-    """
-    if folder is not None:
-        frames = evaluation.load_sts(folder, list(tasks), split="dev")
-    else:
-        from synthlib.world import corpora
-
-        frames = {"natural": corpora.sts("natural", "dev")}
-    return lambda encode: float(evaluation.score_sts(encode, frames)["spearman"].mean())
-
-def pocket_reranking(queries=400):
-    """The pocket world's two reranking sets: which sentences answer, which say the same.
-
-    Returns
-    -------
-    dict
-        "questions" and "duplicates" to DataFrame with query, candidate, relevance, query_id.
-    """
-    from synthlib.world import corpora
-
-    return {
-        kind: corpora.reranking(kind, queries).rename(columns={"label": "relevance"})
-        for kind in ("questions", "duplicates")
-    }
-
-
-def pocket_transfer():
-    """The pocket world's seven transfer tasks, each with a train, dev and test part."""
-    from synthlib.world import corpora
-
-    return {
-        task: {
-            "train": corpora.transfer(task, 1500, 0), "dev": corpora.transfer(task, 500, 1),
-            "test": corpora.transfer(task, 1000, 2),
-        }
-        for task in corpora.TRANSFER
-    }  # fmt: skip
-
-
-def examine(encode, frames, *, progress=False) -> pd.DataFrame:
-    """STS, reranking and transfer of an encoder in one table.
-
-    Parameters
-    ----------
-    encode : callable
-        List of n strings to an (n, d) array.
-    frames : dict
-        Any of "STS", "reranking", "transfer" to the data that `evaluation.score_sts`,
-        `score_reranking` and `score_transfer` take.
-    progress : bool
-
-    Returns
-    -------
-    DataFrame
-        measure, task, mark: Spearman × 100, mean average precision or accuracy in percent.
-    """
-    kinds = {
-        "STS": (evaluation.score_sts, "spearman"),
-        "reranking": (evaluation.score_reranking, "map"),
-        "transfer": (evaluation.score_transfer, "accuracy"),
-    }
-    parts = []
-    for measure, sets in frames.items():
-        score, column = kinds[measure]
-        found = score(encode, sets, batch_size=1024, progress=progress)
-        parts.append(
-            pd.DataFrame({"measure": measure, "task": found["task"], "mark": found[column]})
-        )
-    return pd.concat(parts, ignore_index=True)
