@@ -169,7 +169,7 @@ def refusals(stranger, tmp_path):
     common = dict(tier="pocket", premises=str(lines), quiet=True)
     yield lambda out: multicsr_run.run(out, encoder=str(stranger), **common)
     yield lambda out: ranking_run.run(out, base=str(stranger), **common)
-    yield lambda out: art_run.run(out, encoder=str(stranger), rounds=1, anchors=50, **common)
+    yield lambda out: art_run.run(out, encoder=str(stranger), rounds=1, anchors=64, **common)
 
 
 def test_without_a_network_a_run_is_refused_at_once_and_says_how_to_go_on(stranger, tmp_path):
