@@ -44,10 +44,10 @@ book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _
 test: $(STAMP)  ## run all tests (those in the browser need the built book, else they are skipped)
 	$(PY) -m pytest -n 2 --dist loadgroup
 
-$(COLAB)/.requirements-installed: constraints-colab.txt pyproject.toml synthlib/__init__.py
+$(COLAB)/.requirements-installed: tests/constraints-colab.txt pyproject.toml synthlib/__init__.py
 	@if [ ! -x $(COLAB)/bin/python ]; then echo "creating $(COLAB)"; $(COLAB_PYTHON) -m venv $(COLAB); fi
-	$(COLAB)/bin/python -m pip install -q $(PIP_ARGS) -c constraints-colab.txt hatchling editables
-	$(COLAB)/bin/python -m pip install -q $(PIP_ARGS) -c constraints-colab.txt --no-build-isolation \
+	$(COLAB)/bin/python -m pip install -q $(PIP_ARGS) -c tests/constraints-colab.txt hatchling editables
+	$(COLAB)/bin/python -m pip install -q $(PIP_ARGS) -c tests/constraints-colab.txt --no-build-isolation \
 	  -e '.[dev]' ipykernel ipython torchao
 	@touch $@
 

@@ -608,10 +608,10 @@ def pins(root, file="constraints.txt"):
 
 
 def test_constraints_pin_everything_and_hold_no_address(root):
-    for file in ("constraints.txt", "constraints-colab.txt"):
+    for file in ("constraints.txt", "tests/constraints-colab.txt"):
         text = (root / file).read_text()
         assert "://" not in text and "@" not in text
-    both = [*pins(root).values(), *pins(root, "constraints-colab.txt").values()]
+    both = [*pins(root).values(), *pins(root, "tests/constraints-colab.txt").values()]
     for requirements in both:
         for requirement in requirements:
             assert [s.operator for s in requirement.specifier] == ["=="], requirement
@@ -628,7 +628,7 @@ def test_ranges_leave_colab_alone_and_admit_the_pins(root):
     groups = [settings["dependencies"], *settings["optional-dependencies"].values()]
     ranges = {r.name: r for r in (Requirement(text) for group in groups for text in group)}
     # Of what Colab brings, installing the package must replace nothing.
-    colab = pins(root, "constraints-colab.txt")
+    colab = pins(root, "tests/constraints-colab.txt")
     assert {Requirement(text).name for text in settings["dependencies"]} <= set(colab)
     for name, (pin,) in colab.items():
         if name in ranges:

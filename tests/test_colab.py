@@ -1,6 +1,6 @@
 """Colab, as far as it can be had at home: its versions, its kernel, what its first cell mends.
 
-These tests belong to the environment of `constraints-colab.txt` (`make test-colab`) and are skipped
+These tests belong to the environment of `tests/constraints-colab.txt` (`make test-colab`) and are skipped
 in any other. The environment gets Colab's torchao and loses it again, so nothing else may run in it
 meanwhile.
 """
@@ -28,7 +28,7 @@ def enable_custom_widget_manager():
 
 def pins(root):
     """Versions by name, as Colab has them."""
-    lines = (root / "constraints-colab.txt").read_text().splitlines()
+    lines = (root / "tests/constraints-colab.txt").read_text().splitlines()
     wanted = [Requirement(line) for line in lines if not line.startswith("#")]
     return {r.name: next(iter(r.specifier)).version for r in wanted}
 
