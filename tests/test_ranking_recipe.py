@@ -667,7 +667,12 @@ def test_two_processes_write_together_and_one_goes_on(options, straight, tmp_pat
     written = {name for name in whole if name.startswith(shards_of)}
     assert written <= content(folder).keys()  # a shard's name holds the digest of its bytes
     ranking.run(folder, **options)
-    assert content(folder) == whole
+    got = content(folder)
+    # the notes say that two wrote and one trained; all else is the same to the byte
+    made, alone = (json.loads(files.pop("run.json")) for files in (got, whole))
+    assert [call["processes"] for call in made.pop("made_with")["calls"]] == [2, 1]
+    assert alone.pop("made_with")["encoder trained by"] == 1
+    assert made == alone and got == whole
 
 
 class Alone(shards.World):
