@@ -1,6 +1,6 @@
 """Colab, as far as it can be had at home: its versions, its kernel, what its first cell mends.
 
-These tests belong to the environment of `tests/constraints-colab.txt` (`make test-colab`) and are skipped
+These tests belong to the environment of `constraints-colab.txt` (`make test-colab`) and are skipped
 in any other. The environment gets Colab's torchao and loses it again, so nothing else may run in it
 meanwhile.
 """
