@@ -346,7 +346,7 @@ def test_zero_bytes_cost_a_line(tmp_path):
         ("p.csv", b"\n<html>", "a page of the web"),
         ("p.txt", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         ("p.txt.gz", b"\x1f\x8b\x08" + bytes(20), "damaged and cannot be unpacked"),
-        ("p.txt.gz", gzip.compress(b"One. " * 99)[:-20], "damaged and cannot be unpacked"),
+        ("p.txt.gz", gzip.compress(b"One. " * 99, mtime=0)[:-20], "damaged and cannot be unpacked"),
         ("p.txt.bz2", b"BZh91AY" + bytes(9), "damaged and cannot be unpacked"),
         ("p.txt", b"\xff\xfeO\x00\x00", "damaged: no UTF-16"),
         ("p.jsonl", b"", "holds no sentence, it is empty"),
