@@ -650,7 +650,11 @@ def test_several_processes_share_a_step_only_if_it_has_a_list_for_each(
     ranking.run(folder, until="kept", **options)
     monkeypatch.setattr(shards, "world", shards.World)
     ranking.run(folder, **options)
-    assert content(folder) == content(straight.folder)
+    got, alone = content(folder), content(straight.folder)
+    made, before = (json.loads(files.pop("run.json")) for files in (got, alone))
+    assert [call["processes"] for call in made.pop("made_with")["calls"]] == [1, 2]
+    assert [call["processes"] for call in before.pop("made_with")["calls"]] == [1]
+    assert made == before and got == alone
 
 
 def test_two_processes_write_together_and_one_goes_on(options, straight, tmp_path):

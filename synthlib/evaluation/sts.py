@@ -139,9 +139,9 @@ def score_sts(
 def _aggregate(task, similarity, gold, subset) -> dict[str, float]:
     whole = _spearman(similarity, gold)
     names, each, pairs = [task], np.array([whole]), [len(gold)]
-    if subset is not None and subset.nunique(dropna=False) > 1:
-        of, names = pd.factorize(subset, use_na_sentinel=False)
-        parts = [of == number for number in range(len(names))]
+    of, found = (None, ()) if subset is None else pd.factorize(subset, use_na_sentinel=False)
+    if len(found) > 1:
+        names, parts = found, [of == number for number in range(len(found))]
         each = np.array([_spearman(similarity[part], gold[part]) for part in parts])
         pairs = [part.sum() for part in parts]
     for name, value in zip(names, each, strict=True):
