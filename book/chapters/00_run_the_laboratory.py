@@ -48,7 +48,7 @@ synthlib.preflight()
 #
 # The **chapters** are a theory laboratory: they need sentences whose meaning is known, so all of them run on `pocket`, whatever tier you name.
 # The **command line**, `python -m synthlib run METHOD --tier colab --premises mine.txt`, runs the same methods, by the same kernels, on sentences of your own.
-# Its larger tiers have been tried with small models of the same architectures, not yet at full size on a GPU.
+# Of its larger tiers, `paper` has been run from end to end with small models of the same architectures; neither has been run at full size, on a GPU.
 #
 # If the report had found trouble (weights not there, too little memory, an old library) it would have said so, with a remedy for each.
 # What it cannot mend, {doc}`/book/reference/troubleshooting` may.
