@@ -9,7 +9,7 @@
 - ``large``: the loss of thousands of rows, at once and in chunks, with the mask and without, beside
   sentence-transformers' CachedMultipleNegativesRankingLoss at several mini-batches; and the memory.
 - ``stage3``: MultiCSR's stage 3 with P_η's embeddings at hand, against no mask and against P_η in
-  every step (`synthlib.recipes.multicsr_cost`).
+  every step (`synthlib.experiments.cost`).
 - ``cache``: a step with gradient caching against one without.
 
     python benchmarks/losses.py [loss large stage3 cache] [--shape pocket small] [--steps 10]
@@ -33,7 +33,7 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 
 from synthlib import losses, models, paths
-from synthlib.recipes import multicsr_cost
+from synthlib.experiments import cost as multicsr_cost
 
 TAU, SIGMA, OWN, WIDTH = 0.05, 0.9, 0.95, 768
 

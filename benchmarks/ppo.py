@@ -21,7 +21,7 @@ from statistics import median
 import torch
 
 from synthlib import models, ppo, tiers
-from synthlib.recipes import art
+from synthlib.methods import art
 from synthlib.rewards import Bounds
 from synthlib.world import corpora
 

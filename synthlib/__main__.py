@@ -26,9 +26,9 @@ _ELSEWHERE = {
 
 # Methods from end to end, each with its own options: `run METHOD`.
 _METHODS = {
-    "multicsr": ("synthlib.recipes.multicsr_run", "generate, judge, select, train, evaluate"),
-    "ranking": ("synthlib.recipes.ranking_run", "write ranking lists, post-train, evaluate"),
-    "art": ("synthlib.recipes.art_run", "tune a generator and an encoder in adaptive rounds"),
+    "multicsr": ("synthlib.runs.multicsr", "generate, judge, select, train, evaluate"),
+    "ranking": ("synthlib.runs.ranking", "write ranking lists, post-train, evaluate"),
+    "art": ("synthlib.runs.art", "tune a generator and an encoder in adaptive rounds"),
 }
 
 # Pairs with a human score in the official files, to tell when a figure is not comparable.
@@ -268,7 +268,7 @@ def _evaluate(options) -> int:
 
 def _where(options) -> str:
     from synthlib import tiers
-    from synthlib.recipes import examination
+    from synthlib.evaluation import examination
 
     which = examination.kind(options.encoder, options.data)
     names = {examination.TOYS: "the pocket sets", examination.BY_NAME: tiers.STS_B.name}
@@ -278,7 +278,7 @@ def _where(options) -> str:
 def _jobs(options) -> dict[str, tuple[str, Callable]]:
     """What to evaluate: kind to title and function of encode, its data already read."""
     from synthlib import evaluation as ev
-    from synthlib.recipes import examination
+    from synthlib.evaluation import examination
 
     which = examination.kind(options.encoder, options.data)
     if options.rerank == "" and not examination.is_pocket(options.encoder):
@@ -330,7 +330,7 @@ def _files(options) -> tuple[dict, dict]:
 
 
 def _pocket(options) -> tuple[dict, dict]:
-    from synthlib.recipes import examination
+    from synthlib.evaluation import examination
     from synthlib.world import corpora
 
     names = (*corpora.STS_KINDS, *corpora.TRANSFER)
@@ -353,7 +353,7 @@ def _pocket(options) -> tuple[dict, dict]:
 def _by_name(options) -> tuple[dict, dict]:
     """STS-B from the Hub, for an encoder that is not of the pocket world."""
     from synthlib import evaluation as ev
-    from synthlib.recipes import examination
+    from synthlib.evaluation import examination
     from synthlib.world import corpora
 
     asked = {task.lower(): task for task in options.tasks or ()}

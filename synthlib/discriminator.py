@@ -1,7 +1,7 @@
 """Training of an NLI discriminator: a cross-encoder that reads two sentences at once (ART § 3.1).
 
 The model is a pre-trained encoder with one hidden layer and a softmax over entailment, neutral and
-contradiction on top; the loop is transformers' Trainer. `rewards` and `recipes.art` take any such
+contradiction on top; the loop is transformers' Trainer. `rewards` and `methods.art` take any such
 model, this one or a public one by name (`models.load_nli`); the pocket tier's is ``pocket/nli``.
 """
 

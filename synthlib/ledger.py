@@ -743,11 +743,13 @@ def _add_seed(claim, seed, value, source, minutes, tier, fresh):
 
 
 def _import_measures() -> None:
-    """Import the modules that register measuring functions: the world's report, the recipes."""
+    """Import the modules that register measuring functions: the world's report, the experiments."""
     names = ["synthlib.world.report"] if importlib.util.find_spec("synthlib.world.report") else []
-    recipes = importlib.util.find_spec("synthlib.recipes")
-    if recipes:
-        found = pkgutil.iter_modules(recipes.submodule_search_locations, "synthlib.recipes.")
+    experiments = importlib.util.find_spec("synthlib.experiments")
+    if experiments:
+        found = pkgutil.iter_modules(
+            experiments.submodule_search_locations, "synthlib.experiments."
+        )
         names += [module.name for module in found]
     for name in names:
         importlib.import_module(name)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger, rewards
-from synthlib.recipes import art, art_ppo
+from synthlib.experiments import ch08 as art_ppo
+from synthlib.methods import art
 
 
 @pytest.fixture

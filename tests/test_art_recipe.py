@@ -17,7 +17,8 @@ import torch
 
 from synthlib import data, judging, models, ppo, prompts, rewards, tiers
 from synthlib.__main__ import main
-from synthlib.recipes import art, art_run
+from synthlib.methods import art
+from synthlib.runs import art as art_run
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 6))) for _ in range(60)]
@@ -74,7 +75,7 @@ def straight(here, options, finished):
     """The result of an uninterrupted run."""
     if not finished:
         with pytest.warns(UserWarning, match="left out, absent"):
-            finished["result"] = art.run(here / "straight", **options)
+            finished["result"] = art_run.run(here / "straight", **options)
     return finished["result"]
 
 
@@ -262,14 +263,14 @@ def test_a_second_call_computes_nothing(straight, options, monkeypatch):
     before = content(straight.folder)
     for name in ("load_generator", "load_encoder", "load_nli"):
         monkeypatch.setattr(models, name, lambda *a, **k: pytest.fail("a model was loaded"))
-    again = art.run(straight.folder, **options)
+    again = art_run.run(straight.folder, **options)
     assert content(straight.folder) == before
     assert again.counts == straight.counts and not again.minutes
     pd.testing.assert_frame_equal(again.table, straight.table)
 
 
 def test_the_first_encoder_on_all_triplets(options, straight, tmp_path):
-    result = art.run(tmp_path / "run", **options | dict(start="first", control=False))
+    result = art_run.run(tmp_path / "run", **options | dict(start="first", control=False))
     one, two = (result.triplets(k).to_pandas() for k in (1, 2))
     assert one.equals(straight.triplets(1).to_pandas())  # the first round is the same
     encoder = models.load_encoder(options["encoder"], device="cpu")
@@ -304,7 +305,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_bytes(
     for turn in range(60):
         state.update(count=0, at=5 + turn % 4, before=turn % 2 == 0)
         try:
-            art.run(folder, **options)
+            art_run.run(folder, **options)
             break
         except Power:
             stops += 1
@@ -321,7 +322,7 @@ def test_killed(options, straight, tmp_path, monkeypatch):
         child = os.fork()
         if child == 0:
             try:
-                art.run(folder, **options)
+                art_run.run(folder, **options)
             finally:
                 os._exit(0)
         for _ in range(60_000):
@@ -334,17 +335,17 @@ def test_killed(options, straight, tmp_path, monkeypatch):
             os.waitpid(child, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
-    art.run(folder, **options)
+    art_run.run(folder, **options)
     assert content(folder) == content(straight.folder)
 
 
 def test_until_a_round_and_on(options, straight, tmp_path):
-    result = art.run(tmp_path / "run", until=1, **options)
+    result = art_run.run(tmp_path / "run", until=1, **options)
     assert result.table["round"].tolist() == ["0", "1"]
     assert not (tmp_path / "run" / "raw").exists()
     with pytest.raises(ValueError, match="holds a run with other settings .*kl 0.2 → 0.3"):
-        art.run(tmp_path / "run", **options | dict(kl=0.3))
-    art.run(tmp_path / "run", **options)
+        art_run.run(tmp_path / "run", **options | dict(kl=0.3))
+    art_run.run(tmp_path / "run", **options)
     assert content(tmp_path / "run") == content(straight.folder)
 
 
@@ -354,11 +355,11 @@ def test_rounds_are_read_again_when_later_settings_change(
     options, straight, tmp_path, capsys, monkeypatch, change
 ):
     folder = shutil.copytree(straight.folder, tmp_path / "run")
-    wanted = art.run(tmp_path / "new", **options | change)
+    wanted = art_run.run(tmp_path / "new", **options | change)
     real = art.tune
     tuned = []
     monkeypatch.setattr(art, "tune", lambda *a, **k: tuned.append(k["seed"]) or real(*a, **k))
-    result = art.run(folder, **options | change)
+    result = art_run.run(folder, **options | change)
     assert 1 not in tuned and "tuned 1" not in result.minutes  # round 1's tuning is read
     assert ("written 1" in result.minutes) == ("candidates" in change)
     assert "holds and is read; what it replaces is in" in capsys.readouterr().out
@@ -379,9 +380,9 @@ def test_a_batch_larger_than_what_is_kept_and_the_remedy(options, straight, tmp_
     folder = shutil.copytree(straight.folder, tmp_path / "run")
     kept = straight.counts["1"]["triplets"]
     with pytest.raises(ValueError, match=f"lower --encoder-batch-size to {kept} in the same") as e:
-        art.run(folder, **options | dict(encoder_batch_size=kept + 1))
+        art_run.run(folder, **options | dict(encoder_batch_size=kept + 1))
     assert "round 1" in str(e.value)
-    result = art.run(folder, until=1, **options | dict(encoder_batch_size=kept))
+    result = art_run.run(folder, until=1, **options | dict(encoder_batch_size=kept))
     assert "tuned 1" not in result.minutes and "trained 1" in result.minutes
 
 
@@ -389,12 +390,12 @@ def test_few_sentences_fit_by_one_option(options, tmp_path):
     plain = {k: v for k, v in options.items() if k not in
              ("anchors", "ppo_steps", "encoder_batch_size", "quiet")}  # fmt: skip
     with pytest.raises(ValueError, match=r"need 40000 distinct sentences.*--sentences \d+ makes"):
-        art.run(tmp_path / "run", **plain)
+        art_run.run(tmp_path / "run", **plain)
     plan = art_run.make_plan(**plain, n=24)
     s = plan.settings
     assert (s.rounds, s.anchors, s.encoder_batch_size) == (2, 12, 3) and s.ppo_steps >= 1
     assert "--anchors 20,000 → 12" in plan.fitted
-    result = art.run(tmp_path / "run", until=0, quiet=True, **plain, n=24)
+    result = art_run.run(tmp_path / "run", until=0, quiet=True, **plain, n=24)
     assert result.counts["sentences"] == 24
 
 
@@ -417,7 +418,7 @@ def test_two_processes_share_a_run(options, straight, tmp_path):
     assert unnamed(got) == unnamed(want)  # the digest in a shard's name apart
     written = [name for name in want if name.startswith("raw/candidates")]
     assert written and all(got[name] == want[name] for name in written)  # untuned: row by row
-    again = art.run(tmp_path / "run", **options)
+    again = art_run.run(tmp_path / "run", **options)
     assert not again.minutes and again.counts["raw"]["written"] == straight.counts["raw"]["written"]
     log = again.log(1)
     assert len(log) == 3 and np.isfinite(log["reward"]).all()
@@ -445,7 +446,7 @@ def test_two_processes_share_a_run(options, straight, tmp_path):
 )
 def test_options_out_of_range(options, tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
-        art.run(tmp_path / "run", **options | dict(control=False) | change)
+        art_run.run(tmp_path / "run", **options | dict(control=False) | change)
 
 
 def test_wrong_models_are_found_first(here, options, tmp_path, monkeypatch):
@@ -460,7 +461,7 @@ def test_wrong_models_are_found_first(here, options, tmp_path, monkeypatch):
         (dict(generator="pocket/generator"), "no pocket model"),
     ]:
         with pytest.raises(ValueError, match=said):
-            art.run(tmp_path / "run", **options | change)
+            art_run.run(tmp_path / "run", **options | change)
     assert not (tmp_path / "run").exists()
 
 
@@ -470,7 +471,7 @@ def test_nothing_accepted_says_so(options, tmp_path, monkeypatch):
 
     monkeypatch.setattr(art, "judge", judge)
     with pytest.raises(ValueError, match="0% of the positives and 0% of the negatives"):
-        art.run(tmp_path / "run", **options)
+        art_run.run(tmp_path / "run", **options)
 
 
 def test_a_training_that_breaks_down_ends_in_one_line(options, tmp_path, monkeypatch, capsys):
@@ -580,7 +581,7 @@ def test_a_sentence_too_long_is_rejected_at_the_start(here, options, straight, t
     file.write_text("\n".join([*lines[:7], "", long, *lines[7:]]), encoding="utf-8")
     changed = options | dict(premises=str(file), rounds=1)
     with pytest.warns(UserWarning, match="left out, absent"):
-        result = art.run(tmp_path / "run", until=0, **changed)
+        result = art_run.run(tmp_path / "run", until=0, **changed)
     rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
     assert [(r["file"], r["line"], r["where"]) for r in rejects] == [
         (str(file), 8, "premises"), (str(file), 9, "generation")
@@ -590,7 +591,7 @@ def test_a_sentence_too_long_is_rejected_at_the_start(here, options, straight, t
     # the same command goes on, and no round meets the sentence
     before = content(tmp_path / "run")
     with pytest.warns(UserWarning, match="left out, absent"):
-        result = art.run(tmp_path / "run", **changed)
+        result = art_run.run(tmp_path / "run", **changed)
     assert all(content(tmp_path / "run")[name] == b for name, b in before.items()
                if name not in ("run.json", "report.json", "results.csv"))  # fmt: skip
     assert long not in set(result.candidates(1)["anchor"]) | set(result.candidates("raw")["anchor"])

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger, rewards
-from synthlib.recipes import art
-from synthlib.recipes import art_results as results
+from synthlib.experiments import ch09 as results
+from synthlib.methods import art
+from synthlib.runs import art as art_run
 from synthlib.world import nli
 
 SMALL = dict(
@@ -21,11 +22,11 @@ def small(tmp_path_factory):
     """A recipe of three tiny rounds with its control, in the place of the real one."""
     patch = pytest.MonkeyPatch()
     own = dataclasses.replace(art.settings("pocket"), **SMALL)
-    made = art.run(
+    made = art_run.run(
         tmp_path_factory.mktemp("art") / "run", tier="pocket", device="cpu", quiet=True,
         lower_bound=0.9, positive_bound=0.8, negative_bound=0.98, **SMALL,
     )  # fmt: skip
-    patch.setattr(results, "recipe", lambda seed: made)
+    patch.setattr(results, "run_of", lambda seed: made)
     patch.setattr(results, "settings", lambda: own)
     patch.setattr(results, "HELD_OUT", 6)
     patch.setattr(results, "STEPS", 2)
@@ -177,18 +178,18 @@ def test_a_base_without_a_discriminator_of_its_own_uses_the_same_rewards():
 def test_the_weight_of_difficulty_is_all_that_changes(monkeypatch):
     """The row of the tier's own weights is chapter 8's PPO run, number for number."""
     for name, value in (("STEPS", 2), ("ANSWERS", 64), ("EXAMINED", 10)):
-        monkeypatch.setattr(results.art_ppo, name, value)
+        monkeypatch.setattr(results.ch08, name, value)
     monkeypatch.setattr(results, "WEIGHTS", (0.3, 1.0))
     cached = ("anchors", "bounds", "before", "tuned", "after")
     for name in cached:
-        getattr(results.art_ppo, name).cache_clear()
+        getattr(results.ch08, name).cache_clear()
     try:
         table = results.weights(0)
-        run = results.art_ppo.outcomes(results.art_ppo.after(0, "PPO")).set_index("kind")
-        drift = results.art_ppo.tuned(0, "PPO").log["kl"].tail(6).mean()
+        run = results.ch08.outcomes(results.ch08.after(0, "PPO")).set_index("kind")
+        drift = results.ch08.tuned(0, "PPO").log["kl"].tail(6).mean()
     finally:
         for name in cached:
-            getattr(results.art_ppo, name).cache_clear()
+            getattr(results.ch08, name).cache_clear()
     assert table["w2"].isna().sum() == 2 and sorted(table["w2"].dropna()) == [0.3, 0.3, 1.0, 1.0]
     own = table[table["w2"] == 0.3].set_index("kind")
     assert own["right"].to_dict() == pytest.approx((100 * run["right"]).to_dict())

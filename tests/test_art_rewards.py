@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger, rewards
-from synthlib.recipes import art_rewards as recipe
+from synthlib.experiments import ch07 as recipe
 
 BOUNDS = rewards.Bounds(0.9, 0.8, 0.97)
 

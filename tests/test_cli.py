@@ -182,7 +182,7 @@ def test_memory_that_ends_in_a_run_names_its_options(capsys, monkeypatch):
     def main(argv):
         raise RuntimeError("CUDA out of memory. Tried …")
 
-    monkeypatch.setattr("synthlib.recipes.art_run.main", main)
+    monkeypatch.setattr("synthlib.runs.art.main", main)
     code, _, err = run(capsys, "run", "art", "--out", "x")
     assert code == 2 and err.startswith("error: out of memory; lower a batch size (--help names")
 
@@ -192,7 +192,7 @@ def test_other_commands_get_their_arguments(capsys, monkeypatch):
     monkeypatch.setattr("synthlib.ledger.main", lambda argv: seen.append(argv))
     monkeypatch.setattr("synthlib.world.build.main", lambda argv: seen.append(argv) or 1)
     monkeypatch.setattr(synthlib, "preflight", lambda: seen.append("preflight"))
-    monkeypatch.setattr("synthlib.recipes.multicsr_run.main", lambda argv: seen.append(argv))
+    monkeypatch.setattr("synthlib.runs.multicsr.main", lambda argv: seen.append(argv))
     assert run(capsys, "run", "multicsr", "--out", "x")[0] == 0
     assert seen.pop() == ["--out", "x"]
     assert run(capsys, "ledger", "--list")[0] == 0
@@ -283,7 +283,7 @@ def test_help_and_mistakes_load_no_library_and_take_less_than_a_second(argv):
 def test_a_run_has_the_parsers_options_and_torchrun_leaves_them_alone(method):
     from torch.distributed.run import get_args_parser
 
-    module = importlib.import_module(f"synthlib.recipes.{method}_run")
+    module = importlib.import_module(f"synthlib.runs.{method}")
     parser = getattr(commands, method)()
     names = {action.dest for action in parser._actions} - {"help", "out", "dry_run", "quiet"}
     taken = inspect.signature(module.make_plan).parameters
@@ -303,7 +303,7 @@ def test_a_fault_of_the_program_stays_visible(capsys, monkeypatch):
     def main_(argv):
         return {}["lost"]
 
-    monkeypatch.setattr("synthlib.recipes.art_run.main", main_)
+    monkeypatch.setattr("synthlib.runs.art.main", main_)
     with pytest.raises(KeyError) as left:
         main(["run", "art", "--out", "x"])
     assert "fault of synthlib" in left.value.__notes__[0]
@@ -313,7 +313,7 @@ def test_an_interrupted_run_says_that_it_goes_on(capsys, monkeypatch):
     def stopped(argv):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("synthlib.recipes.art_run.main", stopped)
+    monkeypatch.setattr("synthlib.runs.art.main", stopped)
     assert run(capsys, "run", "art", "--out", "x")[::2] == (
         130, "\ninterrupted; the same command goes on from here\n"
     )  # fmt: skip

@@ -201,7 +201,7 @@ def test_a_folded_text_is_folded_and_equals_its_variants(text):
 
 
 def test_a_copy_is_one_thing_everywhere():
-    from synthlib.recipes import ranking_generation
+    from synthlib.experiments import ch10 as ranking_generation
     from synthlib.world import corpora, report
 
     premise = corpora.premises(1, 0)[0]

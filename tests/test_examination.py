@@ -13,8 +13,11 @@ import pytest
 
 from synthlib import tiers
 from synthlib.__main__ import main
+from synthlib.evaluation import examination
 from synthlib.paths import POCKET
-from synthlib.recipes import art_run, examination, multicsr_run, ranking_run
+from synthlib.runs import art as art_run
+from synthlib.runs import multicsr as multicsr_run
+from synthlib.runs import ranking as ranking_run
 
 CARD = """---
 configs:

@@ -10,9 +10,9 @@ import pytest
 
 from synthlib import curation, ledger
 from synthlib.evaluation.embedding import unit_rows
-from synthlib.recipes import multicsr_curation as selection
-from synthlib.recipes import ranking_figures as figures
-from synthlib.recipes import ranking_generation as generation
+from synthlib.experiments import ch04 as selection
+from synthlib.experiments import ch10 as figures
+from synthlib.experiments import ch10 as generation
 from synthlib.viz import explorers
 
 HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> & friends'

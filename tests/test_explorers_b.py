@@ -10,7 +10,7 @@ import pytest
 
 from synthlib import losses, viz
 from synthlib.evaluation import sts
-from synthlib.recipes import ranking_posttraining as post
+from synthlib.experiments import ch11 as post
 from synthlib.viz import script
 
 pytestmark = [

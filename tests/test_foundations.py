@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from synthlib import evaluation, tiers
-from synthlib.recipes import foundations
+from synthlib.experiments import ch01 as foundations
 from synthlib.world import corpora
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthlib import losses
+from synthlib.experiments.cost import peak_bytes
 from synthlib.losses import false_negative_keep, info_nce, rank_distillation, unit
-from synthlib.recipes.multicsr_cost import peak_bytes
 
 
 def cosine(u, v):

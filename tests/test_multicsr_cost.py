@@ -4,7 +4,7 @@ import tiny_models
 import torch
 
 from synthlib import models
-from synthlib.recipes import multicsr_cost
+from synthlib.experiments import cost as multicsr_cost
 
 
 def test_peak_bytes_counts_what_is_held_at_once():

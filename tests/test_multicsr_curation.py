@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from synthlib import curation, ledger
-from synthlib.recipes import multicsr_curation as recipe
+from synthlib.experiments import ch04 as recipe
 
 ANCHOR = "two young men are pushing a blue car in the morning"
 SAME = "two young gentlemen are pushing a blue car in the morning"
@@ -155,7 +155,7 @@ def test_demonstrations_are_drawn_from_the_labelled_pairs_and_never_change():
 
 
 def test_a_judge_is_measured_with_and_without_demonstrations():
-    generator = recipe.multicsr_corpus.load("pocket/generator-t5")
+    generator = recipe.lab.load("pocket/generator-t5")
     rows = recipe.judged(generator, "natural", n=30, methods=("text",), demonstrations=(0, 1))
     assert rows["demonstrations"].tolist() == [0, 1]
     assert rows["spearman"].iloc[0] > 60 and (rows["unread"] == 0).all()

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from synthlib import decoding, models
-from synthlib.recipes import multicsr, multicsr_breaking
-from synthlib.recipes import multicsr_generation as generation
+from synthlib.experiments import ch03 as generation
+from synthlib.experiments import ch03 as multicsr_breaking
+from synthlib.methods import multicsr
 from synthlib.world import corpora, report
 
 TOKENS = 24

@@ -7,7 +7,8 @@ import tiny_models
 import torch
 
 from synthlib import ledger, losses, models
-from synthlib.recipes import multicsr, multicsr_masking
+from synthlib.experiments import ch05 as multicsr_masking
+from synthlib.methods import multicsr
 from synthlib.world import corpora, nli, parse
 
 

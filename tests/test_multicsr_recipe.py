@@ -18,7 +18,9 @@ import torch
 
 from synthlib import curation, data, judging, models, prompts, training
 from synthlib.__main__ import main
-from synthlib.recipes import multicsr, multicsr_run, shards
+from synthlib.methods import multicsr
+from synthlib.runs import multicsr as multicsr_run
+from synthlib.runs import shards
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 7))) for _ in range(24)]
@@ -68,7 +70,7 @@ def finished():
 def straight(here, options, finished):
     """The folder of an uninterrupted run, and its result."""
     if not finished:
-        finished["result"] = multicsr.run(here / "straight", **options)
+        finished["result"] = multicsr_run.run(here / "straight", **options)
     return finished["result"]
 
 
@@ -134,7 +136,7 @@ def test_a_second_call_computes_nothing(straight, options, monkeypatch):
     before = content(straight.folder)
     for name in ("load_generator", "load_encoder"):
         monkeypatch.setattr(models, name, lambda *a, **k: pytest.fail("a model was loaded"))
-    again = multicsr.run(straight.folder, **options)
+    again = multicsr_run.run(straight.folder, **options)
     assert content(straight.folder) == before
     assert again.counts == straight.counts and not again.minutes
     pd.testing.assert_frame_equal(again.sts, straight.sts)
@@ -144,7 +146,7 @@ def test_a_llama_and_a_row_that_does_not_fit_its_window(here, options, tmp_path)
     file = tmp_path / "p.txt"
     file.write_text("\n".join([*SENTENCES[:5], " ".join(SENTENCES[:9]), "", *SENTENCES[5:12]]))
     changed = options | dict(premises=str(file), generator=str(here / "llama"), gamma="-")
-    result = multicsr.run(tmp_path / "run", **changed)
+    result = multicsr_run.run(tmp_path / "run", **changed)
     rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
     assert [(r["where"], r["line"]) for r in rejects] == [("premises", 7), ("generation", 6)]
     assert "longer than the generator's window" in rejects[1]["reason"]
@@ -163,7 +165,7 @@ def test_stages_left_out(here, options, tmp_path, monkeypatch):
     monkeypatch.setattr(
         multicsr, "false_negative_mask", lambda *a, **k: pytest.fail("stage 3 is left out")
     )
-    result = multicsr.run(tmp_path / "none", **options | dict(stages=()))
+    result = multicsr_run.run(tmp_path / "none", **options | dict(stages=()))
     generator = models.load_generator(here / "t5", device="cpu")
     plain = multicsr.write(generator, multicsr.ask(SENTENCES), omega=0, max_new_tokens=6)
     assert result.kept().to_pandas()[["positive", "negative"]].equals(
@@ -176,7 +178,7 @@ def test_sampling_does_not_depend_on_the_shards(options, tmp_path):
     tables = []
     for size, batch in ((7, 64), (24, 5)):
         changed = options | dict(shard_size=size, generation_batch=batch, temperature=1.5)
-        run = multicsr.run(tmp_path / str(size), until="written", **changed)
+        run = multicsr_run.run(tmp_path / str(size), until="written", **changed)
         parts = sorted((run.folder / "written").iterdir())
         tables.append(pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True))
     assert tables[0].equals(tables[1])
@@ -200,7 +202,7 @@ def test_supervised_and_demonstrations(here, options, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "train_supervised_simcse", train)
     monkeypatch.setattr(prompts, "generation", prompt)
-    result = multicsr.run(
+    result = multicsr_run.run(
         tmp_path / "run", **options, supervised=True, nli=file, demonstrations=2,
         demonstration_similarity=-1,
     )  # fmt: skip
@@ -220,7 +222,7 @@ def test_prompt_pooling_as_a_backbone(options, straight, tmp_path, monkeypatch):
     config = tmp_path / "bert" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"synthlib_form": "pocket"}))
     changed = dict(backbone="prompt", pooling=None, encoder=str(tmp_path / "bert"))
-    result = multicsr.run(tmp_path / "run", **options | changed)
+    result = multicsr_run.run(tmp_path / "run", **options | changed)
     assert models.pooling_of(result.encoder("cpu")) == "prompt" and result.counts["steps"] == 5
     assert result.kept().to_pandas().equals(straight.kept().to_pandas())
 
@@ -234,7 +236,7 @@ def test_rank_distillation_as_a_backbone(here, options, straight, tmp_path, monk
         return real(encoder, rows, distill=distill, **more)
 
     monkeypatch.setattr(training, "train_supervised_simcse", train)
-    result = multicsr.run(tmp_path / "run", **options | dict(backbone="rank"))
+    result = multicsr_run.run(tmp_path / "run", **options | dict(backbone="rank"))
     other = straight.encoder("cpu").encode(SENTENCES)
     assert not np.allclose(result.encoder("cpu").encode(SENTENCES), other, atol=1e-4)
     ((rows, distill),) = seen
@@ -260,7 +262,7 @@ def test_the_best_weights_on_development_pairs(options, here, tmp_path, monkeypa
         multicsr_run.evaluation, "score_sts",
         lambda encode, frames, **k: calls.append(list(frames)) or real(encode, frames, **k),
     )  # fmt: skip
-    multicsr.run(tmp_path / "run", **plan, quiet=True)
+    multicsr_run.run(tmp_path / "run", **plan, quiet=True)
     assert calls == [["STS-B"], ["STS12"]]  # after the last step, and at the end
 
 
@@ -298,7 +300,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_bytes(
 ):
     monkeypatch.setattr(multicsr_run, "_SAVE_EVERY", 2)
     state = blackout(None)
-    multicsr.run(tmp_path / "all", **options)
+    multicsr_run.run(tmp_path / "all", **options)
     moments = state["count"]
     assert moments > 12
     assert content(tmp_path / "all") == content(straight.folder)
@@ -307,7 +309,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_bytes(
     for at in range(1, 40):
         blackout(1 + at % 3, before=at % 2 == 0)
         try:
-            multicsr.run(folder, **options)
+            multicsr_run.run(folder, **options)
             break
         except Power:
             stops += 1
@@ -318,9 +320,9 @@ def test_stopped_at_any_moment_it_ends_with_the_same_bytes(
     for at in range(2, moments, 5):
         blackout(at, before=at % 2 == 0)
         with pytest.raises(Power):
-            multicsr.run(tmp_path / f"once{at}", **options)
+            multicsr_run.run(tmp_path / f"once{at}", **options)
         blackout(None)
-        multicsr.run(tmp_path / f"once{at}", **options)
+        multicsr_run.run(tmp_path / f"once{at}", **options)
         assert content(tmp_path / f"once{at}") == content(straight.folder)
 
 
@@ -333,7 +335,7 @@ def test_killed_three_times(options, straight, tmp_path, monkeypatch):
         child = os.fork()
         if child == 0:
             try:
-                multicsr.run(folder, **options)
+                multicsr_run.run(folder, **options)
             finally:
                 os._exit(0)
         for _ in range(6000):
@@ -346,17 +348,17 @@ def test_killed_three_times(options, straight, tmp_path, monkeypatch):
             os.waitpid(child, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
-    multicsr.run(folder, **options)
+    multicsr_run.run(folder, **options)
     assert content(folder) == content(straight.folder)
 
 
 @pytest.mark.parametrize("step", ["written", "judged", "kept", "trained"])
 def test_until_a_step_and_on(options, straight, tmp_path, step):
-    result = multicsr.run(tmp_path / "run", until=step, **options)
+    result = multicsr_run.run(tmp_path / "run", until=step, **options)
     there = {name.split("/")[0] for name in content(tmp_path / "run")}
     assert ("judged" in there) == (step != "written") and "sts.csv" not in there
     assert ("kept.parquet" in there) == (step in ("kept", "trained")) and result.sts is None
-    multicsr.run(tmp_path / "run", **options)
+    multicsr_run.run(tmp_path / "run", **options)
     assert content(tmp_path / "run") == content(straight.folder)
 
 
@@ -367,7 +369,7 @@ def test_a_damaged_shard_is_made_again(options, straight, tmp_path, capsys, dama
     held = shard.read_bytes()
     flipped = held[:200] + bytes([held[200] ^ 1]) + held[201:]
     shard.write_bytes({"cut": held[:-9], "flipped": flipped, "empty": b""}[damage])
-    multicsr.run(folder, **options)
+    multicsr_run.run(folder, **options)
     said = "".join(capsys.readouterr())
     assert said.count("\n") == 1 and f"{shard} is damaged and is made again" in said
     assert content(folder) == content(straight.folder)
@@ -384,18 +386,18 @@ def test_another_run_in_the_folder_is_refused(options, straight, here, tmp_path)
         (dict(stages=(2, 3)), "stages"),
     ]:
         with pytest.raises(ValueError, match=f"holds a run with other settings .*{said}.*folder"):
-            multicsr.run(straight.folder, **options | change)
+            multicsr_run.run(straight.folder, **options | change)
     # how it is computed may change
-    multicsr.run(straight.folder, **options | dict(generation_batch=3))
+    multicsr_run.run(straight.folder, **options | dict(generation_batch=3))
     assert content(straight.folder) == before
     # other premises under the same name
     file = tmp_path / "p.txt"
     file.write_text("\n".join(SENTENCES))
     options = options | dict(premises=str(file))
-    multicsr.run(tmp_path / "run", until="written", **options)
+    multicsr_run.run(tmp_path / "run", until="written", **options)
     file.write_text("\n".join(SENTENCES[::-1]))
     with pytest.raises(ValueError, match=r"other settings \(rows"):
-        multicsr.run(tmp_path / "run", **options)
+        multicsr_run.run(tmp_path / "run", **options)
 
 
 # what a change makes anew: the steps that are not read
@@ -417,11 +419,11 @@ def test_later_settings_go_on_from_what_holds(
         judge = judging.score_similarity
         monkeypatch.setattr(judging, "score_similarity", lambda *a, method, **k: [
             4.0 - i % 3 for i, _ in enumerate(judge(*a, method="expected", **k))])  # fmt: skip
-    wanted = multicsr.run(tmp_path / "new", **options | change)
+    wanted = multicsr_run.run(tmp_path / "new", **options | change)
     monkeypatch.setattr(multicsr, "write", lambda *a, **k: pytest.fail("written anew"))
     if "judged" not in anew:
         monkeypatch.setattr(multicsr, "judge", lambda *a, **k: pytest.fail("judged anew"))
-    result = multicsr.run(folder, **options | change)
+    result = multicsr_run.run(folder, **options | change)
     assert tuple(result.minutes) == anew
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "holds and is read; what it replaces is in" in said
@@ -436,24 +438,24 @@ def test_later_settings_go_on_from_what_holds(
     for file in ("encoder/model.safetensors", "sts.csv", "run.json", "report.json"):
         assert aside[f"earlier-1/{file}"] == old[file]
     # the same again is the same run; back again is one more change
-    assert not multicsr.run(folder, **options | change).minutes
+    assert not multicsr_run.run(folder, **options | change).minutes
     assert content(folder) == got | aside
 
 
 def test_a_change_that_is_stopped_goes_on(options, straight, tmp_path, blackout):
     change = dict(max_steps=3)
-    wanted = content(multicsr.run(tmp_path / "new", **options | change).folder)
+    wanted = content(multicsr_run.run(tmp_path / "new", **options | change).folder)
     old, stops = content(straight.folder), 0
     for at in range(1, 9):
         folder = shutil.copytree(straight.folder, tmp_path / f"run{at}")
         for before in (True, False):
             blackout(at, before=before)
             try:
-                multicsr.run(folder, **options | change)
+                multicsr_run.run(folder, **options | change)
             except Power:
                 stops += 1
         blackout(None)
-        multicsr.run(folder, **options | change)
+        multicsr_run.run(folder, **options | change)
         got = content(folder)
         aside = {k: got.pop(k) for k in [*got] if k.startswith("earlier-")}
         assert got == wanted
@@ -481,7 +483,7 @@ def test_a_folder_of_the_version_before_is_resumed(options, straight, tmp_path):
     del held["made_with"]
     (folder / "run.json").write_text(json.dumps(held))
     before = content(folder)
-    assert not multicsr.run(folder, **options).minutes
+    assert not multicsr_run.run(folder, **options).minutes
     del before["run.json"]
     assert before.items() <= content(folder).items()
 
@@ -495,8 +497,8 @@ def test_run_json_says_how_it_was_made(options, straight):
 
 def test_a_batch_of_generation_is_no_other_run(options, straight, tmp_path):
     folder = tmp_path / "run"
-    multicsr.run(folder, until="written", **options | dict(generation_batch=3))
-    result = multicsr.run(folder, **options | dict(generation_batch=5))
+    multicsr_run.run(folder, until="written", **options | dict(generation_batch=3))
+    result = multicsr_run.run(folder, **options | dict(generation_batch=5))
     got, want = content(folder), content(straight.folder)
     assert {n: b for n, b in got.items() if n.startswith("written/")}.items() <= want.items()
     # a score is a sum, whose rounding may follow the batch
@@ -511,15 +513,15 @@ def test_what_a_message_names_works(options, straight, tmp_path, monkeypatch):
     monkeypatch.setattr(multicsr, "write", lambda *a, **k: pytest.fail("written anew"))
     monkeypatch.setattr(multicsr, "judge", lambda *a, **k: pytest.fail("judged anew"))
     with pytest.raises(ValueError, match=f"lower --batch-size to {kept} in the same folder") as few:
-        multicsr.run(folder, **options | dict(batch_size=24))
-    assert multicsr.run(folder, **options | dict(batch_size=kept)).counts["kept"] == kept
+        multicsr_run.run(folder, **options | dict(batch_size=24))
+    assert multicsr_run.run(folder, **options | dict(batch_size=kept)).counts["kept"] == kept
     assert "--gamma" in str(few.value)
-    more = multicsr.run(folder, **options | dict(batch_size=24, gamma="-"))
+    more = multicsr_run.run(folder, **options | dict(batch_size=24, gamma="-"))
     assert more.counts["kept"] == 24
     # one triplet alone: a batch of 1 is not named
     gamma = sorted(a - b for a, b in zip(*(straight.triplets()[k] for k in "ab"), strict=True))[-1]
     with pytest.raises(ValueError, match="1 triplets were kept") as one:
-        multicsr.run(folder, **options | dict(batch_size=2, gamma=max(gamma - 1e-9, 0)))
+        multicsr_run.run(folder, **options | dict(batch_size=2, gamma=max(gamma - 1e-9, 0)))
     assert "--batch-size" not in str(one.value)
 
 
@@ -530,17 +532,17 @@ def test_the_threshold_that_a_message_names_keeps_something(
     folder = shutil.copytree(straight.folder, tmp_path / "run")
     monkeypatch.setattr(multicsr, "judge", lambda *a, **k: pytest.fail("judged anew"))
     with pytest.raises(ValueError, match="none of 24 triplets was kept") as nothing:
-        multicsr.run(folder, **options | {rule: {"alpha": 5, "beta": 0, "gamma": 5}[rule]})
+        multicsr_run.run(folder, **options | {rule: {"alpha": 5, "beta": 0, "gamma": 5}[rule]})
     assert not (folder / "kept.parquet").exists()
     value = re.search(rf"--{rule} ([\d.]+)", str(nothing.value))[1]
-    assert multicsr.run(folder, until="kept", **options | {rule: float(value)}).counts["kept"]
+    assert multicsr_run.run(folder, until="kept", **options | {rule: float(value)}).counts["kept"]
 
 
 def test_few_sentences_fit_by_one_option(options, tmp_path):
     del options["batch_size"]
     with pytest.raises(ValueError, match="24 sentences give at most 24 .*--sentences 24 makes"):
-        multicsr.run(tmp_path / "run", **options)
-    result = multicsr.run(tmp_path / "run", **options | dict(n=24))
+        multicsr_run.run(tmp_path / "run", **options)
+    result = multicsr_run.run(tmp_path / "run", **options | dict(n=24))
     assert multicsr_run.make_plan(tier="paper", premises="x", n=24).settings.batch_size == 3
     assert result.counts["steps"] == 5
 
@@ -548,9 +550,9 @@ def test_few_sentences_fit_by_one_option(options, tmp_path):
 def test_a_folder_of_something_else_is_refused(options, tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(ValueError, match="holds thesis.tex and no run"):
-        multicsr.run(tmp_path, **options)
+        multicsr_run.run(tmp_path, **options)
     with pytest.raises(ValueError, match="thesis.tex is a file"):
-        multicsr.run(tmp_path / "thesis.tex", **options)
+        multicsr_run.run(tmp_path / "thesis.tex", **options)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -567,11 +569,11 @@ def test_two_processes_in_one_folder(options, tmp_path):
     try:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="another process is at work in"):
-            multicsr.run(folder, **options)
+            multicsr_run.run(folder, **options)
     finally:
         other.kill()
         other.communicate()
-    multicsr.run(folder, until="written", **options)  # the killed one holds nothing
+    multicsr_run.run(folder, until="written", **options)  # the killed one holds nothing
 
 
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(
@@ -590,7 +592,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(
         written["left"] = left
         before = content(folder) if folder.exists() else {}
         with pytest.raises(OSError, match="disk is full: .* could not be written.*same command"):
-            multicsr.run(folder, **options)
+            multicsr_run.run(folder, **options)
         assert before.items() <= content(folder).items() and not list(folder.rglob("*.part"))
     written["left"] = 10**6
 
@@ -600,8 +602,8 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(training, "save_file", no_space)
         with pytest.raises(OSError, match="disk is full: weights in"):
-            multicsr.run(folder, **options)
-    multicsr.run(folder, **options)
+            multicsr_run.run(folder, **options)
+    multicsr_run.run(folder, **options)
     assert content(folder) == content(straight.folder)
 
 
@@ -686,7 +688,7 @@ def test_triplets_with_scores_are_only_filtered(options, tmp_path, monkeypatch):
     file = jsonl(tmp_path / "t.jsonl", [*rows[:2], "not json", *rows[2:], {"anchor": "x"}])
     del options["premises"]
     changed = options | dict(no_logits=file, alpha=3, beta=3, gamma=1)
-    result = multicsr.run(tmp_path / "run", **changed)
+    result = multicsr_run.run(tmp_path / "run", **changed)
     want = [i for i, r in enumerate(rows)
             if r["a"] and r["a"] >= 3 and r["b"] <= 3 and r["a"] >= r["b"] + 1]  # fmt: skip
     assert result.kept()["anchor"] == [rows[i]["anchor"] for i in want]
@@ -701,20 +703,20 @@ def test_triplets_with_scores_are_only_filtered(options, tmp_path, monkeypatch):
 def test_triplets_without_scores_are_judged(options, here, tmp_path):
     del options["premises"]
     file = jsonl(tmp_path / "t.jsonl", TRIPLETS)
-    result = multicsr.run(tmp_path / "run", **options, no_logits=file)
+    result = multicsr_run.run(tmp_path / "run", **options, no_logits=file)
     generator = models.load_generator(here / "t5", device="cpu")
     judged = multicsr.judge(generator, pd.DataFrame(TRIPLETS), method="expected")
     np.testing.assert_allclose(result.triplets().to_pandas()[["a", "b"]], judged[["a", "b"]],
                                atol=1e-5)  # fmt: skip
     with pytest.raises(ValueError, match="stage 1 needs a generator's logits"):
-        multicsr.run(tmp_path / "x", **options, no_logits=file, stages=(1, 2))
+        multicsr_run.run(tmp_path / "x", **options, no_logits=file, stages=(1, 2))
     with pytest.raises(ValueError, match="not both"):
-        multicsr.run(tmp_path / "x", **options, no_logits=file, premises="pocket")
+        multicsr_run.run(tmp_path / "x", **options, no_logits=file, premises="pocket")
 
 
 def test_the_example_file(root, tmp_path):
     file = root / "data" / "examples" / "triplets.jsonl"
-    counts = multicsr.run(tmp_path / "run", until="kept", no_logits=file, quiet=True).counts
+    counts = multicsr_run.run(tmp_path / "run", until="kept", no_logits=file, quiet=True).counts
     assert counts["rejected"] == 0 and counts["written"] == 200
     batch = multicsr_run.make_plan().settings.batch_size
     assert batch <= counts["kept"] < 200
@@ -751,7 +753,7 @@ def test_the_example_file(root, tmp_path):
 )
 def test_options_out_of_range(options, tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
-        multicsr.run(tmp_path / "run", **options | change)
+        multicsr_run.run(tmp_path / "run", **options | change)
     assert not (tmp_path / "run").exists()
 
 
@@ -772,20 +774,20 @@ def premise_of(prompt):
 def test_a_generator_that_only_repeats(options, here, tmp_path, monkeypatch):
     answers(monkeypatch, lambda prompt: premise_of(prompt).upper())
     with pytest.raises(ValueError, match="t5 only repeats: all 48 texts for 24 premises equal"):
-        multicsr.run(tmp_path / "run", **options)
+        multicsr_run.run(tmp_path / "run", **options)
     # … and with many premises it is found after the first shard
     file = tmp_path / "p.txt"
     file.write_text("\n".join(f"{s} {i}" for i in range(9) for s in SENTENCES))
     changed = options | dict(premises=str(file), shard_size=100)
     with pytest.raises(ValueError, match="all 200 texts for 100 premises"):
-        multicsr.run(tmp_path / "many", **changed)
+        multicsr_run.run(tmp_path / "many", **changed)
     answers(monkeypatch, lambda prompt: " ")
     with pytest.raises(ValueError, match="wrote nothing but blanks for 24 premises"):
-        multicsr.run(tmp_path / "blank", **options)
+        multicsr_run.run(tmp_path / "blank", **options)
     contradictions = tuple(prompts.CONTRADICTION["paper"])
     answers(monkeypatch, lambda prompt: " " if prompt.startswith(contradictions) else "a dog")
     with pytest.raises(ValueError, match="one of its two texts is blank in all of 24"):
-        multicsr.run(tmp_path / "half", **options)
+        multicsr_run.run(tmp_path / "half", **options)
 
 
 def test_copies_and_blanks_are_counted(options, tmp_path, monkeypatch):
@@ -797,7 +799,7 @@ def test_copies_and_blanks_are_counted(options, tmp_path, monkeypatch):
         return " " if i < 3 else premise if i < 8 and positive else "a dog runs"
 
     answers(monkeypatch, make)
-    counts = multicsr.run(tmp_path / "run", until="kept", **options | dict(gamma="-")).counts
+    counts = multicsr_run.run(tmp_path / "run", until="kept", **options | dict(gamma="-")).counts
     assert (counts["copied_positives"], counts["copied_negatives"]) == (5, 0)
     assert counts["blank"] == 3 and counts["judged"] == counts["kept"] == 21
 
@@ -812,21 +814,21 @@ def test_copies_and_blanks_are_counted(options, tmp_path, monkeypatch):
 )
 def test_nothing_kept_names_the_rule(options, tmp_path, thresholds, words):
     with pytest.raises(ValueError, match=f"none of 24 triplets was kept. Most .* {words}"):
-        multicsr.run(tmp_path / "run", **options | thresholds)
+        multicsr_run.run(tmp_path / "run", **options | thresholds)
     assert len(data.load(tmp_path / "run" / "triplets.parquet")) == 24
 
 
 def test_a_judge_that_writes_no_numbers(options, tmp_path, monkeypatch):
     monkeypatch.setattr(judging, "score_similarity", lambda *a, **k: [None] * len(a[2]))
     with pytest.raises(ValueError, match=r"could not be read \(24\); the judge writes no numbers"):
-        multicsr.run(tmp_path / "run", **options)
+        multicsr_run.run(tmp_path / "run", **options)
 
 
 def test_models_of_another_world_are_noted(tmp_path):
     file = tmp_path / "p.txt"
     file.write_text("the committee adjourned its hearing until january\n" * 8)
     with pytest.warns(UserWarning, match="does not know .* worth nothing") as noted:
-        multicsr.run(tmp_path / "run", premises=file, until="written", quiet=True)
+        multicsr_run.run(tmp_path / "run", premises=file, until="written", quiet=True)
     said = [str(warning.message) for warning in noted if "does not know" in str(warning.message)]
     assert [line.split()[0] for line in said] == ["pocket/mlm-bert", "pocket/generator-t5"]
 
@@ -834,20 +836,20 @@ def test_models_of_another_world_are_noted(tmp_path):
 def test_fewer_than_a_batch(options, tmp_path, straight):
     kept = straight.counts["kept"]
     with pytest.raises(ValueError, match=f"{kept} triplets were kept, fewer than one batch of 24"):
-        multicsr.run(tmp_path / "run", **options | dict(batch_size=24))
+        multicsr_run.run(tmp_path / "run", **options | dict(batch_size=24))
     # more than the rows: before anything is written
     with pytest.raises(ValueError, match="at most 24 triplets, fewer than one batch of 25 .*tier"):
-        multicsr.run(tmp_path / "more", **options | dict(batch_size=25))
+        multicsr_run.run(tmp_path / "more", **options | dict(batch_size=25))
     assert not (tmp_path / "more").exists()
 
 
 def test_models_that_cannot_be_had_are_found_before_stage_1(here, options, tmp_path):
     for role in ("generator", "encoder", "guide"):
         with pytest.raises(OSError, match="nobody/nothing"):
-            multicsr.run(tmp_path / role, **options | {role: "nobody/nothing"})
+            multicsr_run.run(tmp_path / role, **options | {role: "nobody/nothing"})
         assert not (tmp_path / role).exists()
     with pytest.raises(ValueError, match="the guide .*plain does not say how it pools"):
-        multicsr.run(tmp_path / "plain", **options | dict(guide=str(here / "plain")))
+        multicsr_run.run(tmp_path / "plain", **options | dict(guide=str(here / "plain")))
 
 
 # ---------------------------------------------------------------- the command
@@ -897,7 +899,7 @@ def test_rejects_name_file_and_line_whatever_was_drawn(here, options, tmp_path):
     file = tmp_path / "p.jsonl"
     file.write_text("\n".join(json.dumps({"n": i, "text": text}) for i, text in enumerate(rows)))
     changed = options | dict(premises=str(file), generator=str(here / "llama"), n=12, batch_size=2)
-    multicsr.run(tmp_path / "run", until="written", **changed)
+    multicsr_run.run(tmp_path / "run", until="written", **changed)
     rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
     assert {r["file"] for r in rejects} == {str(file)}
     found = [(r["line"], r["text"]) for r in rejects if r["where"] == "generation"]

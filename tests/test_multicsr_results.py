@@ -10,7 +10,8 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from synthlib import evaluation, ledger
-from synthlib.recipes import multicsr_corpus, multicsr_results
+from synthlib.experiments import ch06 as multicsr_results
+from synthlib.experiments import lab
 from synthlib.world import corpora, nli, tavi
 
 
@@ -22,7 +23,7 @@ def small(monkeypatch):
         multicsr_results.settings(), batch_size=4, max_steps=2, eval_steps=2
     )
     monkeypatch.setattr(multicsr_results, "settings", lambda: tiny)
-    monkeypatch.setattr(multicsr_results, "corpus", partial(multicsr_corpus.corpus, premises=40))
+    monkeypatch.setattr(multicsr_results, "corpus", partial(lab.corpus, premises=40))
     for cached in caches:
         cached.cache_clear()
     yield multicsr_results
@@ -32,31 +33,31 @@ def small(monkeypatch):
 
 # ------------------------------------------------------------------ the corpus
 def test_a_corpus_is_written_once_and_its_beginning_is_the_smaller_corpus():
-    long = multicsr_corpus.corpus(3, 0.3, premises=12)
-    assert multicsr_corpus.corpus(3, 0.3, premises=12) is long
-    short = multicsr_corpus.corpus(3, 0.3, premises=6)
+    long = lab.corpus(3, 0.3, premises=12)
+    assert lab.corpus(3, 0.3, premises=12) is long
+    short = lab.corpus(3, 0.3, premises=6)
     pd.testing.assert_frame_equal(short, long[long.index < 6])
     anchors = corpora.premises(12, 3)
     assert list(long["anchor"]) == [anchors[i] for i in long.index]
 
 
 def test_omega_language_and_labels_make_other_corpora():
-    plain = multicsr_corpus.corpus(3, 0.0, premises=12)
-    refined = multicsr_corpus.corpus(3, 0.3, premises=12)
+    plain = lab.corpus(3, 0.0, premises=12)
+    refined = lab.corpus(3, 0.3, premises=12)
     assert list(plain["anchor"]) == list(refined["anchor"])
     assert list(plain["negative"]) != list(refined["negative"])
-    tavi = multicsr_corpus.corpus(3, 0.0, premises=12, language="tavi")
+    tavi = lab.corpus(3, 0.0, premises=12, language="tavi")
     assert not set(tavi["anchor"]) & set(plain["anchor"])
-    labelled = multicsr_corpus.corpus(3, 0.0, premises=12, labelled=True)
+    labelled = lab.corpus(3, 0.0, premises=12, labelled=True)
     gold = {row[0] for row in corpora.triplets(12, 3)}
     assert set(labelled["anchor"]) <= gold
 
 
 def test_demonstrations_change_what_is_written():
-    plain = multicsr_corpus.corpus(3, 0.0, premises=6)
-    shown = multicsr_corpus.corpus(3, 0.0, premises=6, demonstrations=(3, 0.0))
+    plain = lab.corpus(3, 0.0, premises=6)
+    shown = lab.corpus(3, 0.0, premises=6, demonstrations=(3, 0.0))
     assert list(plain["positive"]) != list(shown["positive"])
-    none_near = multicsr_corpus.corpus(3, 0.0, premises=6, demonstrations=(3, 1.0))
+    none_near = lab.corpus(3, 0.0, premises=6, demonstrations=(3, 1.0))
     assert list(plain["positive"]) == list(none_near["positive"])
 
 

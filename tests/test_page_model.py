@@ -16,7 +16,7 @@ import browser
 import living
 
 from synthlib import curation, decoding, models, prompts
-from synthlib.recipes import multicsr, ranking
+from synthlib.methods import multicsr, ranking
 from synthlib.viz import page_examples, page_model
 from synthlib.world import corpora
 

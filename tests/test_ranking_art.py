@@ -3,8 +3,7 @@
 import pytest
 
 from synthlib import ledger, models
-from synthlib.recipes import ranking_art as recipe
-from synthlib.recipes import ranking_posttraining as post
+from synthlib.experiments import ch11
 
 LISTS = (
     ["a man is running", "a guy is running", "a man walks", "a dog sleeps"],
@@ -14,16 +13,16 @@ LISTS = (
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(post, "lists", lambda seed: LISTS)
-    real = post.corpora.sts
-    post._sts.cache_clear()
-    monkeypatch.setattr(post.corpora, "sts", lambda kind, split, n: real(kind, split, 40))
+    monkeypatch.setattr(ch11, "lists", lambda seed: LISTS)
+    real = ch11.corpora.sts
+    ch11._sts.cache_clear()
+    monkeypatch.setattr(ch11.corpora, "sts", lambda kind, split, n: real(kind, split, 40))
     yield
-    post._sts.cache_clear()
+    ch11._sts.cache_clear()
 
 
 def test_a_round_makes_an_encoder_and_says_from_what(few, monkeypatch):
-    encoder, counts = recipe.round_one.__wrapped__(0, steps=1, anchors=100)
+    encoder, counts = ch11.round_one.__wrapped__(0, steps=1, anchors=100)
     assert counts["steps"] == 1 and 64 <= counts["triplets"] <= 100
     start = models.load_encoder("pocket/simcse-sup-bert", device="cpu")
     text = ["a man is running"]
@@ -31,12 +30,12 @@ def test_a_round_makes_an_encoder_and_says_from_what(few, monkeypatch):
 
     kept = {}
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
-    monkeypatch.setattr(recipe, "round_one", lambda seed: (encoder, counts))
+    monkeypatch.setattr(ch11, "round_one", lambda seed: (encoder, counts))
     before = encoder.encode(text)
-    gain = recipe.measure_art(0)
+    gain = ch11.measure_art(0)
     rows = kept["11-bases-art"].set_index("base")
-    assert list(rows.index) == list(recipe.BASES)
+    assert list(rows.index) == list(ch11.ART_BASES)
     assert gain == pytest.approx(rows["after"]["ART"] - rows["before"]["ART"])
     assert (rows["triplets"] == counts["triplets"]).all()
-    assert rows["before"]["ART"] == pytest.approx(post._natural(encoder.encode))
+    assert rows["before"]["ART"] == pytest.approx(ch11._natural(encoder.encode))
     assert (encoder.encode(text) == before).all()  # a copy was trained

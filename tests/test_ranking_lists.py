@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from synthlib import ledger
-from synthlib.recipes import ranking_generation as generation
+from synthlib.experiments import ch10 as generation
 from synthlib.world import oracle
 
 LISTS = [

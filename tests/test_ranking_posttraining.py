@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger, losses
-from synthlib.recipes import ranking_corpus
-from synthlib.recipes import ranking_posttraining as post
+from synthlib.experiments import ch11 as post
+from synthlib.experiments import lab
 
 LISTS = (
     ["a man is running", "a man is running", "a guy is running", "a man walks", "a dog sleeps"],
@@ -22,7 +22,7 @@ def few(monkeypatch):
             post.before, post.after)  # fmt: skip
     for function in kept:
         function.cache_clear()
-    monkeypatch.setattr(ranking_corpus, "written", lambda seed, **how: LISTS)
+    monkeypatch.setattr(lab, "written", lambda seed, **how: LISTS)
     real = post.corpora.sts
     monkeypatch.setattr(post.corpora, "sts", lambda kind, split, n: real(kind, split, 40))
     yield
@@ -77,7 +77,7 @@ def test_readings_count_what_the_kernel_does(few):
 def test_gains_are_after_minus_before(few):
     table = post.table1(0, names=("SimCSE", "masked LM"))
     assert np.allclose(table["gain"], table["after"] - table["before"])
-    encoder = ranking_corpus.encoder(post.UNSUPERVISED)
+    encoder = lab.encoder(post.UNSUPERVISED)
     assert table["before"][0] == pytest.approx(post._natural(encoder.encode))
     assert abs(table["gain"]).min() > 0
 

@@ -20,7 +20,10 @@ import torch
 
 from synthlib import curation, data, decoding, losses, models, prompts, tiers, training
 from synthlib.__main__ import main
-from synthlib.recipes import examination, ranking, ranking_run, shards
+from synthlib.evaluation import examination
+from synthlib.methods import ranking
+from synthlib.runs import ranking as ranking_run
+from synthlib.runs import shards
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 7))) for _ in range(40)]
@@ -69,7 +72,7 @@ def finished():
 def straight(here, options, finished):
     """The folder of an uninterrupted run, and its result."""
     if not finished:
-        finished["result"] = ranking.run(here / "straight", **options)
+        finished["result"] = ranking_run.run(here / "straight", **options)
     return finished["result"]
 
 
@@ -285,7 +288,7 @@ def test_a_second_call_computes_nothing(straight, options, monkeypatch):
     before = content(straight.folder)
     for name in ("load_generator", "load_encoder"):
         monkeypatch.setattr(models, name, lambda *a, **k: pytest.fail("a model was loaded"))
-    again = ranking.run(straight.folder, **options)
+    again = ranking_run.run(straight.folder, **options)
     assert content(straight.folder) == before and again.counts == straight.counts
     assert not again.minutes
     pd.testing.assert_frame_equal(again.table, straight.table)
@@ -293,7 +296,7 @@ def test_a_second_call_computes_nothing(straight, options, monkeypatch):
 
 def test_the_order_alone_needs_no_teacher(options, straight, tmp_path):
     changed = options | dict(mode="rank", teacher="nobody/nothing")
-    result = ranking.run(tmp_path / "run", until="kept", **changed)
+    result = ranking_run.run(tmp_path / "run", until="kept", **changed)
     assert result.kept().to_pandas().equals(straight.kept().to_pandas())
     assert not (result.folder / "compared").exists()
 
@@ -316,7 +319,7 @@ def test_the_best_weights_on_development_pairs(options, here, tmp_path, monkeypa
         return seen["encoder"]
 
     monkeypatch.setattr(training, "post_train_ranking", train)
-    result = ranking.run(tmp_path / "run", until="trained", **changed)
+    result = ranking_run.run(tmp_path / "run", until="trained", **changed)
     history = [e["dev"] for e in seen["encoder"].training_history if "dev" in e]
     assert len(history) > 2  # looked at every second step
     assert seen["dev"](result.encoder("cpu").encode) == pytest.approx(max(history), abs=0.1)
@@ -348,7 +351,7 @@ def test_lists_from_a_file_are_verified_and_trained_on(from_file, tmp_path, monk
         {"anchor": "x", "sentences": "y"}, {"anchor": "x", "sentences": ["y", " "]},
     ]  # fmt: skip
     file = jsonl(tmp_path / "lists.jsonl", [*rows[:2], *broken, *rows[2:]])
-    result = ranking.run(tmp_path / "run", lists=file, **from_file)
+    result = ranking_run.run(tmp_path / "run", lists=file, **from_file)
     kept = result.kept().to_pandas()
     assert kept["anchor"].tolist() == [SENTENCES[0], SENTENCES[6], SENTENCES[9], "the same"]
     assert result.counts["dropped"] == {"degenerate tail": 1} and result.counts["rejected"] == 5
@@ -359,7 +362,8 @@ def test_lists_from_a_file_are_verified_and_trained_on(from_file, tmp_path, monk
     ]  # fmt: skip
     assert [r["line"] for r in rejects] == [3, 4, 5, 6, 7, 3]
     # what a run kept is a file with lists, too
-    again = ranking.run(tmp_path / "again", lists=tmp_path / "run" / "kept.parquet", **from_file)
+    kept_lists = tmp_path / "run" / "kept.parquet"
+    again = ranking_run.run(tmp_path / "again", lists=kept_lists, **from_file)
     assert again.kept().to_pandas().equals(kept)
     assert np.array_equal(again.encoder("cpu").encode(SENTENCES),
                           result.encoder("cpu").encode(SENTENCES))  # fmt: skip
@@ -375,14 +379,14 @@ def test_lists_from_a_file_are_verified_and_trained_on(from_file, tmp_path, monk
 )
 def test_files_without_a_list(from_file, tmp_path, rows, said):
     with pytest.raises(ValueError, match=said):
-        ranking.run(tmp_path / "run", lists=jsonl(tmp_path / "x.jsonl", rows), **from_file)
+        ranking_run.run(tmp_path / "run", lists=jsonl(tmp_path / "x.jsonl", rows), **from_file)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_parquet_file_of_something_else(from_file, tmp_path):
     file = data.save(data.triplets([("a", "b", "c")]), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="t.parquet has no column sentences; ranking lists have"):
-        ranking.run(tmp_path / "run", lists=file, **from_file)
+        ranking_run.run(tmp_path / "run", lists=file, **from_file)
 
 
 # ---------------------------------------------------------------- what cannot be ranked
@@ -398,12 +402,12 @@ def test_equal_similarities_are_dropped_and_counted(from_file, tmp_path, monkeyp
                 for row, one in zip(lists, found, strict=True)]  # fmt: skip
 
     monkeypatch.setattr(ranking, "teacher_similarities", teacher)
-    result = ranking.run(tmp_path / "run", lists=file, **from_file)
+    result = ranking_run.run(tmp_path / "run", lists=file, **from_file)
     assert result.counts["kept"] == 1
     assert result.counts["dropped"] == {ranking_run._ALIKE: 1}
     only = jsonl(tmp_path / "only.jsonl", rows[1:])
     with pytest.raises(ValueError, match="none of 1 lists was kept; most .* sees no difference"):
-        ranking.run(tmp_path / "none", lists=only, **from_file)
+        ranking_run.run(tmp_path / "none", lists=only, **from_file)
 
 
 def test_a_teacher_that_gives_nan_is_named(here, from_file, tmp_path, monkeypatch):
@@ -415,7 +419,7 @@ def test_a_teacher_that_gives_nan_is_named(here, from_file, tmp_path, monkeypatc
     save_file({k: v * torch.nan for k, v in weights.items()}, tiny / "model.safetensors",
               {"format": "pt"})  # fmt: skip
     with pytest.raises(ValueError, match="the teacher .*broken: .*5 of 5 rows hold NaN"):
-        ranking.run(tmp_path / "run", lists=file, **from_file | dict(teacher=str(tiny)))
+        ranking_run.run(tmp_path / "run", lists=file, **from_file | dict(teacher=str(tiny)))
 
 
 def test_lists_that_end_early_are_dropped(options, tmp_path, monkeypatch):
@@ -424,7 +428,7 @@ def test_lists_that_end_early_are_dropped(options, tmp_path, monkeypatch):
         lambda model, tokenizer, anchors, **k: [[a, "a dog"] for a in anchors],
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"none of \d+ lists was kept; .* because: incomplete"):
-        ranking.run(tmp_path / "run", **options)
+        ranking_run.run(tmp_path / "run", **options)
     assert set(data.load(tmp_path / "run" / "lists.parquet")["reason"]) == {"incomplete"}
 
 
@@ -453,16 +457,16 @@ def test_options_that_cannot_be(options, tmp_path, change, words):
     if "clusters" in change:
         options["anchors"] = None
     with pytest.raises((ValueError, OSError), match=words):
-        ranking.run(tmp_path / "run", **options | change)
+        ranking_run.run(tmp_path / "run", **options | change)
     assert not (tmp_path / "run" / "written").exists()
 
 
 def test_a_base_that_does_not_say_how_it_pools(here, options, tmp_path):
     plain = dict(base=str(here / "plain-base"))
     with pytest.raises(ValueError, match="plain-base does not say how it pools"):
-        ranking.run(tmp_path / "run", **options | plain)
+        ranking_run.run(tmp_path / "run", **options | plain)
     own = plain | dict(pooling="mean", teacher="base")
-    result = ranking.run(tmp_path / "run2", until="kept", **options | own)
+    result = ranking_run.run(tmp_path / "run2", until="kept", **options | own)
     assert result.counts["kept"]
     base = models.load_encoder(here / "plain-base", pooling="mean", device="cpu")
     first = [result.kept()[0]["anchor"], *result.kept()[0]["sentences"]]
@@ -470,7 +474,7 @@ def test_a_base_that_does_not_say_how_it_pools(here, options, tmp_path):
     want = ranking.teacher_similarities(base.encode, [first])[0].ravel()
     np.testing.assert_allclose(phi, want, atol=1e-5)
     with pytest.raises(ValueError, match="the teacher .*plain-teacher does not say how it pools"):
-        ranking.run(tmp_path / "x", **options | dict(teacher=str(here / "plain-teacher")))
+        ranking_run.run(tmp_path / "x", **options | dict(teacher=str(here / "plain-teacher")))
 
 
 # ---------------------------------------------------------------- interruptions
@@ -499,7 +503,7 @@ def test_stopped_at_any_moment_it_ends_with_the_same_bytes(
     for at in range(1, 40):
         state.update(count=0, at=2 + at % 4)
         try:
-            ranking.run(folder, **options)
+            ranking_run.run(folder, **options)
             break
         except Power:
             stops += 1
@@ -514,7 +518,7 @@ def test_killed_while_it_writes_trains_and_ends(options, straight, tmp_path, mon
         child = os.fork()
         if child == 0:
             try:
-                ranking.run(folder, **options)
+                ranking_run.run(folder, **options)
             finally:
                 os._exit(0)
         for _ in range(12000):
@@ -527,7 +531,7 @@ def test_killed_while_it_writes_trains_and_ends(options, straight, tmp_path, mon
             os.waitpid(child, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
-    ranking.run(folder, **options)
+    ranking_run.run(folder, **options)
     assert content(folder) == content(straight.folder)
 
 
@@ -536,7 +540,7 @@ def test_a_damaged_shard_is_made_again(options, straight, tmp_path, capsys, step
     folder = shutil.copytree(straight.folder, tmp_path / "run")
     shard = sorted((folder / step).iterdir())[-1]
     shard.write_bytes(shard.read_bytes()[:-9])
-    ranking.run(folder, **options)
+    ranking_run.run(folder, **options)
     assert f"{shard} is damaged and is made again" in "".join(capsys.readouterr())
     assert content(folder) == content(straight.folder)
 
@@ -549,8 +553,8 @@ def test_another_run_in_the_folder_is_refused(options, straight, here):
         (dict(base=str(here / "teacher")), "encoder .*base.* → .*teacher"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=f"holds a run with other settings .*{said}"):
-            ranking.run(straight.folder, **options | change)
-    ranking.run(straight.folder, **options | dict(generation_batch=3))  # only how, not what
+            ranking_run.run(straight.folder, **options | change)
+    ranking_run.run(straight.folder, **options | dict(generation_batch=3))  # only how, not what
     assert content(straight.folder) == before
 
 
@@ -568,9 +572,9 @@ def test_lists_are_read_again_when_later_settings_change(
     options, straight, tmp_path, capsys, monkeypatch, change, anew
 ):
     folder = shutil.copytree(straight.folder, tmp_path / "run")
-    wanted = ranking.run(tmp_path / "new", **options | change)
+    wanted = ranking_run.run(tmp_path / "new", **options | change)
     monkeypatch.setattr(ranking, "write", lambda *a, **k: pytest.fail("written anew"))
-    result = ranking.run(folder, **options | change)
+    result = ranking_run.run(folder, **options | change)
     assert tuple(result.minutes) == anew
     assert "holds and is read; what it replaces is in" in capsys.readouterr().out
     got, old = content(folder), content(straight.folder)
@@ -587,16 +591,16 @@ def test_lists_fewer_than_a_step_and_the_remedy(options, straight, tmp_path, mon
     folder, kept = shutil.copytree(straight.folder, tmp_path / "run"), straight.counts["kept"]
     monkeypatch.setattr(ranking, "write", lambda *a, **k: pytest.fail("written anew"))
     with pytest.raises(ValueError, match=f"lower --lists-per-step to {kept} in the same folder"):
-        ranking.run(folder, **options | dict(lists_per_step=kept + 1))
-    result = ranking.run(folder, **options | dict(lists_per_step=kept))
+        ranking_run.run(folder, **options | dict(lists_per_step=kept + 1))
+    result = ranking_run.run(folder, **options | dict(lists_per_step=kept))
     assert result.counts["steps"] == 1 and (folder / "earlier-1" / "encoder").is_dir()
 
 
 def test_few_sentences_fit_by_one_option(options, tmp_path):
     del options["clusters"], options["anchors"]
     with pytest.raises(ValueError, match="1000 clusters are more than the 40 .*--sentences 40"):
-        ranking.run(tmp_path / "run", **options)
-    ranking.run(tmp_path / "run", until="written", **options | dict(n=40))
+        ranking_run.run(tmp_path / "run", **options)
+    ranking_run.run(tmp_path / "run", until="written", **options | dict(n=40))
     plan = ranking_run.make_plan(**{k: v for k, v in options.items() if k != "quiet"}, n=40)
     assert plan.settings.clusters == 1 and plan.fitted == "--clusters 1,000 → 1"
 
@@ -604,7 +608,7 @@ def test_few_sentences_fit_by_one_option(options, tmp_path):
 def test_a_model_that_cannot_be_had_leaves_no_folder(options, tmp_path):
     for role in ("generator", "base", "teacher"):
         with pytest.raises((ValueError, OSError), match="nobody/nothing"):
-            ranking.run(tmp_path / "run", **options | {role: "nobody/nothing"})
+            ranking_run.run(tmp_path / "run", **options | {role: "nobody/nothing"})
         assert not (tmp_path / "run").exists()
 
 
@@ -623,7 +627,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(options, straight, tmp_p
             written["left"] = left
             before = content(folder) if folder.exists() else {}
             with pytest.raises(OSError, match="disk is full: .* could not be written"):
-                ranking.run(folder, **options)
+                ranking_run.run(folder, **options)
             assert before.items() <= content(folder).items() and not list(folder.rglob("*.part"))
 
     def no_space(*a, **k):
@@ -632,8 +636,8 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(options, straight, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(training, "save_file", no_space)
         with pytest.raises(OSError, match="disk is full: weights in"):
-            ranking.run(folder, **options)
-    ranking.run(folder, **options)
+            ranking_run.run(folder, **options)
+    ranking_run.run(folder, **options)
     assert content(folder) == content(straight.folder)
 
 
@@ -642,14 +646,14 @@ def test_several_processes_share_a_step_only_if_it_has_a_list_for_each(
 ):
     monkeypatch.setattr(shards, "world", lambda: Alone(0, 2))
     with pytest.raises(ValueError, match="a step of 1 lists cannot be shared by 2 processes"):
-        ranking.run(tmp_path / "run", **options)
+        ranking_run.run(tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
     # together up to the lists, then alone: here the other process has done its share before
     folder = shutil.copytree(straight.folder, tmp_path / "two")
     monkeypatch.setattr(shards, "world", lambda: Alone(0, 2))
-    ranking.run(folder, until="kept", **options)
+    ranking_run.run(folder, until="kept", **options)
     monkeypatch.setattr(shards, "world", shards.World)
-    ranking.run(folder, **options)
+    ranking_run.run(folder, **options)
     got, alone = content(folder), content(straight.folder)
     made, before = (json.loads(files.pop("run.json")) for files in (got, alone))
     assert [call["processes"] for call in made.pop("made_with")["calls"]] == [1, 2]
@@ -670,7 +674,7 @@ def test_two_processes_write_together_and_one_goes_on(options, straight, tmp_pat
     whole, shards_of = content(straight.folder), ("anchors/", "written/", "compared/")
     written = {name for name in whole if name.startswith(shards_of)}
     assert written <= content(folder).keys()  # a shard's name holds the digest of its bytes
-    ranking.run(folder, **options)
+    ranking_run.run(folder, **options)
     got = content(folder)
     # the notes say that two wrote and one trained; all else is the same to the byte
     made, alone = (json.loads(files.pop("run.json")) for files in (got, whole))
@@ -731,7 +735,7 @@ def test_a_sentence_too_long_is_no_anchor(here, options, straight, tmp_path):
     file = tmp_path / "p.txt"
     file.write_text("\n".join([*SENTENCES[:3], "\u200b", long, *SENTENCES[3:]]), encoding="utf-8")
     changed = options | dict(generator=str(tmp_path / "llama"), anchors=8)
-    result = ranking.run(tmp_path / "run", until="kept", **changed | dict(premises=str(file)))
+    result = ranking_run.run(tmp_path / "run", until="kept", **changed | dict(premises=str(file)))
     rejects = [json.loads(x) for x in (tmp_path / "run" / "rejects.jsonl").open(encoding="utf-8")]
     assert [(r["file"], r["line"], r["reason"], r["where"]) for r in rejects[:2]] == [
         (str(file), 4, "blank", "premises"),
@@ -739,15 +743,15 @@ def test_a_sentence_too_long_is_no_anchor(here, options, straight, tmp_path):
     ]  # fmt: skip
     assert rejects[1]["text"] == long and result.counts["rejected"] == 2
     assert long not in result.lists()["anchor"]
-    without = ranking.run(tmp_path / "without", until="kept", **changed)
+    without = ranking_run.run(tmp_path / "without", until="kept", **changed)
     assert result.lists().to_pandas().equals(without.lists().to_pandas())
     # the same command goes on, and says the same
     before = content(tmp_path / "run")
-    again = ranking.run(tmp_path / "run", until="kept", **changed | dict(premises=str(file)))
+    again = ranking_run.run(tmp_path / "run", until="kept", **changed | dict(premises=str(file)))
     assert content(tmp_path / "run") == before and again.counts == result.counts
     file.write_text("\n".join([long + " a", long]))
     with pytest.raises(ValueError, match="for 2 of 2 sentences, and the 0 others are fewer than"):
-        ranking.run(tmp_path / "none", until="kept", **changed | dict(
+        ranking_run.run(tmp_path / "none", until="kept", **changed | dict(
             premises=str(file), anchors=1, clusters=1))  # fmt: skip
 
 

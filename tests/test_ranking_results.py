@@ -5,13 +5,11 @@ import pandas as pd
 import pytest
 
 from synthlib import ledger
-from synthlib.recipes import (
-    examination,
-    ranking,
-    ranking_corpus,
-    ranking_posttraining,
-    ranking_results,
-)
+from synthlib.evaluation import examination
+from synthlib.experiments import ch11 as ranking_posttraining
+from synthlib.experiments import ch12 as ranking_results
+from synthlib.experiments import lab
+from synthlib.methods import ranking
 
 SMALL = (("n", 6), ("steps", 4), ("temperature", 0.7))
 
@@ -27,33 +25,33 @@ def few(monkeypatch):
         return real(settings, n, seed, sentences=corpora.premises(60, seed), **more)
 
     monkeypatch.setattr(ranking, "anchors", anchors)
-    for cached in (ranking_corpus.anchors, ranking_corpus.written):
+    for cached in (lab.anchors, lab.written):
         cached.cache_clear()
     yield
-    for cached in (ranking_corpus.anchors, ranking_corpus.written):
+    for cached in (lab.anchors, lab.written):
         cached.cache_clear()
 
 
 def test_lists_are_written_once_and_verified(few):
-    written = ranking_corpus.written(0, **dict(SMALL))
-    assert written is ranking_corpus.written(0, **dict(SMALL))
-    assert [row[0] for row in written] == list(ranking_corpus.anchors(0, 6))
-    kept = ranking_corpus.lists(0, **dict(SMALL))
+    written = lab.written(0, **dict(SMALL))
+    assert written is lab.written(0, **dict(SMALL))
+    assert [row[0] for row in written] == list(lab.anchors(0, 6))
+    kept = lab.lists(0, **dict(SMALL))
     assert list(kept) == ranking.verify(written, 4)[0] and kept
-    other = ranking_corpus.written(1, **dict(SMALL))
+    other = lab.written(1, **dict(SMALL))
     assert [row[0] for row in other] != [row[0] for row in written]
 
 
 def test_a_base_is_handed_out_as_a_copy(few):
-    text, trained = ["a man is singing"], ranking_corpus.base(0, "SimCSE")
+    text, trained = ["a man is singing"], lab.base(0, "SimCSE")
     before = trained.encode(text)
-    lists = ranking_corpus.lists(0, **dict(SMALL))
+    lists = lab.lists(0, **dict(SMALL))
     wanted = ranking.targets([np.eye(len(row)) for row in lists], mode="rank")
-    ranking.post_train(trained, lists, wanted, ranking_corpus.settings(), progress=False)
-    assert np.array_equal(before, ranking_corpus.base(0, "SimCSE").encode(text))
+    ranking.post_train(trained, lists, wanted, lab.settings(), progress=False)
+    assert np.array_equal(before, lab.base(0, "SimCSE").encode(text))
     assert not np.allclose(before, trained.encode(text), atol=1e-6)
     with pytest.raises(ValueError, match="base must be one of SimCSE, raw LLM data, MultiCSR"):
-        ranking_corpus.base(0, "DiffCSE")
+        lab.base(0, "DiffCSE")
 
 
 def bag(words):

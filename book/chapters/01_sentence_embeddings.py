@@ -58,7 +58,7 @@ from scipy.stats import spearmanr
 
 from synthlib import checks, evaluation, ledger, losses, models
 from synthlib import tiers, training, viz
-from synthlib.recipes import foundations
+from synthlib.experiments import ch01
 from synthlib.world import corpora
 
 pd.set_option("display.max_colwidth", None)
@@ -205,10 +205,10 @@ tier = tiers.get("pocket")
 settings = tier.simcse_unsupervised
 sentences = corpora.premises(settings.sentences, seed=0)
 masked_lm = models.load_encoder(settings.encoder, pooling=settings.pooling)
-embed = foundations.remembered(masked_lm.encode)  # embeds no sentence twice
+embed = ch01.remembered(masked_lm.encode)  # embeds no sentence twice
 encoders = {"masked LM": embed}
 
-start = foundations.geometry(embed, dev)
+start = ch01.geometry(embed, dev)
 print(f"mean cosine of unrelated sentences: {start['mean_cosine']:.2f}")
 
 # %% [markdown]
@@ -225,7 +225,7 @@ KINDS = {
     "unrelated": "grey", "paraphrase": "blue", "contradiction, same words": "orange"
 }
 cone = sts["natural"][["kind", "score"]].assign(
-    cosine=foundations.cosines(embed, sts["natural"])
+    cosine=ch01.cosines(embed, sts["natural"])
 )
 cone = cone[cone["kind"].isin(KINDS)].reset_index(drop=True)
 
@@ -585,16 +585,16 @@ def watch(train, data, settings, name):
     def stop(encode):  # called every five steps; it grows, so the last weights stay
         step = next(steps)
         if step in STOPS:
-            path.append({"step": step, **foundations.geometry(encode, dev)})
+            path.append({"step": step, **ch01.geometry(encode, dev)})
         return step
 
     stop(encoder.encode)
     train(
-        encoder, data, **foundations.options(settings),
+        encoder, data, **ch01.options(settings),
         dev=stop, eval_steps=5, seed=0, progress=False,
     )
     last = encoder.training_history[-1]["step"]
-    path.append({"step": last, **foundations.geometry(encoder.encode, dev)})
+    path.append({"step": last, **ch01.geometry(encoder.encode, dev)})
     print(f"{name}: {last} steps in {time.perf_counter() - began:.0f} s")
     return encoder, pd.DataFrame(path).assign(encoder=name)
 
@@ -603,7 +603,7 @@ def watch(train, data, settings, name):
 unsupervised, walk = watch(
     training.train_unsupervised_simcse, sentences, settings, "unsupervised"
 )
-encoders["unsupervised"] = foundations.remembered(unsupervised.encode)
+encoders["unsupervised"] = ch01.remembered(unsupervised.encode)
 walk[["step", "alignment", "uniformity", "mean_cosine"]].round(3)
 
 # %% [markdown]
@@ -640,7 +640,7 @@ supervised, other_walk = watch(
     training.train_supervised_simcse,
     triplets, tier.simcse_supervised, "supervised",
 )
-encoders["supervised"] = foundations.remembered(supervised.encode)
+encoders["supervised"] = ch01.remembered(supervised.encode)
 walks = pd.concat([walk, other_walk], ignore_index=True)
 
 # %% tags=["hide-input"]
@@ -727,7 +727,7 @@ def random_words(texts):
 
 
 encoders["random words"] = random_words
-encoders["whitening"] = foundations.whitened(embed, sentences[:5000])
+encoders["whitening"] = ch01.whitened(embed, sentences[:5000])
 
 # %%
 order = [
@@ -735,7 +735,7 @@ order = [
 ]
 table = pd.DataFrame({
     name: {
-        **foundations.geometry(encode, dev),
+        **ch01.geometry(encode, dev),
         "tenth direction": spectrum(encode, sample)["singular value"][9],
         **evaluation.score_sts(encode, sts).set_index("task")["spearman"],
     }
@@ -787,10 +787,10 @@ viz.Figure(
 # happen: whiten the supervised one.
 
 # %%
-encode = foundations.whitened(encoders["supervised"], sentences[:5000])
+encode = ch01.whitened(encoders["supervised"], sentences[:5000])
 repaired = evaluation.score_sts(encode, sts)["spearman"]
 print(f"uniformity {table.uniformity['supervised']:.2f} → "
-      f"{foundations.geometry(encode, dev)['uniformity']:.2f}")
+      f"{ch01.geometry(encode, dev)['uniformity']:.2f}")
 for task, mark in zip(sts, repaired, strict=True):
     print(f"{task}: {table[task]['supervised']:.1f} → {mark:.1f}")
 
@@ -811,7 +811,7 @@ for task, mark in zip(sts, repaired, strict=True):
 kinds = pd.concat(
     sts["natural"][["kind", "score"]].assign(
         encoder=name,
-        cosine=foundations.cosines(encoders[name], sts["natural"]),
+        cosine=ch01.cosines(encoders[name], sts["natural"]),
     )
     for name in ("unsupervised", "supervised")
 )
@@ -872,9 +872,9 @@ viz.Figure(
 # reads the real ones.
 
 # %%
-parts = foundations.in_parts(sts["natural"])
+parts = ch01.in_parts(sts["natural"])
 with tempfile.TemporaryDirectory() as folder:
-    foundations.write_sts(folder, parts, task="STS12")
+    ch01.write_sts(folder, parts, task="STS12")
     marks = pd.concat(
         evaluation.evaluate_sts(encoders[name], folder, ["STS12"])
         for name in order
@@ -891,7 +891,7 @@ shown = ["masked LM", "unsupervised", "supervised"]
 dots = pd.concat([
     pd.DataFrame({
         "encoder": encoder, "part": name, "gold": part["score"],
-        "cosine": foundations.cosines(encoders[encoder], part),
+        "cosine": ch01.cosines(encoders[encoder], part),
     }).sample(frac=0.3, random_state=0)
     for encoder in shown for name, part in parts.items()
 ], ignore_index=True)
@@ -951,7 +951,7 @@ viz.Figure(
 # the same functions, come from `make ledger`.
 
 # %%
-for claim, value in foundations.values(encoders).items():
+for claim, value in ch01.values(encoders).items():
     ledger.record(claim, value, seeds=(0,), tier=tier.name)
 ledger.show(chapter=1)
 
@@ -1076,7 +1076,7 @@ checks.ch01.three_ways(three_ways)
 # %% [markdown]
 # Three more, without a check, for an afternoon:
 #
-# - *How many directions does whitening need?* `foundations.whitened(…, dims=k)` keeps the $k$
+# - *How many directions does whitening need?* `ch01.whitened(…, dims=k)` keeps the $k$
 #   loudest. Draw the STS figure over $k$. How many directions does meaning need?
 # - *Whiten the trained encoder.* Does it help unsupervised SimCSE as it helped the masked LM?
 #   What does {numref}`fig-01-spectrum` look like for both?

@@ -49,13 +49,13 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, decoding, ledger, models, prompts, tiers, viz
-from synthlib.recipes import multicsr, multicsr_breaking
-from synthlib.recipes import multicsr_generation as generation
+from synthlib.methods import multicsr
+from synthlib.experiments import ch03
 from synthlib.viz import page_examples
 from synthlib.world import corpora, report
 
 settings = tiers.get("pocket").multicsr
-KINDS = generation.KINDS
+KINDS = ch03.KINDS
 t5 = models.load_generator("pocket/generator-t5", device="cpu")
 llama = models.load_generator("pocket/generator-llama", device="cpu")
 
@@ -73,8 +73,8 @@ asked = multicsr.ask(premises, seed=0, form="pocket")
 print(asked["entailment_prompt"][0])
 print(asked["contradiction_prompt"][0])
 
-written = {0.0: generation.answers(t5, asked, omega=0.0)}
-written_llama = {0.0: generation.answers(llama, asked, omega=0.0)}
+written = {0.0: ch03.answers(t5, asked, omega=0.0)}
+written_llama = {0.0: ch03.answers(llama, asked, omega=0.0)}
 
 # %% [markdown]
 # The oracle sorts the answers. Here is, for each kind and each way of failing, the first that
@@ -199,7 +199,7 @@ print(inspect.getsource(decoding.mix_logits).split('"""')[-1])
 # We look at the first contradiction that plain decoding copies and $\omega=0.3$ gets right.
 
 # %%
-written[0.3] = generation.answers(t5, asked, omega=0.3)
+written[0.3] = ch03.answers(t5, asked, omega=0.3)
 plain, steered = written[0.0], written[0.3]
 repaired = plain["outcome"].ne("right") & steered["outcome"].eq("right")
 first = plain.index[repaired & plain["outcome"].eq("copied")
@@ -215,8 +215,8 @@ for name, said in (("premise", row["anchor"]), ("ω = 0", plain["output"][first]
 # instruction, and note the logits at each place.
 
 # %%
-logits = generation.forced_logits(t5, row["contradiction_prompt"], text)
-noisy = generation.forced_logits(t5, row["contradiction_noisy"], text)
+logits = ch03.forced_logits(t5, row["contradiction_prompt"], text)
+noisy = ch03.forced_logits(t5, row["contradiction_noisy"], text)
 vocabulary = t5[1].convert_ids_to_tokens(range(logits.shape[1]))
 print(f"{len(logits)} places (the last is the end), {logits.shape[1]} words")
 
@@ -308,7 +308,7 @@ lines = pd.DataFrame([
      "score": clean[v] - clean[old] - omega * (hat[v] - hat[old])}
     for v in shown for omega in steps
 ])
-crossing = generation.flip(clean, hat, old, new)
+crossing = ch03.flip(clean, hat, old, new)
 
 
 def _lines_alt(df):
@@ -394,7 +394,7 @@ ours = decoding.contrastive_generate(
 )
 took = {"Llama, ω = 0.3, ours": time.perf_counter() - start}
 start = time.perf_counter()
-theirs = generation.guided_texts(llama, right, opposite, 1 / 0.7, tokens)
+theirs = ch03.guided_texts(llama, right, opposite, 1 / 0.7, tokens)
 took["Llama, guidance at 1/0.7, library"] = time.perf_counter() - start
 same = [a == b for a, b in zip(ours, theirs)]
 ledger.record("03-guidance", 100 * np.mean(same))
@@ -409,7 +409,7 @@ print(f"{sum(same)} of {len(same)} texts are identical, word for word")
 # do not mind, but a left-padded batch of GPT-2 comes out wrong, without a warning. Give it
 # prompts of equal length.
 # And it refuses encoder–decoder models, such as the Flan-T5 of the paper.
-# `generation.guided_texts` minds the first trap.
+# `ch03.guided_texts` minds the first trap.
 # ```
 
 # %% [markdown]
@@ -470,8 +470,8 @@ pd.crosstab(
 
 # %%
 counted = pd.DataFrame({
-    "copies apart": generation.repairs(written[0.0], written[0.3]),
-    "by label alone": generation.repairs(written[0.0], written[0.3], label=True),
+    "copies apart": ch03.repairs(written[0.0], written[0.3]),
+    "by label alone": ch03.repairs(written[0.0], written[0.3], label=True),
 }).T
 for claim, value in {
     "03-repaired": counted.loc["copies apart", "repaired"],
@@ -531,12 +531,12 @@ viz.Figure(
 
 # %%
 for omega in (-0.2, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-    written[omega] = generation.answers(t5, asked, omega=omega)
+    written[omega] = ch03.answers(t5, asked, omega=omega)
 for omega in (0.3, 0.6, 0.8):
-    written_llama[omega] = generation.answers(llama, asked, omega=omega)
+    written_llama[omega] = ch03.answers(llama, asked, omega=omega)
 
-live = pd.DataFrame({w: generation.accuracy(written[w]) for w in sorted(written)}).T
-for name, value in generation.sweep_values(live["both"]).items():
+live = pd.DataFrame({w: ch03.accuracy(written[w]) for w in sorted(written)}).T
+for name, value in ch03.sweep_values(live["both"]).items():
     ledger.record(f"03-fig6-{name}", value)
 live.rename_axis("ω").round(1)
 
@@ -706,7 +706,7 @@ pd.DataFrame({
 # somewhere.
 
 # %%
-points = multicsr_breaking.breaking_points(t5, asked.head(60))
+points = ch03.breaking_points(t5, asked.head(60))
 print(points["breaking"].describe(percentiles=[0.1, 0.5, 0.9]).round(2).to_string())
 
 # %% tags=["hide-input"]
@@ -739,11 +739,11 @@ viz.Figure(
 
 # %%
 held = {
-    omega: generation.answers(t5, asked, omega=omega, plausibility=0.1)
+    omega: ch03.answers(t5, asked, omega=omega, plausibility=0.1)
     for omega in (0.8, 1.0)
 }
-gained = (generation.accuracy(held[0.8])["both"]
-          - generation.accuracy(written[0.8])["both"])
+gained = (ch03.accuracy(held[0.8])["both"]
+          - ch03.accuracy(written[0.8])["both"])
 ledger.record("03-plausibility", gained)
 print(f"at ω = 0.8 the constraint is worth {gained:.1f} points")
 
@@ -818,7 +818,7 @@ pd.DataFrame({
 #
 # So we train our T5 a little further, 250 steps, with 3 %, 15 %, 30 % (its own share, as the
 # control) and 45 % of opposite targets, and sweep $\omega$ again. Three seeds each.
-# That takes too long for a page, so `make ledger` does it (`generation.retrain`).
+# That takes too long for a page, so `make ledger` does it (`ch03.retrain`).
 
 # %% tags=["hide-input"]
 habits = ledger.rows("03-habits")
@@ -905,10 +905,10 @@ for noise in prompts.NOISE:
 # The paper's Fig. 5 finds that the two go together: the more damage, the more help.
 
 # %%
-effects = generation.noise_effects(t5, premises[:100], seed=0)
-for claim, value in generation.noise_values(effects).items():
+effects = ch03.noise_effects(t5, premises[:100], seed=0)
+for claim, value in ch03.noise_values(effects).items():
     ledger.record(claim, value)
-generation.noise_means(effects).round(1)
+ch03.noise_means(effects).round(1)
 
 # %% [markdown]
 # The paper counts *sentences*: those that get worse, and those that get better. That is `worse`
@@ -919,7 +919,7 @@ generation.noise_means(effects).round(1)
 # %% tags=["hide-input"]
 noise = ledger.rows("03-noise")
 by_seed = pd.concat({
-    seed: generation.noise_means(part) for seed, part in noise.groupby("seed")
+    seed: ch03.noise_means(part) for seed, part in noise.groupby("seed")
 }, names=["seed"]).reset_index()
 each = noise.groupby(["noise", "kind", "instruction"], as_index=False).mean(numeric_only=True)
 each["degradation"] = each["plain"] - each["alone"]

@@ -46,8 +46,8 @@ from scipy.stats import spearmanr
 
 from synthlib import checks, curation, judging, ledger, models, prompts, viz
 from synthlib.evaluation import score_sts
-from synthlib.recipes import multicsr_corpus
-from synthlib.recipes import multicsr_curation as recipe
+from synthlib.experiments import lab
+from synthlib.experiments import ch04
 from synthlib.viz import explorers
 from synthlib.world import similarity
 
@@ -67,14 +67,14 @@ started = time.time()
 # negative.
 
 # %%
-plain = recipe.scored(0, 0.0, 1500)
-steered = recipe.scored(0, 0.3, 1500)
+plain = ch04.scored(0, 0.0, 1500)
+steered = ch04.scored(0, 0.3, 1500)
 steered[["anchor", "positive", "a", "negative", "b"]].head(4).style.hide().format(
     precision=1
 )
 
 # %% tags=["hide-input"]
-settings = recipe.table6()
+settings = ch04.table6()
 scores = ledger.rows("04-table6").groupby(["scores", "setting"], sort=False)["spearman"]
 rows = scores.mean().round(1).rename("dev").reset_index().merge(
     settings.rename(columns={"paper_spearman": "paper"})[
@@ -114,7 +114,7 @@ explorers.thresholds(
 # The question is one more prompt.
 
 # %%
-judge = multicsr_corpus.load("pocket/generator-t5")
+judge = lab.load("pocket/generator-t5")
 first = steered.iloc[0]
 print(prompts.similarity(first.anchor, first.positive, form="pocket"))
 
@@ -138,7 +138,7 @@ pd.DataFrame(
     {
         "the model writes": texts,
         "parse_score": [judging.parse_score(text) for text in texts],
-        "the authors' released code": [recipe.released_score(text) for text in texts],
+        "the authors' released code": [ch04.released_score(text) for text in texts],
     }
 ).style.hide().format(precision=1, na_rep="unread")
 
@@ -304,14 +304,14 @@ by_scores.mean().unstack().style.format(precision=1, na_rep="–")
 # In-context learning is a skill of large models, and a small one has little of it.
 
 # %%
-natural = recipe.corpora.sts("natural", "test", 300)
-examples = recipe.corpora.sts("natural", "dev", 500)
-pairs = recipe.pairs_of(natural)
+natural = ch04.corpora.sts("natural", "test", 300)
+examples = ch04.corpora.sts("natural", "dev", 500)
+pairs = ch04.pairs_of(natural)
 for shots in (0, 1, 3):
-    ask = recipe.with_demonstrations(pairs, examples, shots=shots)
+    ask = ch04.with_demonstrations(pairs, examples, shots=shots)
     scores = judging.score_similarity(*judge, pairs, method="text", template=ask)
     common_scores = pd.Series(scores).value_counts().head(3)
-    print(f"{shots} examples: Spearman {recipe.spearman(scores, natural.score):.0f},",
+    print(f"{shots} examples: Spearman {ch04.spearman(scores, natural.score):.0f},",
           "most frequent", ", ".join(f"{s} ({n}×)" for s, n in common_scores.items()))
 
 # %% [markdown]
@@ -344,7 +344,7 @@ pd.DataFrame({
 
 # %%
 classifier = models.load_nli("pocket/nli", device="cpu")
-found = {w: recipe.filters(t, classifier) for w, t in ((0.0, plain), (0.3, steered))}
+found = {w: ch04.filters(t, classifier) for w, t in ((0.0, plain), (0.3, steered))}
 table = pd.concat(found, names=["ω"]).reset_index("ω")
 columns = ["ω", "filter", "triplets", "kept", "precision", "recall", "rejected"]
 main = table[table["filter"].isin(["none", "self, text", "self, expected"])]
@@ -363,7 +363,7 @@ main[columns].style.hide().format(precision=1)
 # because they run through the empty space between the two crowds.
 
 # %% tags=["hide-input"]
-values = recipe.selection_values(found[0.3])
+values = ch04.selection_values(found[0.3])
 for claim, value in values.items():
     ledger.record(claim, value, minutes=(time.time() - started) / 60)
 bars = table[table["filter"].isin(["none", "self, text"])].assign(
@@ -399,7 +399,7 @@ viz.Figure(
 # Ours are not chosen by hand. For each fate we take the first in the corpus.
 
 # %%
-cases = steered.assign(fate=recipe.fate(steered))
+cases = steered.assign(fate=ch04.fate(steered))
 cases["oracle"] = np.where(cases["right"], "right", "wrong")
 picked = cases.drop_duplicates(["fate", "oracle"]).sort_values(["fate", "oracle"])
 count = cases.groupby(["fate", "oracle"]).size().rename("triplets").reset_index()
@@ -640,10 +640,10 @@ sets = {
     "(3, 3, 1)": steered[chosen],
     "at random": steered.sample(int(chosen.sum()), random_state=0),
 }
-dev = {kind: recipe.corpora.sts(kind, "dev", 2000) for kind in ("natural", "hard")}
-guide, live = recipe.pocket_guide(), {}
+dev = {kind: ch04.corpora.sts(kind, "dev", 2000) for kind in ("natural", "hard")}
+guide, live = ch04.pocket_guide(), {}
 for name, triplets in sets.items():
-    encoder = recipe.fit(triplets, 0, guide)
+    encoder = ch04.fit(triplets, 0, guide)
     live[name] = {
         "triplets": len(triplets), "right (%)": 100 * triplets["right"].mean(),
         **{f"dev, {kind}": score_sts(encoder.encode, {kind: pairs})["all"].iloc[0]
@@ -713,7 +713,7 @@ table[table["ω"] == 0.3][["filter", "labels", *columns[2:]]].style.hide().forma
 # The first of these shows here.
 
 # %%
-by_release, exchanged = recipe.released_keep(steered["a"], steered["b"])
+by_release, exchanged = ch04.released_keep(steered["a"], steered["b"])
 differ = by_release != chosen
 print(f"{differ.sum()} of {len(differ)} triplets are judged differently, "
       f"{(differ & exchanged).sum()} of them because their sentences exchanged roles")

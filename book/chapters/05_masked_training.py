@@ -46,8 +46,9 @@ import torch
 from scipy.special import logsumexp
 
 from synthlib import checks, ledger, losses, models, tiers, training, viz
-from synthlib.recipes import multicsr, multicsr_cost
-from synthlib.recipes import multicsr_masking as masking
+from synthlib.methods import multicsr
+from synthlib.experiments import ch05
+from synthlib.experiments.cost import stage3_cost
 from synthlib.world import similarity
 
 pd.set_option("display.max_colwidth", None)
@@ -61,7 +62,7 @@ settings = tiers.get("pocket").multicsr
 # contradicts it.
 
 # %%
-small = masking.captions(scenes=4, triplets=8)
+small = ch05.captions(scenes=4, triplets=8)
 small.style.hide(axis="index")
 
 # %% [markdown]
@@ -72,15 +73,15 @@ small.style.hide(axis="index")
 # A *guide*, an encoder that is trained already, tells us how similar each pair is. We ask three.
 
 # %%
-asked = {name: masking.load(path).encode for name, path in masking.NAMED.items()}
-similar = {name: masking.similarities(encode, small) for name, encode in asked.items()}
+asked = {name: ch05.load(path).encode for name, path in ch05.NAMED.items()}
+similar = {name: ch05.similarities(encode, small) for name, encode in asked.items()}
 supervised = asked["supervised SimCSE"]
-truth = masking.false_negatives(small)  # the oracle's answer, for judging only
+truth = ch05.false_negatives(small)  # the oracle's answer, for judging only
 
 # %% tags=["hide-input"]
 n, (rows, columns) = len(small), np.indices(truth.shape)
 names = [f"{j}+" for j in range(n)] + [f"{j}−" for j in range(n)]
-own = ~masking.others(n)
+own = ~ch05.others(n)
 picture = {
     "pairs": pd.concat([
         pd.DataFrame({
@@ -160,15 +161,15 @@ viz.Figure(
 # %%
 def count(triplets, batch=256):
     """Expected false negatives a row in a random batch, by the oracle."""
-    truth = masking.false_negatives(triplets)
-    return truth[masking.others(len(truth))].mean() * 2 * (batch - 1)
+    truth = ch05.false_negatives(triplets)
+    return truth[ch05.others(len(truth))].mean() * 2 * (batch - 1)
 
 
 pd.DataFrame(
     [
-        ("all scenes different", count(masking.copied(0, 1000))),
-        ("100 scenes, 30 captions of each", count(masking.captions(100, 1000))),
-        ("20 scenes, 150 captions of each", count(masking.captions(20, 1000))),
+        ("all scenes different", count(ch05.copied(0, 1000))),
+        ("100 scenes, 30 captions of each", count(ch05.captions(100, 1000))),
+        ("20 scenes, 150 captions of each", count(ch05.captions(20, 1000))),
     ],
     columns=["corpus", "false negatives a row, batch of 256"],
 ).style.hide(axis="index").format(precision=1)
@@ -252,12 +253,12 @@ print(inspect.getsource(losses._contrast))
 # The second point makes the gradient small. By how much?
 
 # %%
-masked_lm = masking.load("pocket/mlm-bert")
-batch = masking.captions(20, 256)
+masked_lm = ch05.load("pocket/mlm-bert")
+batch = ch05.captions(20, 256)
 rows = []
 for size in (32, 64, 128, 256):
     paper, released = (
-        masking.gradient_norm(masked_lm, batch[:size], variant=variant)
+        ch05.gradient_norm(masked_lm, batch[:size], variant=variant)
         for variant in ("paper", "released")
     )
     rows.append((size, paper, released, paper / released))
@@ -288,7 +289,7 @@ def with_dropout(encoder, seed):
 
 guide = models.load_encoder("pocket/simcse-sup-bert", device="cpu")
 frozen, first, second = (
-    (masking.similarities(encode, batch) >= 0.9) & masking.others(len(batch))
+    (ch05.similarities(encode, batch) >= 0.9) & ch05.others(len(batch))
     for encode in (guide.encode, with_dropout(guide, 1), with_dropout(guide, 2))
 )
 print(f"frozen guide: {frozen.sum():,} pairs masked")
@@ -317,7 +318,7 @@ print(inspect.getsource(multicsr.false_negative_mask).split('"""')[-1])
 
 # %%
 start = time.perf_counter()
-cost = multicsr_cost.stage3_cost(batch_sizes=(32, 128), steps=3)
+cost = stage3_cost(batch_sizes=(32, 128), steps=3)
 wide = cost.pivot(index="batch_size", columns="method", values=["seconds", "megabytes"])
 ratio = pd.concat(
     {name: wide[name].div(wide[name]["SimCSE"], axis=0) for name in wide.columns.levels[0]},
@@ -381,7 +382,7 @@ viz.Figure(
 
 # %%
 premises = 600
-curated = masking.curated(0, premises)
+curated = ch05.curated(0, premises)
 kept = len(curated) / premises
 ledger.record("05-pairs", 2 * kept)
 print(f"kept {kept:.0%} of {premises} premises: {2 * kept:.2f} times the pairs")
@@ -440,12 +441,12 @@ print(f"largest difference of the gradients: {(g - c).abs().max() / g.abs().max(
 # We draw the same batch from our world, and ask two guides.
 
 # %%
-mixed = masking.mixed_batch(0, premises=premises)
+mixed = ch05.mixed_batch(0, premises=premises)
 cosines = pd.concat(
     pd.DataFrame({
         "guide": name,
-        "cosine": masking.similarities(models.load_encoder(path, device="cpu").encode, mixed)[
-            masking.others(len(mixed))
+        "cosine": ch05.similarities(models.load_encoder(path, device="cpu").encode, mixed)[
+            ch05.others(len(mixed))
         ],
     })
     for name, path in {
@@ -497,13 +498,13 @@ viz.Figure(
 
 # %%
 start = time.perf_counter()
-corpus = masking.captions(20, seed=0)
+corpus = ch05.captions(20, seed=0)
 keep = multicsr.false_negative_mask(supervised, corpus, sigma=0.9)
 encoders = {
-    "no mask": masking.fit(corpus, seed=0),
-    "masked": masking.fit(corpus, seed=0, keep=keep),
+    "no mask": ch05.fit(corpus, seed=0),
+    "masked": ch05.fit(corpus, seed=0, keep=keep),
 }
-marks = {name: masking.mark(encoder) for name, encoder in encoders.items()}
+marks = {name: ch05.mark(encoder) for name, encoder in encoders.items()}
 minutes = (time.perf_counter() - start) / 60
 ledger.record("05-fig4-duplicates-150", marks["masked"] - marks["no mask"], minutes=minutes)
 for name, value in marks.items():
@@ -576,20 +577,20 @@ ledger.show("05-fig4-duplicates-30", "05-fig4-duplicates-150", "05-fig4-batch")
 # first pass of MultiCSR, stages 1 and 2, which no label has taught.
 
 # %%
-sample = masking.captions(20, 1000)
-truth = masking.false_negatives(sample)
-candidates = {name: masking.load(path).encode for name, path in masking.NAMED.items()}
+sample = ch05.captions(20, 1000)
+truth = ch05.false_negatives(sample)
+candidates = {name: ch05.load(path).encode for name, path in ch05.NAMED.items()}
 candidates["first pass, this corpus"] = encoders["no mask"].encode
 grid = np.arange(0.2, 1.0, 0.05)
 similarities = {
-    name: masking.similarities(encode, sample) for name, encode in candidates.items()
+    name: ch05.similarities(encode, sample) for name, encode in candidates.items()
 }
 curves = pd.concat(
-    masking.quality(cosine, truth, grid).assign(guide=name)
+    ch05.quality(cosine, truth, grid).assign(guide=name)
     for name, cosine in similarities.items()
 )
 at = curves[curves["sigma"].round(2) == 0.9].set_index("guide")
-own = {name: masking.own_sigma(encode, sample) for name, encode in candidates.items()}
+own = {name: ch05.own_sigma(encode, sample) for name, encode in candidates.items()}
 at.assign(**{"own positive": pd.Series(own)})[
     ["masked", "recall", "precision", "own positive"]
 ].style.format({
@@ -713,7 +714,7 @@ viz.Figure(
 # Every anchor brings its own threshold. What does this rule find here?
 
 # %%
-rows, different = [], masking.others(len(sample))
+rows, different = [], ch05.others(len(sample))
 for name in candidates:
     s = similarities[name]
     relative = (s > np.diag(s)[:, None]) & different
@@ -843,7 +844,7 @@ def gradients(encoder, part, keep=None, draws=8):
     return torch.stack(found)
 
 
-pool = masking.copied(0, 65)
+pool = ch05.copied(0, 65)
 one, many = pool[:1], pool[1:]
 batches = {
     "64 different rows": many, "64 copies": pd.concat([one] * 64),
@@ -889,7 +890,7 @@ pd.DataFrame(rows, columns=[
 
 # %% tags=["hide-input"]
 copies = ledger.rows("05-duplicates")
-copies["share"] = (copies["copies"] / (copies["copies"] + masking.TRIPLETS)).map("{:.0%}".format)
+copies["share"] = (copies["copies"] / (copies["copies"] + ch05.TRIPLETS)).map("{:.0%}".format)
 COPIES = {
     "no mask": "grey", "masked": "blue", "masked, released loss": "orange",
     "copies left out": "green",

@@ -52,7 +52,9 @@ import torch
 
 from synthlib import checks, ledger, tiers, viz
 from synthlib.curation import Thresholds
-from synthlib.recipes import multicsr, multicsr_results as results
+from synthlib.methods import multicsr
+from synthlib.runs import multicsr as multicsr_run
+from synthlib.experiments import ch06
 from synthlib.world import corpora
 
 pd.set_option("display.max_colwidth", None)
@@ -108,7 +110,7 @@ viz.Figure(
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    small = multicsr.run(folder, tier="pocket", n=300, max_steps=10, quiet=True)
+    small = multicsr_run.run(folder, tier="pocket", n=300, max_steps=10, quiet=True)
 told = ["premises", "written", "copied_positives", "copied_negatives", "unread",
         "below_alpha", "above_beta", "within_gamma", "kept", "steps"]  # fmt: skip
 pd.Series(small.counts)[told].to_frame("count")
@@ -138,8 +140,8 @@ pd.Series(small.counts)[told].to_frame("count")
 settings = tiers.get("pocket").multicsr
 begun = time.perf_counter()
 # multicsr.ask, .write and .judge, for 4,000 premises
-refined = results.corpus(0, settings.omega)
-raw = results.corpus(0, 0.0)
+refined = ch06.corpus(0, settings.omega)
+raw = ch06.corpus(0, 0.0)
 print(f"two corpora in {time.perf_counter() - begun:.0f} seconds")
 refined.head(4)
 
@@ -166,8 +168,8 @@ pd.DataFrame(
     {
         name: {
             "triplets": len(rows),
-            "right (%)": 100 * results.right(rows).mean(),
-            "right triplets": results.right(rows).sum(),
+            "right (%)": 100 * ch06.right(rows).mean(),
+            "right triplets": ch06.right(rows).sum(),
         }
         for name, rows in cells.items()
     }
@@ -202,13 +204,13 @@ print(
 )
 begun = time.perf_counter()
 encoders = {
-    "SimCSE": results.committed("simcse-unsup"),
-    "raw": results.trained(0, (0, 0, 0)),  # multicsr.train on cells["none"]
-    "MultiCSR": results.trained(0, (1, 1, 1)),
+    "SimCSE": ch06.committed("simcse-unsup"),
+    "raw": ch06.trained(0, (0, 0, 0)),  # multicsr.train on cells["none"]
+    "MultiCSR": ch06.trained(0, (1, 1, 1)),
 }
 minutes = (time.perf_counter() - begun) / 60
 live = pd.DataFrame(
-    {name: results.spearman(encode) for name, encode in encoders.items()}
+    {name: ch06.spearman(encode) for name, encode in encoders.items()}
 ).T
 live.round(1)
 
@@ -246,8 +248,8 @@ live.round(1)
 # %%
 def gain(rows, first, other, column):
     """Mean paired difference over the seeds, with its standard error."""
-    found = results.differences(rows, first, other, column)
-    return found.mean(), results.standard_error(found)
+    found = ch06.differences(rows, first, other, column)
+    return found.mean(), ch06.standard_error(found)
 
 
 def shown(name, build):
@@ -273,7 +275,7 @@ def pm(mean, error, digits=1):
 
 # %%
 table3 = ledger.rows("06-table3")
-order = [results.name_of(stages) for stages in reversed(results.STAGES)]
+order = [ch06.name_of(stages) for stages in reversed(ch06.STAGES)]
 paper = ledger.paper_table("multicsr", 3).query("column == 'delta'")
 printed = paper.set_index(paper["row"].str.replace("MultiCSR-RoBERTa", "MultiCSR"))[
     "value"
@@ -289,7 +291,7 @@ costs = pd.concat(
             }
         ),
         *(
-            results.differences(table3, "MultiCSR", row, f"test {name}")
+            ch06.differences(table3, "MultiCSR", row, f"test {name}")
             .rename("cost")
             .reset_index(drop=True)
             .to_frame()
@@ -381,7 +383,7 @@ for stage, row in enumerate(("w/o stage 1", "w/o stage 2", "w/o stage 3"), 1):
 
 # %%
 rows = cells["stages 1 and 2"].reset_index(drop=True)
-mask = multicsr.false_negative_mask(results.committed("simcse-unsup"), rows)
+mask = multicsr.false_negative_mask(ch06.committed("simcse-unsup"), rows)
 rng = np.random.default_rng(0)
 batches = [
     rng.choice(len(rows), settings.batch_size, replace=False) for _ in range(20)
@@ -404,7 +406,7 @@ print(f"masked: {100 * np.mean(shares):.2f} % of the candidates of a batch")
 # The encoder then sees what is left several times over.
 
 # %%
-# seed 0 of what `results.quantity` measured; the first row comes from Table 3
+# seed 0 of what `ch06.quantity` measured; the first row comes from Table 3
 trade = ledger.rows("06-quantity").query("seed == 0")
 first = table3[(table3["row"] == "w/o stage 2") & (table3["seed"] == 0)].iloc[0]
 everything = {
@@ -457,7 +459,7 @@ shown("06-quantity", selection)
 
 # %%
 table2 = ledger.rows("06-table2")
-short = {results.T5: "T5", results.LLAMA: "Llama"}
+short = {ch06.T5: "T5", ch06.LLAMA: "Llama"}
 table2["method"] = table2["row"] + table2["generator"].map(
     lambda name: f" ({short[name]})" if name in short else ""
 )
@@ -574,7 +576,7 @@ def backbones(rows):
     )
     gains = (marks["with"] - marks["without"]).groupby("backbone", sort=False)
     table = marks.groupby("backbone", sort=False).mean()[["without", "with"]].round(1)
-    table["gain"] = [pm(its.mean(), results.standard_error(its)) for _, its in gains]
+    table["gain"] = [pm(its.mean(), ch06.standard_error(its)) for _, its in gains]
     return table.rename(columns={"without": "unlabelled", "with": "+ MultiCSR"})
 
 
@@ -633,7 +635,7 @@ shown("06-table5", backbones)
 # No triplet contains a passage.
 
 # %%
-found = {name: results.ndcg(encoders[name]) for name in ("SimCSE", "raw", "MultiCSR")}
+found = {name: ch06.ndcg(encoders[name]) for name in ("SimCSE", "raw", "MultiCSR")}
 print(
     "live, one seed:",
     ", ".join(f"{name} {value:.3f}" for name, value in found.items()),
@@ -688,10 +690,10 @@ accuracy.rename(columns=NAMES).round(1)
 # The generators have seen little of it, and it shows:
 
 # %%
-tavi = results.triplets(0, (1, 0, 0), language="tavi", premises=200)
-kept = results.triplets(0, (1, 1, 0), language="tavi", premises=200)
+tavi = ch06.triplets(0, (1, 0, 0), language="tavi", premises=200)
+kept = ch06.triplets(0, (1, 1, 0), language="tavi", premises=200)
 print(
-    f"of {len(tavi)} Tavi triplets {100 * results.right(tavi).mean():.0f} % are right; "
+    f"of {len(tavi)} Tavi triplets {100 * ch06.right(tavi).mean():.0f} % are right; "
     f"stage 2 keeps {len(kept)}"
 )
 
@@ -760,7 +762,7 @@ shown("06-table4", twins)
 # %%
 gold = corpora.triplets(2000, 700)
 premise = refined["anchor"].iloc[1]
-guide = results.committed("simcse-unsup")
+guide = ch06.committed("simcse-unsup")
 [examples] = multicsr.retrieve_examples(
     guide, [premise], gold, count=3, similarity=0.6
 )
@@ -769,10 +771,10 @@ pd.DataFrame(examples, columns=["found: premise", "entailment", "contradiction"]
 
 # %%
 shares = {}
-for name, shots in results.DEMONSTRATIONS.items():
+for name, shots in ch06.DEMONSTRATIONS.items():
     shares[name] = {
-        short[generator]: 100 * results.right(
-            results.corpus(
+        short[generator]: 100 * ch06.right(
+            ch06.corpus(
                 0, settings.omega, 60, generator=generator, demonstrations=shots
             )
         ).mean()
@@ -784,7 +786,7 @@ pd.DataFrame(shares).T.round(0).rename_axis("right (%) of 60 triplets, live")
 # %%
 def demonstrations(rows):
     """Encoders trained on what the Llama-shaped generator wrote."""
-    rows = rows[rows["generator"] == results.LLAMA]
+    rows = rows[rows["generator"] == ch06.LLAMA]
     columns = ["right", "kept", "dev natural", "test natural"]
     return rows.groupby("row", sort=False)[columns].mean().round(2)
 
@@ -860,12 +862,12 @@ compared = [  # table, its rows, first, other, column, name of the bar
     ("table3", {}, "MultiCSR", "w/o stage 2", "test natural", "stage 2"),
     ("table3", {}, "MultiCSR", "w/o stage 3", "test natural", "stage 3"),
     ("table3", {}, "MultiCSR", "w/o stage 1&2&3", "test natural", "all stages"),
-    ("table2", {"shape": "roberta", "generator": results.T5}, "MultiCSR", "raw",
+    ("table2", {"shape": "roberta", "generator": ch06.T5}, "MultiCSR", "raw",
      "natural", "… RoBERTa-shaped encoder"),
-    ("table2", {"shape": "bert", "generator": results.LLAMA}, "MultiCSR", "raw",
+    ("table2", {"shape": "bert", "generator": ch06.LLAMA}, "MultiCSR", "raw",
      "natural", "… Llama-shaped writer"),
     ("quantity", {}, "selected", "as few at random", "natural", "selection, equal number"),
-    ("table9", {"generator": results.LLAMA}, "L = 3, λ = 0.6", "none", "test natural",
+    ("table9", {"generator": ch06.LLAMA}, "L = 3, λ = 0.6", "none", "test natural",
      "demonstrations, L = 3"),
     ("table10", {"shape": "bert", "labels": 4000}, "MultiCSR", "gold alone", "natural",
      "T beside 4,000 labels"),
@@ -882,7 +884,7 @@ for table, where, first, other, column, what in compared:
         continue
     for name, value in where.items():
         rows = rows[rows[name] == value]
-    gains = results.differences(rows, first, other, column)
+    gains = ch06.differences(rows, first, other, column)
     parts.append(gains.rename("gain").reset_index().assign(what=what))
 helped = pd.concat(parts)
 
@@ -1051,7 +1053,7 @@ checks.ch06.read_triplets(read_triplets)
 # %% [markdown]
 # Three more, without a check:
 #
-# - *More premises.* Run `multicsr.run` with 1,000, 4,000 and 16,000 premises at equal steps.
+# - *More premises.* Run `multicsr_run.run` with 1,000, 4,000 and 16,000 premises at equal steps.
 #   Where does writing more stop to pay? Guess before you look.
 # - *A guide that knows.* Repeat the row *w/o stage 3* with a supervised $P_\eta$, and with the
 #   encoder that a first MultiCSR run gave you. How many candidates does each mask?

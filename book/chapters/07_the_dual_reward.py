@@ -42,8 +42,8 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, ledger, rewards, viz
-from synthlib.recipes import art
-from synthlib.recipes import art_rewards as recipe
+from synthlib.methods import art
+from synthlib.experiments import ch07
 from synthlib.viz.landscape import reward_landscape
 
 pd.set_option("display.max_colwidth", None)
@@ -61,7 +61,7 @@ SOURCE = {"positive": "positives", "negative": "hard negatives"}
 # %%
 for kind in rewards.KINDS:
     print(art.prompt("a man is running", kind, "pocket"))
-table = recipe.answers(0)
+table = ch07.answers(0)
 table[["anchor", "kind", "text"]].iloc[[0, 16, 32, 48, 64, 80]].style.hide()
 
 # %% [markdown]
@@ -157,9 +157,9 @@ body(rewards.correctness_reward)
 # from none. Chapter 8 shows the line of code.
 
 # %%
-chosen = recipe.bounds(0)
+chosen = ch07.bounds(0)
 for omega in (0.0, 0.5, 0.99):
-    r = recipe.dual(table, chosen._replace(lower_bound=omega))
+    r = ch07.dual(table, chosen._replace(lower_bound=omega))
     standard = (r - r.mean()) / r.std()
     print(f"Ω = {omega:4}: mean {r.mean():+.2f}; first three, standardised:",
           standard[:3].round(4))
@@ -195,7 +195,7 @@ for step in (-1e-6, 0.0, 1e-6):
         for kind, alpha in zip(rewards.KINDS, chosen[1:])
     ]
     print(f"α {step:+.0e}: positive {values[0]:+.3f}, hard negative {values[1]:+.3f}")
-print(f"the jump across α⁺: {recipe.jump(chosen):.3f}")
+print(f"the jump across α⁺: {ch07.jump(chosen):.3f}")
 
 # %% tags=["hide-input"]
 grid = np.linspace(-0.3, 1, 521)
@@ -310,8 +310,8 @@ reward_landscape(
 # is going to get us.
 
 # %%
-released = recipe.released(table)
-picks = recipe.compared(table, chosen, released["reward"])
+released = ch07.released(table)
+picks = ch07.compared(table, chosen, released["reward"])
 picks.query("n == 16")[["reward", "kind", "right", "copies", "p", "similarity"]].style.hide(
 ).format(precision=2, subset=["p", "similarity"]).format(
     precision=0, subset=["right", "copies"]
@@ -550,8 +550,8 @@ viz.Figure(
 
 # %%
 recipe_values = {
-    **recipe.dual_values(table, chosen, picks),
-    **recipe.released_values(table, chosen, picks, released),
+    **ch07.dual_values(table, chosen, picks),
+    **ch07.released_values(table, chosen, picks, released),
 }
 for claim, value in recipe_values.items():
     ledger.record(claim, value, minutes=(time.perf_counter() - started) / 60)
@@ -579,7 +579,7 @@ ledger.show("07-released-always", "07-released-silence", "07-released-hesitant",
 # Anchors are embedded once, and rows of similar length are judged together.
 
 # %%
-generator, discriminator, encoder = recipe.judges()
+generator, discriminator, encoder = ch07.judges()
 r1, r2 = rewards.reward_functions(discriminator, encoder.encode, **chosen._asdict())
 said = ["a guy is running", "a man is running", "a man is sitting", "a dog is sleeping", ""]
 asked = ["positive", "positive", "negative", "negative", "negative"]

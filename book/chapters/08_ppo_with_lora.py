@@ -47,8 +47,8 @@ import pandas as pd
 import torch
 
 from synthlib import checks, ledger, models, ppo, rewards, viz
-from synthlib.recipes import art
-from synthlib.recipes import art_ppo as recipe
+from synthlib.methods import art
+from synthlib.experiments import ch08
 
 pd.set_option("display.max_colwidth", None)
 
@@ -115,10 +115,10 @@ viz.Figure(
 
 # %%
 start = time.perf_counter()
-generator = models.load_generator(recipe.LLAMA, device="cpu")
-settings = recipe.settings()
+generator = models.load_generator(ch08.LLAMA, device="cpu")
+settings = ch08.settings()
 policy = art.policy(generator, settings)
-tuned_on, unseen = recipe.anchors(0)
+tuned_on, unseen = ch08.anchors(0)
 tasks = art.tasks(tuned_on, art.form_of(generator))
 tasks[:2]
 
@@ -357,8 +357,8 @@ def loop(policy, tasks, pay, *, steps, answers_a_step=32, kl=0.05, rate=2e-3):
 # The judges are those of {ref}`ch-07`. The bounds $\Omega$, $\alpha^+$ and $\alpha^-$ come from its rule.
 
 # %%
-bounds = recipe.bounds(0)
-correctness, difficulty = rewards.reward_functions(*recipe.judges(), **bounds._asdict())
+bounds = ch08.bounds(0)
+correctness, difficulty = rewards.reward_functions(*ch08.judges(), **bounds._asdict())
 
 
 def pay(batch, texts):
@@ -390,7 +390,7 @@ print(f"{time.perf_counter() - start:.0f} s since the models were loaded")
 
 # %%
 start = time.perf_counter()
-run = recipe.Run(0, recipe.PPO)
+run = ch08.Run(0, ch08.PPO)
 minutes = (time.perf_counter() - start) / 60
 log = run.log
 shown = ["step", "reward", "correctness", "difficulty", "kl", "entropy", "right"]
@@ -451,7 +451,7 @@ viz.Figure(
 # And the answers themselves, which no curve replaces:
 
 # %%
-samples = run.samples.assign(outcome=recipe.right(run.samples))
+samples = run.samples.assign(outcome=ch08.right(run.samples))
 samples[samples["row"] == samples["row"].iloc[0]].sort_values(["kind", "step"])[
     ["kind", "step", "text", "outcome"]
 ].style.hide().set_caption("anchor: " + samples["anchor"].iloc[0])
@@ -461,13 +461,13 @@ samples[samples["row"] == samples["row"].iloc[0]].sort_values(["kind", "step"])[
 # kind to 200 of them.
 
 # %%
-before, after = recipe.before(0), recipe.examine(0, run.model, run.tokenizer)
-gain = recipe.accuracy(after) - recipe.accuracy(before)
+before, after = ch08.before(0), ch08.examine(0, run.model, run.tokenizer)
+gain = ch08.accuracy(after) - ch08.accuracy(before)
 ledger.record("08-accuracy", gain, minutes=minutes)
 rise = log["reward"].tail(6).mean() - log["reward"].head(6).mean()
 ledger.record("08-reward-rises", rise, minutes=minutes)
 pd.concat([
-    recipe.outcomes(table).assign(when=when).rename(columns={"similarity": "cosine"})
+    ch08.outcomes(table).assign(when=when).rename(columns={"similarity": "cosine"})
     for when, table in (("before", before), ("after", after))
 ]).set_index(["kind", "when"]).sort_index(ascending=[True, False]).style.format(
     lambda x: f"{x:.0%}", subset=["right", "copied", "opposite", "neutral", "broken"]
@@ -497,8 +497,8 @@ pd.concat([
 # We tuned with three coefficients: none, the pocket tier's 0.05, and ten times that.
 
 # %% tags=["hide-input"]
-BETAS = {"β = 0": "orange", recipe.PPO: "blue", "β = 0.5": "green"}
-NAMED = {recipe.PPO: "β = 0.05"}
+BETAS = {"β = 0": "orange", ch08.PPO: "blue", "β = 0.5": "green"}
+NAMED = {ch08.PPO: "β = 0.05"}
 
 
 def in_fours(rows, columns):
@@ -872,13 +872,13 @@ checks.ch08.best_policy(best_policy)
 # %% [markdown]
 # Further, without a check:
 #
-# - *Who broke it?* Run `recipe.Run(0, "released", value_weight=0.0)`: the value head learns nothing then, and pulls at
+# - *Who broke it?* Run `ch08.Run(0, "released", value_weight=0.0)`: the value head learns nothing then, and pulls at
 #   nothing. Is the KL still out of bounds?
-# - *A louder voice.* `recipe.Run(0, recipe.PPO, w1=0.3, w2=0.7)` exchanges the weights. From which weight on does
+# - *A louder voice.* `ch08.Run(0, ch08.PPO, w1=0.3, w2=0.7)` exchanges the weights. From which weight on does
 #   the policy begin to cheat?
 # - *A steered penalty.* `ppo.AdaptiveKL` raises $\beta$ while the KL is above a target, as the released code
 #   does (target 6). What does it do in 24 steps, and in 240?
-# - *Another shape.* `recipe.Run(0, "T5")` tunes the encoder–decoder. Which lines of `ppo.Policy` know the
+# - *Another shape.* `ch08.Run(0, "T5")` tunes the encoder–decoder. Which lines of `ppo.Policy` know the
 #   difference?
 #
 # ## What to read next

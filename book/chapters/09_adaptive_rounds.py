@@ -47,7 +47,8 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, ledger, models, viz
-from synthlib.recipes import art, art_results as results
+from synthlib.methods import art
+from synthlib.experiments import ch09
 from synthlib.world import corpora
 from synthlib.world.report import outcome
 
@@ -139,7 +140,7 @@ def look(speaker, candidates=3, sentences=anchors):
     )
     table = art.judge(table, judges, encoder.encode)
     table["outcome"] = [
-        outcome(x, y, results.ASKED[kind])
+        outcome(x, y, ch09.ASKED[kind])
         for x, y, kind in zip(table.anchor, table.text, table.kind)
     ]
     return table.assign(right=table["outcome"] == "right")
@@ -193,13 +194,13 @@ viz.Figure(
 
 # %% tags=["hide-input"]
 both = pd.concat([untuned.assign(round=0), tuned.assign(round=1)], ignore_index=True)
-both["shared"] = [results._shared(x, y) for x, y in zip(both.anchor, both.text)]
-results.accuracy(both).style.hide(axis="index").format(
+both["shared"] = [ch09._shared(x, y) for x, y in zip(both.anchor, both.text)]
+ch09.accuracy(both).style.hide(axis="index").format(
     "{:.0f}", subset=["right", "accepted", "copied", "usable", "usable3"], na_rep=""
 )
 
 # %%
-average = results.accuracy(both).query("kind == 'average'").set_index("round")
+average = ch09.accuracy(both).query("kind == 'average'").set_index("round")
 minutes = (time.perf_counter() - start) / 60
 ledger.record("09-table4-gain", average["right"].diff()[1], minutes=minutes)
 ledger.record("09-table4-accuracy", average["right"][1], minutes=minutes)
@@ -293,13 +294,13 @@ print(f"{texts} texts of the round, {len(raw)} of the control")
 # %%
 def after(rows):
     """Spearman of the encoder trained on triplets, 40 steps from the first one."""
-    return results.sts(results.fit(rows, SEED, max_steps=results.STEPS))
+    return ch09.sts(ch09.fit(rows, SEED, max_steps=ch09.STEPS))
 
 
 data = {"the filter alone": raw, "one round of ART": tuned}
 kept = {name: art.select(table) for name, table in data.items()}
 live = pd.DataFrame(
-    {"none": {"triplets": 0} | results.sts(encoder.encode)}
+    {"none": {"triplets": 0} | ch09.sts(encoder.encode)}
     | {name: {"triplets": len(rows)} | after(rows) for name, rows in kept.items()}
 ).T.rename_axis("data")
 print(f"{time.perf_counter() - start:.0f} s")
@@ -310,7 +311,7 @@ live.style.format("{:.1f}").format("{:.0f}", subset="triplets")
 # times 100; *average* is their mean, and stands for the paper's average of seven.
 #
 # Both kinds of data help. Whether tuned data help *more* cannot be read off one small round.
-# So from here on we read three seeds, whole recipes of three rounds.
+# So from here on we read three seeds, whole runs of three rounds.
 
 # %% [markdown]
 # ## Which reference, which encoder
@@ -436,10 +437,10 @@ viz.Figure(
 
 # %% tags=["hide-input"]
 paper5 = ledger.paper_table("art", 5).pivot(index="row", columns="column", values="value")
-ours5 = five[five["round"].isin([0, results.ROUNDS])].pivot_table(
+ours5 = five[five["round"].isin([0, ch09.ROUNDS])].pivot_table(
     index=["kind", "subset"], columns="round", values="cosine"
 )
-ours5 = ours5.rename(columns={0: "here, untuned", results.ROUNDS: "here, round 3"})
+ours5 = ours5.rename(columns={0: "here, untuned", ch09.ROUNDS: "here, round 3"})
 for kind in ("positive", "negative"):
     for name, column in (("Wizard", "the paper, untuned"), ("Ours", "the paper, round 3")):
         ours5.loc[(kind, "all"), column] = paper5.loc[kind, name]
@@ -632,7 +633,7 @@ pd.concat({
 TABLE2 = ("09-table2-bert", "09-table2-roberta", "09-table2-unsupervised")
 two = pd.concat([ledger.rows(name) for name in TABLE2], ignore_index=True)
 wide = two.groupby(["base", "data"], sort=False)
-shown = wide[list(results.TESTS)].mean().round(1).astype(str)
+shown = wide[list(ch09.TESTS)].mean().round(1).astype(str)
 shown.insert(2, "average", wide["average"].apply(mean_range))
 shown.insert(0, "triplets", wide["triplets"].mean().round().astype(int))
 shown
@@ -816,7 +817,7 @@ def expected(table, tries):
     return (1 - (1 - p) ** tries) * (1 - (1 - q) ** tries)
 
 
-found = results.accuracy(both).set_index(["round", "kind"]).xs("average", level="kind") / 100
+found = ch09.accuracy(both).set_index(["round", "kind"]).xs("average", level="kind") / 100
 pd.DataFrame({
     (name, tries): {"formula": expected(table, tries), "found": found[column][k]}
     for k, (name, table) in enumerate([("untuned", untuned), ("tuned", tuned)])

@@ -48,15 +48,15 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, curation, decoding, ledger, models, prompts, tiers, viz
-from synthlib.recipes import multicsr_generation, ranking
-from synthlib.recipes import ranking_generation as generation
-from synthlib.recipes import ranking_figures as figures
+from synthlib.experiments import ch03
+from synthlib.methods import ranking
+from synthlib.experiments import ch10
 from synthlib.viz import explorers, page_examples
 
 pd.set_option("display.max_colwidth", None)
 settings = tiers.get("pocket").ranking
 llama = models.load_generator(settings.generator, device="cpu")
-anchors = list(generation.anchors(0, 48))
+anchors = list(ch10.anchors(0, 48))
 
 # %% [markdown]
 # ## Whispers
@@ -174,7 +174,7 @@ k = next(k for k, (a, b) in enumerate(zip(start, turned))
          if a[-1] != b[-1] and b[1] != b[0])
 said = turned[k]
 logits, before = (
-    multicsr_generation.forced_logits(llama, prompt.format(sentence=s), said[2])
+    ch03.forced_logits(llama, prompt.format(sentence=s), said[2])
     for s in (said[1], said[0])
 )
 pairs = zip_longest(start[k][2].split(), said[2].split())
@@ -248,16 +248,16 @@ viz.Figure(
 
 # %%
 live = {
-    (heat, method): generation.lists(0, method, n=48, decoding=heat)
-    for heat in generation.HEATS for method in ("at_once", "step", "directional")
+    (heat, method): ch10.lists(0, method, n=48, decoding=heat)
+    for heat in ch10.HEATS for method in ("at_once", "step", "directional")
 }
 found = pd.DataFrame({
-    key: generation.summary(some, steps=generation.asked_for(key[1]))
+    key: ch10.summary(some, steps=ch10.asked_for(key[1]))
     for key, some in live.items()
 }).T
 found.index.names = ["decoding", "method"]
 found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0).astype(int).rename(
-    index=generation.METHODS)
+    index=ch10.METHODS)
 
 # %% [markdown]
 # Percent. *Copied* is a sentence that is the one before again, *repeated* any that stood in the
@@ -308,10 +308,10 @@ page_examples.list_figure(
 
 # %% tags=["hide-input"]
 dropped = ledger.rows("10-dropped")
-dropped["method"] = dropped["method"].map(generation.METHODS)
+dropped["method"] = dropped["method"].map(ch10.METHODS)
 total = dropped.groupby(["seed", "decoding", "method"])["lists"].transform("sum")
 dropped["percent"] = 100 * dropped["lists"] / total
-reasons = [*generation.PASSED, "degenerate tail", "incomplete", "newline"]
+reasons = [*ch10.PASSED, "degenerate tail", "incomplete", "newline"]
 mean = (
     dropped.pivot_table(index=["decoding", "method", "seed"], columns="reason",
                         values="percent", fill_value=0)
@@ -337,13 +337,13 @@ viz.Figure(
         "horizontal": True, "facet": "decoding", "height": 2.6, "xlabel": "lists (%)",
         "ylabel": "", "order": {
             "series": shown, "facet": ["greedy", "sampled"],
-            "x": [m for m in generation.METHODS.values() if m != "drawn from a batch"],
+            "x": [m for m in ch10.METHODS.values() if m != "drawn from a batch"],
         },
     },
     alt=_dropped_alt,
     label="fig-10-dropped",
     caption="What verification does to the lists: three seeds of 500 anchors, from the ledger. "
-    f"{settings.steps} sentences are asked for after the anchor, {generation.ASKED} when "
+    f"{settings.steps} sentences are asked for after the anchor, {ch10.ASKED} when "
     "written at once.",
 )
 
@@ -366,8 +366,8 @@ viz.Figure(
 # %%
 def ordered(sentences):
     """Spearman's correlation of place and distance, as the ledger's measures have it."""
-    table = generation.describe([sentences])
-    return generation.order(1 - table["cosine"][1:])
+    table = ch10.describe([sentences])
+    return ch10.order(1 - table["cosine"][1:])
 
 
 for lam, said in whispers.items():
@@ -380,9 +380,9 @@ for lam, said in whispers.items():
 
 # %% tags=["hide-input"]
 matrices, methods = ledger.rows("10-matrices"), ledger.rows("10-methods")
-written = figures.written(0, n=48)
-similarity = figures.similarity_tables(written)
-similarity["measured"] = figures.measured_similarity(matrices, methods)
+written = ch10.written(0, n=48)
+similarity = ch10.similarity_tables(written)
+similarity["measured"] = ch10.measured_similarity(matrices, methods)
 explorers.heatmaps(
     similarity, label="fig-10-greedy",
     caption="The paper's Fig. 1, decoded greedily as there, every list as it was written. "
@@ -408,7 +408,7 @@ def matrix_of(which, heat):
     rows = rows.groupby(["method", "i", "j"], as_index=False)["cosine"].mean()
     rows = pd.concat([rows, rows.rename(columns={"i": "j", "j": "i"})]).drop_duplicates(
         ["method", "i", "j"])
-    rows["method"] = rows["method"].map(generation.METHODS)
+    rows["method"] = rows["method"].map(ch10.METHODS)
     for name in ("i", "j"):
         rows[name] = rows[name].astype(str)
     return rows
@@ -425,7 +425,7 @@ def _matrix_alt(df):
 
 # %% tags=["hide-input"]
 table = matrix_of("kept", "sampled")
-places = [str(i) for i in range(1, generation.FIRST + 1)]
+places = [str(i) for i in range(1, ch10.FIRST + 1)]
 viz.Figure(
     table[["method", "i", "j", "cosine"]],
     {
@@ -434,7 +434,7 @@ viz.Figure(
         "vlabel": "mean cosine (0.7 or less: faintest)",
         "xlabel": "sentence", "ylabel": "sentence",
         "order": {"x": places, "y": places, "facet": [
-            m for m in generation.METHODS.values() if m in set(table["method"])]},
+            m for m in ch10.METHODS.values() if m in set(table["method"])]},
     },
     alt=_matrix_alt, label="fig-10-sampled",
     caption="The same for lists sampled at temperature 0.5 that pass verification. What was "
@@ -442,7 +442,7 @@ viz.Figure(
 )
 
 # %% tags=["hide-input"]
-methods["method"] = methods["method"].map(generation.METHODS)
+methods["method"] = methods["method"].map(ch10.METHODS)
 numbers = methods.groupby(["decoding", "method"], sort=False)[
     ["order", "order_gold", "order_kept", "order_cut", "left", "distance"]
 ].mean()
@@ -517,7 +517,7 @@ viz.Figure(
 
 # %%
 by_lambda = {
-    lam: generation.summary(written["greedy", "directional", lam], steps=settings.steps)
+    lam: ch10.summary(written["greedy", "directional", lam], steps=settings.steps)
     for lam in (0.0, 1.5)
 }
 gain = by_lambda[1.5]["order"] - by_lambda[0.0]["order"]
@@ -564,9 +564,9 @@ sweep.groupby(["model", "lam"], sort=False)[
 # something to see. The first seven of our 48 anchors follow, as they come.
 
 # %%
-prompted = generation.describe(live["sampled", "step"], oracle_too=False)
+prompted = ch10.describe(live["sampled", "step"], oracle_too=False)
 walker = int(prompted.loc[prompted["cosine"].idxmin(), "list"])
-walks = figures.path_tables(written, [walker, *(i for i in range(8) if i != walker)][:8])
+walks = ch10.path_tables(written, [walker, *(i for i in range(8) if i != walker)][:8])
 
 # %% tags=["hide-input"]
 explorers.trajectories(
@@ -617,8 +617,8 @@ straight.groupby(["decoding", "what"])[["straight", "long_enough"]].mean().renam
 
 # %% tags=["hide-input"]
 positions = ledger.rows("10-positions")
-positions["method"] = positions["method"].map(generation.METHODS)
-along = positions[positions["position"] < generation.FIRST]
+positions["method"] = positions["method"].map(ch10.METHODS)
+along = positions[positions["position"] < ch10.FIRST]
 along = along[along["method"] != "drawn from a batch"]
 along = along.assign(sentence=along["position"] + 1)
 
@@ -638,7 +638,7 @@ viz.Figure(
         "kind": "lines", "x": "sentence", "y": "cosine", "series": "method",
         "facet": "decoding", "band": "range", "height": 3.2, "ylim": (0.7, 1),
         "xlabel": "sentence of the list", "ylabel": "mean cosine to the anchor",
-        "order": {"series": [m for m in generation.METHODS.values()
+        "order": {"series": [m for m in ch10.METHODS.values()
                              if m != "drawn from a batch"]},
     },
     alt=_along_alt,
@@ -648,7 +648,7 @@ viz.Figure(
 )
 
 # %%
-some = generation.describe(live["greedy", "directional"])
+some = ch10.describe(live["greedy", "directional"])
 some["passive"] = some["sentence"].str.contains(r"\bbeing\b")
 some[some["position"].between(1, 8)].groupby("position")["passive"].mean().mul(100).round(
     0).astype(int).rename("passive (%)").to_frame().T
@@ -665,14 +665,14 @@ some[some["position"].between(1, 8)].groupby("position")["passive"].mean().mul(1
 # %% tags=["hide-input"]
 case = next(
     i for i in range(48)
-    if all(curation.verify_ranking_list(live["sampled", m][i], steps=generation.asked_for(m))
+    if all(curation.verify_ranking_list(live["sampled", m][i], steps=ch10.asked_for(m))
            is None for m in ("at_once", "step", "directional"))
 )
 cells = {}
 for m in ("directional", "step", "at_once"):
-    said = generation.describe([live["sampled", m][case][:11]])
-    wrong = np.r_[False, generation.out_of_order(said["cosine"][1:])]
-    cells[generation.METHODS[m]] = [
+    said = ch10.describe([live["sampled", m][case][:11]])
+    wrong = np.r_[False, ch10.out_of_order(said["cosine"][1:])]
+    cells[ch10.METHODS[m]] = [
         f"{s} [{c:.2f}]" + (" ▲" if bad else "")
         for s, c, bad in zip(said["sentence"], said["cosine"], wrong)
     ][1:]
@@ -687,7 +687,7 @@ pd.DataFrame(cells, index=pd.RangeIndex(1, 11, name="▲ out of order"))
 printed = ledger.paper_table("ranking-sentences", 5).dropna(subset="value")
 printed = printed.sort_values("position")
 for name, rows in printed.groupby("group", sort=False):
-    late = generation.out_of_order(rows["value"])
+    late = ch10.out_of_order(rows["value"])
     print(f"{late.sum()} of {len(rows) - 1} in the paper's example: {name}")
 methods.groupby(["decoding", "method"], sort=False)[
     ["out_of_order", "equal", "rising"]].mean().round(0).astype(int).rename(
@@ -737,7 +737,7 @@ viz.Figure(
         "facet": "decoding", "band": "range", "height": 2.8,
         "hlines": [{"at": 1, "label": "as the anchor"}],
         "xlabel": "sentence of the list", "ylabel": "words, over the anchor's",
-        "order": {"series": [m for m in generation.METHODS.values()
+        "order": {"series": [m for m in ch10.METHODS.values()
                              if m != "drawn from a batch"]},
     },
     alt=_growth_alt,

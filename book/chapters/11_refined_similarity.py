@@ -46,7 +46,7 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, ledger, losses, viz
-from synthlib.recipes import ranking_posttraining as post
+from synthlib.experiments import ch11
 
 pd.set_option("display.max_colwidth", None)
 
@@ -61,11 +61,11 @@ pd.set_option("display.max_colwidth", None)
 
 # %%
 start = time.perf_counter()
-rows = post.lists(0)
-phi = post.similarities(0, scale=1.0)  # a matrix of cosines for each list
-whole = [i for i, sentences in enumerate(rows) if len(sentences) == post.STEPS + 1]
-typical = np.median([post.misorder(phi[i]) for i in whole])
-example = min(whole, key=lambda i: abs(post.misorder(phi[i]) - typical))
+rows = ch11.lists(0)
+phi = ch11.similarities(0, scale=1.0)  # a matrix of cosines for each list
+whole = [i for i, sentences in enumerate(rows) if len(sentences) == ch11.STEPS + 1]
+typical = np.median([ch11.misorder(phi[i]) for i in whole])
+example = min(whole, key=lambda i: abs(ch11.misorder(phi[i]) - typical))
 print(f"{len(rows)} lists, {np.mean([len(row) for row in rows]):.1f} sentences each")
 print(f"{time.perf_counter() - start:.0f} s")
 pd.DataFrame({
@@ -249,8 +249,8 @@ viz.Figure(
 # them that a reading moves to another side, or not at all.
 
 # %%
-counted = post.readings(0)
-cells = counted[counted["scale"] == post.SCALE].set_index("variant") * 100
+counted = ch11.readings(0)
+cells = counted[counted["scale"] == ch11.SCALE].set_index("variant") * 100
 ledger.record("11-algorithm1", cells["wrong"]["printed"])
 ledger.record("11-algorithm1-released", cells["wrong"]["released"])
 ledger.record(
@@ -270,7 +270,7 @@ counted.drop(columns="lists").style.hide(axis="index").format(
 
 # %% tags=["hide-input"]
 full = np.stack([phi[i] for i in whole])
-move = {v: losses.refine_similarity(full, post.OMEGA, variant=v).numpy() - full
+move = {v: losses.refine_similarity(full, ch11.OMEGA, variant=v).numpy() - full
         for v in losses.REFINEMENTS}
 where = []
 for reading in ("printed", "released"):
@@ -377,7 +377,7 @@ pd.DataFrame([
 
 # %% tags=["hide-input"]
 order_all = ledger.rows("11-order").copy()
-SCALES = {post.SCALE: "cosines", post.RELEASED_SCALE: "cosines / 0.05"}
+SCALES = {ch11.SCALE: "cosines", ch11.RELEASED_SCALE: "cosines / 0.05"}
 order_all["similarities"] = order_all["scale"].map(SCALES)
 order_all["misorder"] *= 100
 
@@ -480,7 +480,7 @@ def _hands_alt(data):
         f"{len(data['sentences'])} sentences of a list. With ω = 0.5 Eq. 6 raises "
         f"{(move > 1e-9).sum()} of their {len(move)} similarities and lowers "
         f"{(move < -1e-9).sum()}, by {move.abs().max():.2f} at most. Pairs out of order: "
-        f"{post.misorder(held):.1%} before, {post.misorder(refined):.1%} after. ListMLE, mean "
+        f"{ch11.misorder(held):.1%} before, {ch11.misorder(refined):.1%} after. ListMLE, mean "
         f"over the rows: {order['own']:.1f} under the teacher's order, "
         f"{order['refined']:.1f} under the refined one."
     )
@@ -540,14 +540,14 @@ viz.Figure(
 # paper's Table 3 does.
 
 # %%
-print(inspect.getsource(post.post_trained).split('"""')[-1])
+print(inspect.getsource(ch11.post_trained).split('"""')[-1])
 
 # %%
 start = time.perf_counter()
-base = post.before(0, "SimCSE")
+base = ch11.before(0, "SimCSE")
 live = {
-    row: post.after(0, "SimCSE", **post.TABLE3[row]) - base
-    for row in ("full", "(c) shuffled lists", *list(post.TABLE3)[-2:])
+    row: ch11.after(0, "SimCSE", **ch11.TABLE3[row]) - base
+    for row in ("full", "(c) shuffled lists", *list(ch11.TABLE3)[-2:])
 }
 minutes = (time.perf_counter() - start) / 60
 ledger.record("11-table4-unsupervised", live["full"], minutes=minutes)
@@ -560,7 +560,7 @@ pd.Series(live, name="gain (points)").to_frame().style.format("{:+.1f}")
 
 # %% tags=["hide-input"]
 ablation = ledger.rows("11-table3")
-order = list(post.TABLE3)
+order = list(ch11.TABLE3)
 
 
 def gains_alt(df, by="row"):
@@ -687,8 +687,8 @@ viz.Figure(
 # %%
 start = time.perf_counter()
 few = pd.Series({
-    f"{round(share * len(rows))} lists": post.after(0, "SimCSE", share=share) - base
-    for share in post.SHARES
+    f"{round(share * len(rows))} lists": ch11.after(0, "SimCSE", share=share) - base
+    for share in ch11.SHARES
 }, name="gain (points)")
 print(f"{time.perf_counter() - start:.0f} s")
 few.to_frame().style.format("{:+.1f}")
@@ -777,7 +777,7 @@ print(inspect.getsource(losses.adaptive_omega).split('"""')[-1])
 
 # %% tags=["hide-input"]
 tried = ledger.rows("11-tried")
-TRIED = list(post.TRIED)
+TRIED = list(ch11.TRIED)
 viz.Figure(
     tried[["row", "gain", "base", "seed"]],
     {

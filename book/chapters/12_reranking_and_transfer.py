@@ -50,7 +50,8 @@ import pandas as pd
 
 from synthlib import checks, evaluation, ledger, models, viz
 from synthlib.evaluation.embedding import paired_cosine
-from synthlib.recipes import ranking, ranking_results as results
+from synthlib.runs import ranking as ranking_run
+from synthlib.experiments import ch12
 
 pd.set_option("display.max_colwidth", None)
 
@@ -103,7 +104,7 @@ viz.Figure(
 # %%
 folder = tempfile.TemporaryDirectory()
 how = dict(tier="pocket", anchors=120, lists_per_step=1, quiet=True)
-half = ranking.run(folder.name, until="kept", **how)
+half = ranking_run.run(folder.name, until="kept", **how)
 print({name: half.counts[name] for name in ("anchors", "dropped", "kept")})
 first = half.kept()[0]
 pd.DataFrame(first["sentences"][:8], columns=[first["anchor"]])
@@ -122,7 +123,7 @@ pd.DataFrame(first["sentences"][:8], columns=[first["anchor"]])
 
 # %%
 begun = time.perf_counter()
-whole = ranking.run(folder.name, **how)
+whole = ranking_run.run(folder.name, **how)
 seconds = time.perf_counter() - begun
 print(f"computed now: {', '.join(whole.minutes)}, in {seconds:.0f} seconds")
 whole.table.round(1)
@@ -163,7 +164,7 @@ whole.table.round(1)
 # The other candidates look alike and say something else.
 
 # %%
-sets = results.pocket_sets()
+sets = ch12.pocket_sets()
 encoders = {
     "before": models.load_encoder("pocket/simcse-unsup-bert", device="cpu").encode,
     "after": whole.encoder("cpu").encode,
@@ -302,7 +303,7 @@ shown("12-tables", one_by_one)
 # %% tags=["hide-input"]
 def gains(rows):
     """Figure of the gains by task and base."""
-    rows = rows[rows["base"].isin(results.BASES)]
+    rows = rows[rows["base"].isin(ch12.BASES)]
     return viz.Figure(
         rows,
         {

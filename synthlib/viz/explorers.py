@@ -39,7 +39,7 @@ def thresholds(triplets, grid, rule=None, **words):
     triplets : DataFrame
         anchor, positive, negative; a, b and a_expected, b_expected (written and expected scores);
         positive_is, negative_is, right: what the oracle says. As
-        `recipes.multicsr_curation.scored` gives them.
+        `experiments.ch04.scored` gives them.
     grid : DataFrame
         Settings of Table 6: scores ("text" or "expected"), alpha, beta, gamma (NaN for none), dev
         (score of an encoder trained with the setting), paper (the paper's).
@@ -142,8 +142,8 @@ def heatmaps(tables, *, low=0.7, **words):
     Parameters
     ----------
     tables : dict of DataFrame
-        ``lists`` and ``texts`` of `recipes.ranking_figures.similarity_tables`, and ``measured`` of
-        `recipes.ranking_figures.measured_similarity`.
+        ``lists`` and ``texts`` of `experiments.ch10.similarity_tables`, and ``measured`` of
+        `experiments.ch10.measured_similarity`.
     low : float
         Cosines up to this one have the faintest colour; 0 can be chosen instead.
     **words
@@ -224,7 +224,7 @@ def trajectories(tables, *, lam=0.5, decoding="sampled", **words):
     Parameters
     ----------
     tables : dict of DataFrame
-        ``paths``, ``anchors`` and ``ways`` of `recipes.ranking_figures.path_tables`; the living
+        ``paths``, ``anchors`` and ``ways`` of `experiments.ch10.path_tables`; the living
         figure begins with the first anchor.
     lam, decoding
         λ and the way of decoding at the start.

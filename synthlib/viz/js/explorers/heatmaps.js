@@ -1,7 +1,7 @@
 /* The ranking paper's Fig. 1: similarities of the sentences of a list, for four ways to come by lists.
 
    Tables: lists (decoding, method, lam, list, kept, anchor, cosines, texts), texts (text, sentence),
-   measured (decoding, method, which, lists, order, cosines): see recipes/ranking_figures.py.
+   measured (decoding, method, which, lists, order, cosines): see experiments.ch10.py.
    Controls: decoding, show ("mean", "one", "ledger"), n, lam, kept, faintest.
    Own state: pins (up to two cells [method, i, j]).                                                */
 "use strict";
@@ -10,7 +10,7 @@
   const { svg, html } = SC;
   const FIRST = 16, LEVELS = 60;
 
-  // ------------------------------------------------------------------ what mirrors recipes.ranking_generation
+  // ------------------------------------------------------------------ what mirrors experiments.ch10
   /** Average ranks from 1, as scipy's rankdata gives them. */
   function ranks(values) {
     const order = values.map((_, i) => i).sort((i, j) => values[i] - values[j]), found = Array(values.length);

@@ -11,7 +11,7 @@
   const NONE = "–", HIGH = 5;
 
   // ------------------------------------------------------------------ what mirrors synthlib.curation
-  /** The rules that a triplet breaks, as `recipes.multicsr_curation.fate` has them: "kept", "α β", "unread". */
+  /** The rules that a triplet breaks, as `experiments.ch04.fate` has them: "kept", "α β", "unread". */
   function fate(a, b, rule) {
     if (!Number.isFinite(a) || !Number.isFinite(b)) return "unread";
     const margin = typeof rule.gamma === "number" ? rule.gamma : -Infinity;
@@ -21,7 +21,7 @@
   /** `curation.Thresholds.keep` of one triplet; comparisons with what is no number are false there, too. */
   const keeps = (a, b, rule) => Number.isFinite(a) && Number.isFinite(b) && a >= rule.alpha && b <= rule.beta
     && (typeof rule.gamma !== "number" || a >= b + rule.gamma);
-  /** `curation.Thresholds.report`, and `recipes.multicsr_curation.quality` (shares in percent, null without a whole). */
+  /** `curation.Thresholds.report`, and `experiments.ch04.quality` (shares in percent, null without a whole). */
   function tally(a, b, right, rule) {
     const n = { triplets: a.length, kept: 0, unread: 0, below_alpha: 0, above_beta: 0, within_gamma: 0 };
     let good = 0, all = 0;

@@ -1,7 +1,7 @@
 /* The ranking paper's Fig. 2: lists as paths in a plane of the embedding space, step by step.
 
    Tables: paths (anchor, decoding, method, lam, place, x, y, cosine, sentence), anchors (anchor, share,
-   sentence), ways (anchor, decoding, method, lam, straightness): see recipes/ranking_figures.py.
+   sentence), ways (anchor, decoding, method, lam, straightness): see experiments.ch10.py.
    Controls: anchor, decoding, lam, place, play, zoom. The method without a λ is the baseline.               */
 "use strict";
 

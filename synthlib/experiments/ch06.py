@@ -19,9 +19,11 @@ import torch
 
 from synthlib import evaluation, ledger, models, tiers, training
 from synthlib.curation import Thresholds, folded
+from synthlib.evaluation import examination
 from synthlib.evaluation.embedding import as_embeddings, unit_rows
-from synthlib.recipes import examination, foundations, multicsr
-from synthlib.recipes.multicsr_corpus import corpus
+from synthlib.experiments import ch01
+from synthlib.experiments.lab import corpus
+from synthlib.methods import multicsr
 from synthlib.world import corpora, nli, random_scene, tavi
 
 T5, LLAMA = "pocket/generator-t5", "pocket/generator-llama"
@@ -30,8 +32,8 @@ STAGES = tuple(product((0, 1), repeat=3))
 FULL = (1, 1, 1)
 _RULE = Thresholds()  # (3, 3, 1)
 _USES = (
-    "synthlib/recipes/multicsr.py", "synthlib/recipes/multicsr_corpus.py",
-    "synthlib/recipes/multicsr_results.py", "synthlib/recipes/foundations.py",
+    "synthlib/methods/multicsr.py", "synthlib/experiments/lab.py",
+    "synthlib/experiments/ch06.py", "synthlib/experiments/ch01.py",
     "synthlib/decoding.py", "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py",
     "synthlib/training.py", "synthlib/models.py", "synthlib/prompt_pooling.py",
     "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/evaluation", "synthlib/world",
@@ -70,7 +72,7 @@ def triplets(seed, stages=FULL, **where):
     stages : (stage 1, stage 2, stage 3), each 0 or 1
         Without stage 1 ω = 0; without stage 2 everything usable is kept. Stage 3 comes later.
     **where
-        Of `multicsr_corpus.corpus`: generator, language, demonstrations, labelled, premises.
+        Of `lab.corpus`: generator, language, demonstrations, labelled, premises.
 
     Returns
     -------
@@ -318,7 +320,7 @@ def encoders(seed):
     for, so the table fills row by row."""
     for shape in SHAPES:
         base = committed("mlm", shape)
-        white = foundations.whitened(base, corpora.premises(5000, seed))
+        white = ch01.whitened(base, corpora.premises(5000, seed))
         yield shape, "", "masked LM", base
         yield shape, "", "whitening", white
         yield shape, "", "SimCSE", committed("simcse-unsup", shape)

@@ -16,7 +16,8 @@ import pandas as pd
 
 from synthlib import curation, judging, ledger, models, prompts, tiers, training
 from synthlib.evaluation import score_sts
-from synthlib.recipes import foundations, multicsr, multicsr_corpus
+from synthlib.experiments import ch01, lab
+from synthlib.methods import multicsr
 from synthlib.world import corpora, nli, parse
 from synthlib.world.report import pairs_of, spearman
 
@@ -50,8 +51,8 @@ def scored(seed: int, omega: float, premises: int = PREMISES) -> pd.DataFrame:
         (expected values); positive_is, negative_is, right (see `verdicts`). Everybody gets the
         same object, so copy it before you change it.
     """
-    triplets = multicsr_corpus.corpus(seed, omega, premises)
-    judge = multicsr_corpus.load(JUDGES["T5"])
+    triplets = lab.corpus(seed, omega, premises)
+    judge = lab.load(JUDGES["T5"])
     expected = multicsr.judge(judge, triplets, method="expected", batch_size=128)
     triplets = triplets.assign(a_expected=expected["a"], b_expected=expected["b"])
     return triplets.join(verdicts(triplets))
@@ -268,8 +269,8 @@ def filters(triplets: pd.DataFrame, classifier=None) -> pd.DataFrame:
     "04-fig3-precision", "04-fig3-kept", "04-fig3-gain", "04-table11-cases", "04-expected",
     "04-nli-filter",
     uses=(
-        "synthlib/recipes/multicsr_curation.py", "synthlib/recipes/multicsr_corpus.py",
-        "synthlib/recipes/multicsr.py", "synthlib/curation.py", "synthlib/judging.py",
+        "synthlib/experiments/ch04.py", "synthlib/experiments/lab.py",
+        "synthlib/methods/multicsr.py", "synthlib/curation.py", "synthlib/judging.py",
         "synthlib/decoding.py", "synthlib/prompts.py", "synthlib/world/",
         "data/pocket/generator-t5", "data/pocket/nli",
     ),
@@ -382,7 +383,7 @@ def table1(seed: int = 0, n: int = 2000) -> pd.DataFrame:
         set, model, demonstrations, scores ("cosine" for an encoder), spearman, unread.
     """
     encoders = {name: models.load_encoder(at, device="cpu") for name, at in ENCODERS.items()}
-    settings = foundations.options(tiers.get("pocket").simcse_unsupervised)
+    settings = ch01.options(tiers.get("pocket").simcse_unsupervised)
     encoders["prompt-pooled, unsupervised"] = training.train_unsupervised_simcse(
         models.load_encoder("pocket/mlm-bert", pooling="prompt", device="cpu"),
         corpora.premises(20_000, seed), **(settings | {"max_steps": 150, "max_length": 48}),
@@ -399,7 +400,7 @@ def table1(seed: int = 0, n: int = 2000) -> pd.DataFrame:
             rows, columns=["model", "demonstrations", "scores", "spearman", "unread"]
         ).assign(set=kind))  # fmt: skip
         for name, at in JUDGES.items():
-            found = judged(multicsr_corpus.load(at), kind, n=n, seed=seed)
+            found = judged(lab.load(at), kind, n=n, seed=seed)
             parts.append(found.assign(model=name, set=kind))
     return pd.concat(parts, ignore_index=True)
 
@@ -407,7 +408,7 @@ def table1(seed: int = 0, n: int = 2000) -> pd.DataFrame:
 @ledger.measure(
     "04-table1-judge", "04-table1-demonstrations", "04-table1-supervised", "04-table1-hard",
     uses=(
-        "synthlib/recipes/multicsr_curation.py", "synthlib/recipes/foundations.py",
+        "synthlib/experiments/ch04.py", "synthlib/experiments/ch01.py",
         "synthlib/judging.py", "synthlib/decoding.py", "synthlib/prompts.py",
         "synthlib/prompt_pooling.py", "synthlib/training.py", "synthlib/losses.py",
         "synthlib/world/", "data/pocket/generator", "data/pocket/simcse", "data/pocket/mlm-bert",
@@ -501,7 +502,7 @@ def fit(triplets: pd.DataFrame, seed: int, guide=None, **options):
 def pocket_guide():
     """P_η of the pocket tier with a memory."""
     guide = models.load_encoder(tiers.get("pocket").multicsr.guide, device="cpu")
-    return foundations.remembered(guide.encode)
+    return ch01.remembered(guide.encode)
 
 
 def dev_score(encoder, n: int = 2000) -> float:
@@ -568,8 +569,8 @@ def grid(seed: int, omega: float = 0.3, **options) -> pd.DataFrame:
 @ledger.measure(
     "04-table6-best", "04-table6-extreme", "04-table6-beta0", "04-random",
     uses=(
-        "synthlib/recipes/multicsr_curation.py", "synthlib/recipes/multicsr_corpus.py",
-        "synthlib/recipes/multicsr.py", "synthlib/curation.py", "synthlib/judging.py",
+        "synthlib/experiments/ch04.py", "synthlib/experiments/lab.py",
+        "synthlib/methods/multicsr.py", "synthlib/curation.py", "synthlib/judging.py",
         "synthlib/decoding.py", "synthlib/prompts.py", "synthlib/training.py",
         "synthlib/losses.py", "synthlib/tiers.py", "synthlib/world/", "data/pocket/generator-t5",
         "data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert",

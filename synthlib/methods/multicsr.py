@@ -323,30 +323,6 @@ def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
     return training.train_supervised_simcse(encoder, rows, keep=keep, **chosen)
 
 
-# ------------------------------------------------------------------ from end to end
-def run(out, **options):
-    """Premises → generated pairs → scores → kept triplets → trained encoder → STS table.
-
-    Resumable: interrupted at any moment, the same call goes on and ends with the same files. The
-    options, the files and what is returned stand in `multicsr_run.run`; on the command line it is
-    ``python -m synthlib run multicsr``.
-
-    Parameters
-    ----------
-    out : path
-        Folder of the run.
-    **options
-        Of `multicsr_run.run`: tier, stages, premises, n, seed, omega, …
-
-    Returns
-    -------
-    multicsr_run.Result
-    """
-    from synthlib.recipes import multicsr_run  # which builds on the stages above
-
-    return multicsr_run.run(out, **options)
-
-
 def _columns(triplets):
     """anchor, positive and negative as lists, from a table or from rows."""
     names = ("anchor", "positive", "negative")

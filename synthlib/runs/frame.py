@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from synthlib import data, models, reading, tiers
-from synthlib.recipes import shards
+from synthlib.runs import shards
 
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from synthlib import evaluation, ledger, losses, models, tiers, training
-from synthlib.recipes import ranking, ranking_corpus
+from synthlib.experiments import lab
+from synthlib.methods import art, ranking
 from synthlib.world import corpora
 
 ANCHORS, STEPS, PREMISES = 200, 16, 1500
@@ -39,9 +40,9 @@ OMEGA = 0.5
 SCALE, RELEASED_SCALE = 1.0, 20.0  # cosines, as the paper writes; over τ, as its code has them
 TRAINING = dict(learning_rate=2e-4, lists_per_step=2)
 _USES = (
-    "synthlib/recipes/ranking_posttraining.py", "synthlib/recipes/ranking.py",
-    "synthlib/recipes/ranking_corpus.py", "synthlib/recipes/multicsr.py",
-    "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py", "synthlib/judging.py",
+    "synthlib/experiments/ch11.py", "synthlib/methods/ranking.py",
+    "synthlib/experiments/lab.py", "synthlib/methods/multicsr.py",
+    "synthlib/experiments/lab.py", "synthlib/decoding.py", "synthlib/judging.py",
     "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py", "synthlib/models.py",
     "synthlib/prompt_pooling.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
     "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
@@ -70,7 +71,7 @@ def lists(seed, data="directional"):
     """
     if data == "shuffled":
         return ranking.shuffle(lists(seed), seed)
-    written = ranking_corpus.written(seed, n=ANCHORS, steps=STEPS, **HOW[data])
+    written = lab.written(seed, n=ANCHORS, steps=STEPS, **HOW[data])
     distinct = [list(dict.fromkeys(text for text in row if text.strip())) for row in written]
     return [row for row in distinct if len(row) >= 4]
 
@@ -80,7 +81,7 @@ def similarities(seed, data="directional", teacher="SimCSE", scale=SCALE):
     """The teacher's similarities of these lists; `teacher` is a base encoder's name, or that of an
     encoder that travels with the book."""
     known = teacher in (*TABLE1, *OTHERS)
-    encode = (_base(seed, teacher) if known else ranking_corpus.encoder(teacher)).encode
+    encode = (_base(seed, teacher) if known else lab.encoder(teacher)).encode
     return ranking.teacher_similarities(encode, lists(seed, data), scale=scale)
 
 
@@ -109,7 +110,7 @@ def misorder(phi):
 @cache
 def _base(seed, name):
     if name in ("SimCSE", *TABLE1):
-        return ranking_corpus.base(seed, name, premises=PREMISES)
+        return lab.base(seed, name, premises=PREMISES)
     own = tiers.get("pocket").simcse_unsupervised
     if name == "masked LM":
         return models.load_encoder(own.encoder, pooling="mean", device="cpu")
@@ -161,7 +162,7 @@ def post_trained(
         chosen = sorted(chosen, key=lambda i: misorder(phi[i]))[: len(chosen) // 2]
     wanted = ranking.targets([phi[i] for i in chosen], omega, mode=mode, variant=variant)
     return ranking.post_train(
-        base(seed, name), [rows[i] for i in chosen], wanted, ranking_corpus.settings(), seed=seed,
+        base(seed, name), [rows[i] for i in chosen], wanted, lab.settings(), seed=seed,
         dev=(lambda encode: _natural(encode, "dev")) if dev else None,
         **(dict(progress=False) | TRAINING | options),
     )  # fmt: skip
@@ -409,3 +410,90 @@ def measure_tried(seed):
         "11-adaptive-omega": float((mark["ω for each row"] - mark["as it is"]).mean()),
         "11-strong-base": float(gain.max()),
     }
+
+
+# ------------------------------------------------------------------ the rows that need ART
+# One round of ART makes the encoder: the generator is tuned by PPO against the supervised encoder,
+# writes triplets from fresh anchors, the discriminator filters them, the encoder goes on from where
+# it was. The post-training is that of all other rows.
+ART_BASES = ("supervised SimCSE", "ART")
+ART_STEPS, ART_ANCHORS, PROMPTED, PROBES = 32, 600, 1200, 200
+_ART_USES = (*_USES, "synthlib/methods/art.py", "synthlib/rewards.py", "synthlib/ppo.py",
+             "data/pocket/nli")  # fmt: skip
+
+
+@cache
+def round_one(seed, steps=ART_STEPS, anchors=ART_ANCHORS):
+    """One small round of ART: 32 steps of 64 answers, 600 anchors, three candidates of each kind.
+
+    Parameters
+    ----------
+    seed : int
+        Of all that is drawn: anchors, sampling, the adapter, the order of training.
+    steps, anchors : int
+
+    Returns
+    -------
+    encoder : SentenceTransformer
+    counts : dict
+        steps (taken), reward of the first and the last five steps, triplets.
+    """
+    own = art.settings("pocket")
+    generator = models.load_generator(own.generator, device="cpu")
+    discriminator = models.load_nli(own.discriminator, device="cpu")
+    encoder = models.load_encoder(own.encoder, device="cpu")
+    fresh = list(dict.fromkeys(corpora.premises(2 * (PROMPTED + anchors), 90_000 + seed)))
+    prompted, unseen = fresh[:PROMPTED], fresh[PROMPTED : PROMPTED + anchors]
+    policy = art.policy(generator, own, seed=seed)
+    bounds = art.choose_bounds(
+        (policy.model, policy.tokenizer), prompted[:PROBES], discriminator, encoder.encode,
+        max_new_tokens=own.max_new_tokens, seed=seed,
+    )  # fmt: skip
+    log = art.tune(
+        policy, prompted, discriminator, encoder.encode, bounds, own, steps=steps, seed=seed,
+        batch_size=64, mini_batch_size=16, progress=False,
+    )  # fmt: skip
+    table = art.write(
+        (policy.model, policy.tokenizer), unseen, temperature=own.temperature, seed=seed,
+        max_new_tokens=own.max_new_tokens, batch_size=256,
+    )  # fmt: skip
+    triplets = art.select(art.judge(table, discriminator))
+    art.train(encoder, triplets, own, seed=seed, progress=False)
+    earned = [entry["reward"] for entry in log]
+    return encoder, {
+        "steps": len(log), "reward first": float(np.mean(earned[:5])),
+        "reward last": float(np.mean(earned[-5:])), "triplets": len(triplets),
+    }  # fmt: skip
+
+
+def art_bases(seed, names=ART_BASES):
+    """Both encoders before and after post-training on directional lists, themselves as teacher.
+
+    Returns
+    -------
+    DataFrame
+        base, before, after, gain: as `table1`.
+    """
+    rows = []
+    for name in names:
+        if name == "ART":
+            encoder = round_one(seed)[0]
+        else:
+            encoder = lab.encoder(art.settings("pocket").encoder)
+        phi = ranking.teacher_similarities(encoder.encode, lists(seed), scale=SCALE)
+        before = _natural(encoder.encode)
+        trained = ranking.post_train(
+            copy.deepcopy(encoder), lists(seed), ranking.targets(phi, OMEGA),
+            lab.settings(), seed=seed, progress=False, **TRAINING,
+        )  # fmt: skip
+        rows.append((name, before, _natural(trained.encode)))
+    table = pd.DataFrame(rows, columns=["base", "before", "after"])
+    return table.assign(gain=table["after"] - table["before"])
+
+
+@ledger.measure("11-table4-art", uses=_ART_USES)
+def measure_art(seed):
+    """ART's row of Tables 4 and 6 for one seed."""
+    table = art_bases(seed)
+    ledger.keep_rows("11-bases-art", seed, table.assign(**round_one(seed)[1]))
+    return float(table.set_index("base")["gain"]["ART"])

@@ -19,18 +19,18 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from synthlib import curation, ledger, models, rewards
-from synthlib.recipes import art
+from synthlib.methods import art
 from synthlib.world import corpora, nli
 
 ANCHORS, CANDIDATES = 150, 16
-PROBES = 200  # anchors whose answers set the bounds, as in a round of the recipe
+PROBES = 200  # anchors whose answers set the bounds, as in a round of the run
 QUANTILES = (0.01, 0.05, 0.1, 0.25)
 NONE = rewards.Bounds(0.0, -1.0, 1.0)  # bounds that bind nothing
 STEPS, SHOWN, WATCHED = 32, (0, 4, 8, 16, 24, 32), 60  # of the policy on the landscape
 UNSUPERVISED = "pocket/simcse-unsup-bert"
 ASKED = {"positive": "entailment", "negative": "contradiction"}
 _USES = (
-    "synthlib/recipes/art_rewards.py", "synthlib/recipes/art.py", "synthlib/rewards.py",
+    "synthlib/experiments/ch07.py", "synthlib/methods/art.py", "synthlib/rewards.py",
     "synthlib/decoding.py", "synthlib/judging.py", "synthlib/models.py", "synthlib/prompts.py",
     "synthlib/world", "data/pocket/generator-llama", "data/pocket/nli",
     "data/pocket/simcse-sup-bert", "data/pocket/simcse-unsup-bert",

@@ -7,6 +7,7 @@ habits: as in `world.pretraining`, oracle labels train a *base* model there.
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from synthlib import decoding, ledger, models, tiers
-from synthlib.recipes import multicsr
+from synthlib.methods import multicsr
 from synthlib.world import corpora, report
 
 KINDS = multicsr.KINDS
@@ -366,7 +367,7 @@ def guided_texts(generator, prompts, noisy, scale: float, max_new_tokens: int) -
 # The weights come from one training; seeds draw other premises, instructions and noise. For the
 # retrained generators they draw other training examples as well.
 _USES = (
-    "synthlib/recipes/multicsr_generation.py", "synthlib/recipes/multicsr.py",
+    "synthlib/experiments/ch03.py", "synthlib/methods/multicsr.py",
     "synthlib/decoding.py", "synthlib/prompts.py", "synthlib/models.py", "synthlib/world/",
 )  # fmt: skip
 PREMISES, LLAMA_PREMISES, HABIT_PREMISES = 300, 200, 120
@@ -518,4 +519,99 @@ def measure_habits(seed: int) -> dict[str, float]:
         "03-habits-peak": plateau(usual) - plateau(few),
         "03-habits-paper": plateau(few),
         "03-habits-gain": float((usual.max() - usual[0.0]) - (few.max() - few[0.0])),
+    }
+
+
+# ------------------------------------------------------------------ where a text breaks
+# l − ω·l̂ is (1−ω)·l + ω·(l − l̂): as ω grows, what a word is worth counts less, and what the two
+# instructions disagree about counts more, for words that no context wants just as for the others.
+# `breaking_point` finds the ω at which such a word takes the lead.
+BREAKING_SHARES, BREAKING_PREMISES = (0.03, 0.30), 60
+
+
+def breaking_point(generator, prompt: str, noisy: str, text: str, plausibility=0.1):
+    """The smallest ω at which a text, written by plain decoding, breaks.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    prompt, noisy : str
+        The text's own prompt, and the noisy one.
+    text : str
+    plausibility : float in (0, 1)
+        A word is implausible where ``p < plausibility · max p`` under `prompt` (Li et al., 2023).
+
+    Returns
+    -------
+    (float, float)
+        The smallest ω > 0 at which an implausible word overtakes the text's own word at some
+        place (inf if none ever does); and the disagreement of the two contexts, the standard
+        deviation of l − l̂ over the words, averaged over the places.
+    """
+    if not 0 < plausibility < 1:
+        raise ValueError(f"plausibility must lie in (0, 1), got {plausibility}")
+    tokenizer = generator[1]
+    logits, hat = (forced_logits(generator, p, text) for p in (prompt, noisy))
+    own = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    own = np.array(own)[:, None]
+    lead = np.take_along_axis(logits, own, 1) - logits  # [T + 1, V]
+    rise = np.take_along_axis(hat, own, 1) - hat
+    implausible = logits < logits.max(1, keepdims=True) + math.log(plausibility)
+    names = ("pad", "unk", "mask", "cls", "sep")  # never written
+    implausible[:, [getattr(tokenizer, f"{name}_token_id") for name in names]] = False
+    rivals = implausible & (rise > 0)
+    at = (lead[rivals] / rise[rivals]).min(initial=np.inf)
+    return float(at), float((logits - hat).std(axis=1).mean())
+
+
+def breaking_points(generator, asked, **options) -> pd.DataFrame:
+    """`breaking_point` of every right answer of plain decoding.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    asked : DataFrame
+        Of `multicsr.ask`.
+    **options
+        Of `decoding.generate_mixture`.
+
+    Returns
+    -------
+    DataFrame
+        kind, premise, output, breaking, disagreement: one row a right answer.
+    """
+    plain = answers(generator, asked, omega=0.0, **options)
+    plain["prompt"] = [*asked["entailment_prompt"], *asked["contradiction_prompt"]]
+    plain["noisy"] = [*asked["entailment_noisy"], *asked["contradiction_noisy"]]
+    right = plain[plain["outcome"] == "right"].reset_index(drop=True)
+    found = [
+        breaking_point(generator, row.prompt, row.noisy, row.output) for row in right.itertuples()
+    ]
+    measured = pd.DataFrame(found, columns=["breaking", "disagreement"])
+    return pd.concat([right[["kind", "premise", "output"]], measured], axis=1)
+
+
+@ledger.measure(
+    "03-breaking", "03-disagreement",
+    uses=(
+        "synthlib/experiments/ch03.py", "synthlib/experiments/ch03.py",
+        "synthlib/methods/multicsr.py", "synthlib/decoding.py", "synthlib/prompts.py",
+        "synthlib/models.py", "synthlib/world/", "data/pocket/generator-t5",
+    ),
+)  # fmt: skip
+def measure_breaking(seed: int) -> dict[str, float]:
+    """Where generators break that misread rarely, and as often as the committed one."""
+    premises = corpora.premises(BREAKING_PREMISES, 3000 + seed)
+    asked, parts = multicsr.ask(premises, seed=seed, form="pocket"), []
+    for opposite in BREAKING_SHARES:
+        generator = _generator("t5")
+        retrain(generator, opposite, steps=250, seed=seed)
+        parts.append(breaking_points(generator, asked).assign(opposite=opposite))
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows.replace(np.inf, np.nan)  # never breaks: no number
+    ledger.keep_rows("03-breaking", seed, rows.drop(columns=["premise", "output"]))
+    few, usual = (part for _, part in rows.groupby("opposite"))
+    return {
+        "03-breaking": float(usual["breaking"].median() - few["breaking"].median()),
+        "03-disagreement": float(few["disagreement"].mean() / usual["disagreement"].mean()),
     }

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from synthlib import losses, models, training
-from synthlib.recipes import multicsr
+from synthlib.methods import multicsr
 
 METHODS = ("SimCSE", "P_η once", "P_η in every step")
 TRIPLET = (

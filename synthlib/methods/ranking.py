@@ -323,20 +323,6 @@ def post_train(encoder, lists, targets, settings, *, dev=None, seed=0, **options
     chosen = {name: getattr(settings, name) for name in names.split()} | options
     return training.post_train_ranking(encoder, lists, targets, dev=dev, seed=seed, **chosen)
 
-
-# ------------------------------------------------------------------ from end to end
-def run(out, **options):
-    """Anchors → lists → verification → refined similarities → post-trained encoder → tables.
-
-    Resumable: interrupted at any moment, the same call goes on and ends with the same files. The
-    options, the files and what is returned stand in `ranking_run.run`; on the command line it is
-    ``python -m synthlib run ranking``.
-    """
-    from synthlib.recipes import ranking_run  # which builds on the stages above
-
-    return ranking_run.run(out, **options)
-
-
 def check_omega(omega) -> None:
     """Raise ValueError for a weight ω that is negative, no finite number or no number."""
     if isinstance(omega, str) or not 0 <= omega < math.inf:

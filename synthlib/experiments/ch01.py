@@ -168,7 +168,7 @@ def write_sts(folder, parts, task="STS12") -> Path:
     "01-uniformity", "01-supervised-alignment", "01-whitening-gain", "01-whitening-below-simcse",
     "01-aggregations-differ",
     uses=(
-        "synthlib/recipes/foundations.py", "synthlib/losses.py", "synthlib/training.py",
+        "synthlib/experiments/ch01.py", "synthlib/losses.py", "synthlib/training.py",
         "synthlib/tiers.py", "synthlib/models.py", "synthlib/evaluation", "synthlib/world",
         "data/pocket/mlm-bert",
     ),

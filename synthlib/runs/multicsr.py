@@ -32,8 +32,11 @@ import numpy as np
 import pandas as pd
 
 from synthlib import commands, curation, data, evaluation, judging, models, prompts, tiers
+from synthlib.evaluation import examination
 from synthlib.evaluation.embedding import unit_rows
-from synthlib.recipes import examination, multicsr, runs, shards
+from synthlib.methods import multicsr
+from synthlib.runs import frame as runs
+from synthlib.runs import shards
 
 STAGES = (1, 2, 3)
 STEPS = ("written", "judged", "kept", "trained", "evaluated")

@@ -1,10 +1,10 @@
 """What chapter 9 measures: ART's rounds, with the filter-only control beside each of them.
 
 A seed draws the sentences, everything that is sampled and the order of training. The rounds are
-those of the recipe, ``run art --tier pocket --seed …``, read from the folder that it leaves; they
-are kept under ``_build/art`` and made anew when code or weights change. Two encoders of one seed
-differ in nothing but what a table's row says, so their difference is paired. The sets that examine
-are the same for all seeds.
+those of ``run art --tier pocket --seed …``, read from the folder that it leaves; they are kept
+under ``_build/art`` and made anew when code or weights change. Two encoders of one seed differ in
+nothing but what a table's row says, so their difference is paired. The sets that examine are the
+same for all seeds.
 
 The control has no tuning: the untuned generator writes as many texts as ART's rounds have written
 (those that PPO asks for are counted), the same discriminator filters them, and the same encoder
@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 
 from synthlib import evaluation, ledger, models, paths, tiers, training
-from synthlib.recipes import art, art_ppo, art_run
+from synthlib.experiments import ch08
+from synthlib.methods import art
+from synthlib.runs import art as art_run
 from synthlib.world import corpora
 from synthlib.world.report import outcome
 
@@ -37,13 +39,13 @@ FEW = (150, 600, 1200)  # anchors
 WEAK_STEPS, WEAK_ANCHORS = 48, 600
 WEIGHTS = (0.0, 0.3, 0.5, 0.7, 1.0)  # of difficulty; correctness has the rest
 _RECIPE = (
-    "synthlib/recipes/art.py", "synthlib/recipes/art_run.py", "synthlib/rewards.py",
+    "synthlib/methods/art.py", "synthlib/runs/art.py", "synthlib/rewards.py",
     "synthlib/ppo.py", "synthlib/decoding.py", "synthlib/judging.py", "synthlib/losses.py",
     "synthlib/training.py", "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py",
     "synthlib/data.py", "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
     "data/pocket/nli", "data/pocket/simcse-sup-bert",
 )  # fmt: skip
-_USES = (*_RECIPE, "synthlib/recipes/art_results.py")
+_USES = (*_RECIPE, "synthlib/experiments/ch09.py")
 _BASES = (*_USES, "synthlib/prompt_pooling.py", "data/pocket")
 
 
@@ -54,14 +56,14 @@ def settings():
 
 
 @cache
-def recipe(seed) -> art_run.Result:
+def run_of(seed) -> art_run.Result:
     """The three rounds of a seed with their control, improving the supervised BERT.
 
     Made once for a state of the code and weights, then read back.
     """
     state, name = ledger.source_hash(_RECIPE), BASES["BERT"].rpartition("/")[2]
     folder = paths.BUILD / "art" / f"{state}-{name}-{seed}"
-    return art.run(
+    return art_run.run(
         folder, tier="pocket", seed=seed, encoder=BASES["BERT"], device="cpu", quiet=True
     )
 
@@ -80,13 +82,13 @@ def generator(seed, number):
     """The generator of a round; 0 is the untuned one."""
     if number == 0:
         return models.load_generator(settings().generator, device="cpu")
-    return recipe(seed).generator(number, device="cpu")
+    return run_of(seed).generator(number, device="cpu")
 
 
 @cache
 def encode(seed, number):
     """The encoder of a round; 0 is the supervised BERT as it travels with the book."""
-    return recipe(seed).encoder(number, device="cpu").encode if number else _load(BASES["BERT"])
+    return run_of(seed).encoder(number, device="cpu").encode if number else _load(BASES["BERT"])
 
 
 @cache
@@ -95,7 +97,7 @@ def through_rounds(seed, base):
     encoder: a tuning for each base would cost three times as much."""
     encoder = models.load_encoder(BASES[base], device="cpu")
     for number in range(1, ROUNDS + 1):
-        rows = recipe(seed).triplets(number).to_pandas()
+        rows = run_of(seed).triplets(number).to_pandas()
         art.train(encoder, rows, settings(), seed=seed, progress=False)
     return encoder.encode
 
@@ -115,7 +117,7 @@ def control_candidates(seed, rounds=ROUNDS):
         As `art.judge`: `candidates` of each kind for every anchor of these rounds, and one for
         every anchor that PPO has asked in them.
     """
-    table, n = recipe(seed).candidates(RAW), settings().anchors
+    table, n = run_of(seed).candidates(RAW), settings().anchors
     asked = table["row"].max() + 1 - ROUNDS * n  # by PPO, in all rounds
     row = table["row"]
     more = (row >= ROUNDS * n) & (row < ROUNDS * n + rounds * asked // ROUNDS)
@@ -130,7 +132,7 @@ def control(seed, base="BERT", rounds=ROUNDS):
 
 def triplets_of_all(seed, rounds=ROUNDS):
     """The triplets of the first rounds behind one another."""
-    found = [recipe(seed).triplets(k).to_pandas() for k in range(1, rounds + 1)]
+    found = [run_of(seed).triplets(k).to_pandas() for k in range(1, rounds + 1)]
     return pd.concat(found, ignore_index=True)
 
 
@@ -146,7 +148,7 @@ def raw_triplets(seed):
 
     Every candidate of a positive with the candidate of a negative that has its number.
     """
-    table = recipe(seed).candidates(RAW)
+    table = run_of(seed).candidates(RAW)
     table = table[table["text"].str.strip() != ""]
     wide = table.pivot(index=["row", "candidate"], columns="kind", values="text").dropna()
     anchors = table.drop_duplicates("row").set_index("row")["anchor"]
@@ -304,10 +306,10 @@ def weights(seed) -> pd.DataFrame:
         w2 (NaN for the untuned generator), kind, right (percent, by the oracle), cosine (mean, of
         the right answers to their anchors), kl (nats an answer, mean of the last six steps).
     """
-    tables = {np.nan: (art_ppo.before(seed), 0.0)}
+    tables = {np.nan: (ch08.before(seed), 0.0)}
     for w2 in WEIGHTS:
-        run = art_ppo.Run(seed, art_ppo.PPO, samples=0, w1=1 - w2, w2=w2)
-        examined = art_ppo.examine(seed, run.model, run.tokenizer)
+        run = ch08.Run(seed, ch08.PPO, samples=0, w1=1 - w2, w2=w2)
+        examined = ch08.examine(seed, run.model, run.tokenizer)
         tables[w2] = examined, run.log["kl"].tail(6).mean()
     return pd.DataFrame(
         {
@@ -321,7 +323,7 @@ def weights(seed) -> pd.DataFrame:
 
 @ledger.measure(
     "09-weights-positives", "09-weights-negatives", "09-weights-accuracy",
-    uses=(*_USES, "synthlib/recipes/art_ppo.py"),
+    uses=(*_USES, "synthlib/experiments/ch08.py"),
 )  # fmt: skip
 def measure_weights(seed):
     """Whether a louder difficulty makes right answers harder, for one seed: 0.7 against 0.3."""
@@ -346,7 +348,7 @@ def table3(seed) -> pd.DataFrame:
         round, data ("ART", "filter only", "ART, from the first encoder"), texts (generated so far,
         PPO's counted), triplets (so far), and `marks`.
     """
-    made = recipe(seed)
+    made = run_of(seed)
     rows = [{"round": 0, "data": "ART", "texts": 0, "triplets": 0, **marks(encode(seed, 0))}]
     for number in range(1, ROUNDS + 1):
         size = {
@@ -380,7 +382,7 @@ def measure_rounds(seed):
     for name, rows in (("09-table4", four), ("09-table5", five), ("09-table6", cases(found))):
         ledger.keep_rows(name, seed, rows)
     ledger.keep_rows("09-table3", seed, three)
-    logs = [recipe(seed).log(k).assign(round=k) for k in range(1, ROUNDS + 1)]
+    logs = [run_of(seed).log(k).assign(round=k) for k in range(1, ROUNDS + 1)]
     ledger.keep_rows("09-ppo", seed, pd.concat(logs, ignore_index=True))
     right = four[four["kind"] == "average"].set_index("round")
     hard = five[five["subset"] == "right"].set_index(["kind", "round"])
@@ -481,8 +483,8 @@ def pays(seed) -> pd.DataFrame:
     DataFrame
         See `_written_row`.
     """
-    tuned, raw = recipe(seed).candidates(1), control_candidates(seed, rounds=1)
-    asked = recipe(seed).counts["texts_a_round"] - len(tuned)
+    tuned, raw = run_of(seed).candidates(1), control_candidates(seed, rounds=1)
+    asked = run_of(seed).counts["texts_a_round"] - len(tuned)
     most = FEW[-1] + asked // 2
     wanted = [("tuned", n, True) for n in FEW] + [("raw", n, True) for n in (*FEW, most)]
     wanted += [("tuned", FEW[-1], False), ("raw", FEW[-1], False), ("raw", most, False)]

@@ -30,7 +30,7 @@ import pandas as pd
 import torch
 
 from synthlib import curation, decoding, judging, models, ppo, prompts, rewards, tiers, training
-from synthlib.recipes import multicsr
+from synthlib.methods import multicsr
 
 KINDS = rewards.KINDS
 _PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
@@ -495,14 +495,3 @@ def train(encoder, triplets, settings, **options):
     names = ("anchor", "positive", "negative")
     rows = list(zip(*(triplets[name] for name in names), strict=True))
     return training.train_supervised_simcse(encoder, rows, **chosen)
-
-
-# ------------------------------------------------------------------ from end to end
-def run(out, **options):
-    """Rounds of tuning, writing and training, resumable: `art_run.run`.
-
-    On the command line it is ``python -m synthlib run art``.
-    """
-    from synthlib.recipes import art_run  # which builds on the stages above
-
-    return art_run.run(out, **options)

@@ -34,7 +34,10 @@ import numpy as np
 import pandas as pd
 
 from synthlib import commands, curation, data, losses, models, tiers
-from synthlib.recipes import examination, multicsr, ranking, runs, shards
+from synthlib.evaluation import examination
+from synthlib.methods import multicsr, ranking
+from synthlib.runs import frame as runs
+from synthlib.runs import shards
 
 STEPS = ("written", "kept", "trained", "evaluated")
 OWN = "base"  # as the teacher's name: the base encoder itself

@@ -1,6 +1,6 @@
 """What chapter 12 measures: reranking and transfer before and after the post-training.
 
-Lists, base encoders and training are those of chapter 11 (`ranking_posttraining`). A seed draws
+Lists, base encoders and training are those of chapter 11 (`ch11`). A seed draws
 the data and the training of the base encoder, the anchors, the sampling of the lists and the order
 of the post-training. Before and after are one encoder, so their difference is paired. The sets
 that examine are the same for all seeds.
@@ -11,16 +11,17 @@ from functools import cache
 import pandas as pd
 
 from synthlib import ledger
-from synthlib.recipes import examination, ranking_posttraining
+from synthlib.evaluation import examination
+from synthlib.experiments import ch11
 
 # Without labels and without a language model; then the paper's SynCSE and MultiCSR.
 BASES = ("SimCSE", "raw LLM data", "MultiCSR")
 WEAK = "MultiCSR, weak teacher"  # unsupervised SimCSE in place of the base itself
 _USES = (
-    "synthlib/recipes/ranking.py", "synthlib/recipes/ranking_corpus.py",
-    "synthlib/recipes/ranking_posttraining.py", "synthlib/recipes/ranking_results.py",
-    "synthlib/recipes/examination.py",
-    "synthlib/recipes/multicsr.py", "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py",
+    "synthlib/methods/ranking.py", "synthlib/experiments/lab.py",
+    "synthlib/experiments/ch11.py", "synthlib/experiments/ch12.py",
+    "synthlib/evaluation/examination.py",
+    "synthlib/methods/multicsr.py", "synthlib/experiments/lab.py", "synthlib/decoding.py",
     "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py",
     "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
     "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
@@ -65,7 +66,7 @@ def encoders(seed):
     ----------
     seed : int
     """
-    of = ranking_posttraining
+    of = ch11
     trained = {base: (base, of.post_trained(seed, base)) for base in BASES}
     trained[WEAK] = ("MultiCSR", of.post_trained(seed, "MultiCSR", teacher=of.UNSUPERVISED))
     return {

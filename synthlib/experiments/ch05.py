@@ -17,7 +17,8 @@ import torch
 from synthlib import curation, ledger, losses, models, tiers, training
 from synthlib.evaluation import score_sts
 from synthlib.evaluation.embedding import unit_rows
-from synthlib.recipes import multicsr, multicsr_corpus
+from synthlib.experiments import lab
+from synthlib.methods import multicsr
 from synthlib.world import corpora, nli, parse, random_scene, realize
 from synthlib.world.grammar import Words, random_style
 from synthlib.world.scenes import contradict, weaken
@@ -269,7 +270,7 @@ def curated(seed, premises=None):
         anchor, positive, negative, a, b.
     """
     settings = tiers.get("pocket").multicsr
-    written = multicsr_corpus.corpus(seed, settings.omega, premises or settings.premises)
+    written = lab.corpus(seed, settings.omega, premises or settings.premises)
     rule = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
     return written[rule.keep(written["a"], written["b"])].reset_index(drop=True)
 
@@ -361,12 +362,12 @@ def gradient_norm(encoder, triplets, *, seed=0, **options):
 
 # ------------------------------------------------------------------ three seeds
 _USES = (
-    "synthlib/recipes/multicsr_masking.py", "synthlib/recipes/multicsr.py", "synthlib/losses.py",
+    "synthlib/experiments/ch05.py", "synthlib/methods/multicsr.py", "synthlib/losses.py",
     "synthlib/training.py", "synthlib/tiers.py", "synthlib/evaluation", "synthlib/world",
     "data/pocket",
 )  # fmt: skip
 _WRITES = (
-    "synthlib/recipes/multicsr_corpus.py", "synthlib/decoding.py", "synthlib/judging.py",
+    "synthlib/experiments/lab.py", "synthlib/decoding.py", "synthlib/judging.py",
     "synthlib/curation.py", "synthlib/prompts.py",
 )  # fmt: skip
 
@@ -601,13 +602,13 @@ def mixed_batch(seed, size=256, premises=None):
 @ledger.measure(
     "05-table12-time", "05-table12-memory",
     uses=(
-        "synthlib/recipes/multicsr_masking.py", "synthlib/recipes/multicsr_cost.py",
-        "synthlib/recipes/multicsr.py", "synthlib/losses.py", "synthlib/training.py",
+        "synthlib/experiments/ch05.py", "synthlib/experiments/cost.py",
+        "synthlib/methods/multicsr.py", "synthlib/losses.py", "synthlib/training.py",
     ),
 )  # fmt: skip
 def measure_cost(seed):
     """Table 12; the ratios are means over the batch sizes. The seed only counts the repetition."""
-    from synthlib.recipes import multicsr_cost
+    from synthlib.experiments import cost as multicsr_cost
 
     table = multicsr_cost.stage3_cost(steps=10)
     ledger.keep_rows("05-cost", seed, table)

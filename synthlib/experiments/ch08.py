@@ -14,7 +14,7 @@ from functools import cache
 import pandas as pd
 
 from synthlib import ledger, models, ppo, rewards
-from synthlib.recipes import art
+from synthlib.methods import art
 from synthlib.world import corpora, report
 
 STEPS, ANSWERS, EXAMINED = 24, 64, 200
@@ -36,7 +36,7 @@ RUNS = {
 }
 ASKED = {"positive": "entailment", "negative": "contradiction"}
 _USES = (
-    "synthlib/recipes/art_ppo.py", "synthlib/recipes/art.py", "synthlib/ppo.py",
+    "synthlib/experiments/ch08.py", "synthlib/methods/art.py", "synthlib/ppo.py",
     "synthlib/rewards.py", "synthlib/judging.py", "synthlib/decoding.py", "synthlib/models.py",
     "synthlib/prompts.py", "synthlib/tiers.py", "synthlib/world", "data/pocket/generator-llama",
     "data/pocket/generator-t5", "data/pocket/nli", "data/pocket/simcse-sup-bert",

@@ -42,7 +42,10 @@ import numpy as np
 import pandas as pd
 
 from synthlib import commands, curation, data, decoding, evaluation, models, ppo, rewards, tiers
-from synthlib.recipes import art, examination, multicsr, runs, shards
+from synthlib.evaluation import examination
+from synthlib.methods import art, multicsr
+from synthlib.runs import frame as runs
+from synthlib.runs import shards
 
 STARTS = ("last", "first")
 RAW = "raw"  # the control, in the place of a round's number

@@ -1,0 +1,1 @@
+"""What the chapters measure, a module each, and what `make ledger` repeats over seeds."""

@@ -1,1 +1,0 @@
-"""Each method of the book end to end, and what the chapters on its foundations measure."""

@@ -1,0 +1,1 @@
+"""The methods as commands: resumable, in shards, by one process or many."""
