@@ -88,9 +88,10 @@ def info_nce(
         return _in_chunks(anchor, candidates, tau, keep, variant, chunk_size)
     n = len(anchor)
     keep = _mask(keep, slice(0, n), n, len(candidates), variant, anchor.device)
+    parts, lengths = zip(*map(_measured, (anchor, *candidates)), strict=True)
     # Autocast would compute the similarities in half precision: at τ = 0.05 that is ± 0.1 a logit.
     with torch.autocast(anchor.device.type, enabled=False):
-        logits = unit(anchor) @ unit(torch.cat(candidates)).T / tau  # [N, 2N]
+        logits = _Cosines.apply(lengths, *parts) / tau  # [N, 2N]
         own = torch.arange(n, device=anchor.device)
         return _contrast(logits, own, keep, variant) / n
 
@@ -177,40 +178,43 @@ def _in_chunks(anchor, candidates, tau, keep, variant, size):
 
 
 class _Chunks(torch.autograd.Function):
-    """The loss and its gradients in one go, so that no [N, 2N] numbers wait for a second pass.
-
-    The cosine c of two vectors x and y has the gradient (y / |y| - c · x / |x|) / |x| along x: all
-    that is needed are products with the slopes of the loss along the cosines, and their sums.
-    """
+    """The loss and its gradients in one go, so that no [N, 2N] numbers wait for a second pass."""
 
     @staticmethod
     def forward(ctx, lengths, tau, keep, variant, size, learns, anchor, *candidates):
         n, loss = len(anchor), anchor.new_zeros(())
         length, *lengths = lengths
-        ctx.gradients = [torch.zeros_like(part) for part in (anchor, *candidates) if learns]
-        pulls = [torch.zeros_like(its) for its in lengths]  # Σ slope · cosine of each candidate
+        wanted = [learns and asked for asked in ctx.needs_input_grad[6:]]
+        ctx.gradients = [
+            torch.zeros_like(part) if asked else None
+            for part, asked in zip((anchor, *candidates), wanted, strict=True)
+        ]
+        pulls = [its.new_zeros(n) for its in lengths]  # Σ slope · cosine of each candidate
         for start in range(0, n, size):
             rows = slice(start, min(start + size, n))
             kept = _mask(keep, rows, n, len(candidates), variant, anchor.device)
             own = torch.arange(rows.start, rows.stop, device=anchor.device)
             ours = anchor[rows] / length[rows]
             logits = _cosines(ours, candidates, lengths).div_(tau)  # [rows, 2N]
-            part, slopes = _sloped(logits, own, kept, variant)
+            part, slopes = _sloped(logits, own, kept, variant, any(wanted))
+            del kept
             loss += part / n
-            if learns:
+            if any(wanted):
                 pull, slopes = logits.mul_(slopes).div_(n), slopes.div_(tau * n)
-                here = ours * -pull.sum(dim=1, keepdim=True)
-                for block, gradient in enumerate(ctx.gradients[1:]):
-                    columns = slice(block * n, (block + 1) * n)
-                    gradient.addmm_(slopes[:, columns].T, ours)
-                    pulls[block] += pull[:, columns].sum(dim=0)[:, None]
-                    here.addmm_(slopes[:, columns].div_(lengths[block].T), candidates[block])
-                ctx.gradients[0][rows] = here / length[rows]
-            del logits, slopes, kept
+                for block, columns in enumerate(slopes.split(n, dim=1)):
+                    if wanted[1 + block]:
+                        ctx.gradients[1 + block].addmm_(columns.T, ours)
+                        pulls[block] += pull[:, block * n : (block + 1) * n].sum(dim=0)
+                if wanted[0]:
+                    ctx.gradients[0][rows] = _pulled(
+                        ours, length[rows], pull, slopes, candidates, lengths
+                    )
+            del logits, slopes
         for gradient, part, its, pull in zip(
-            ctx.gradients[1:], candidates, lengths, pulls, strict=False
+            ctx.gradients[1:], candidates, lengths, pulls, strict=True
         ):
-            gradient.addcmul_(part, pull / its, value=-1).div_(its)
+            if gradient is not None:
+                _turned(gradient, part, its, pull)
         return loss
 
     @staticmethod
@@ -219,15 +223,53 @@ class _Chunks(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("a loss in chunks has its gradient once: compute the loss again")
-        return *[None] * 6, *(gradient.mul_(slope) for gradient in gradients)
+        return *[None] * 6, *(None if g is None else g.mul_(slope) for g in gradients)
 
 
-def _sloped(logits, own, keep, variant):
-    """The losses of some rows, added up, and their slopes along the logits."""
-    with torch.enable_grad():
-        logits = logits.detach().requires_grad_()
-        loss = _contrast(logits, own, keep, variant)
-    return loss.detach(), *torch.autograd.grad(loss, logits)
+def _sloped(logits, own, keep, variant, learns):
+    """The losses of some rows, added up, and their slopes along the logits if it `learns`."""
+    if not learns:
+        return _contrast(logits, own, keep, variant), None
+    if variant == "released":
+        with torch.enable_grad():
+            logits = logits.detach().requires_grad_()
+            loss = _contrast(logits, own, keep, variant)
+        return loss.detach(), *torch.autograd.grad(loss, logits)
+    log_q = logits if keep is None else torch.where(keep, logits, -torch.inf)
+    log_q, own = log_q.log_softmax(dim=-1), own[:, None]
+    loss = -log_q.gather(-1, own).sum()
+    slopes = log_q.exp_()  # in place: a chunk holds few numbers at a time
+    return loss, slopes.scatter_add_(-1, own, slopes.new_full(own.shape, -1.0))
+
+
+class _Cosines(torch.autograd.Function):
+    """[N, 2N] cosines of the anchors with all candidates; no vector is copied to length 1 for it.
+
+    The cosine c of two vectors x and y has the gradient (y / |y| - c · x / |x|) / |x| along x: all
+    that is needed are products with the slopes of the loss along the cosines, and their sums.
+    """
+
+    @staticmethod
+    def forward(ctx, lengths, anchor, *candidates):
+        ours = anchor / lengths[0]
+        cosines = _cosines(ours, candidates, lengths[1:])
+        ctx.save_for_backward(ours, cosines, *lengths, *candidates)
+        return cosines
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slopes):
+        ours, cosines, length, *rest = ctx.saved_tensors
+        lengths, candidates = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        n, pull, gradients = len(ours), slopes * cosines, [None]
+        for part, its, near, along, asked in zip(
+            candidates, lengths, slopes.split(n, dim=1), pull.split(n, dim=1),
+            ctx.needs_input_grad[2:], strict=True,
+        ):  # fmt: skip
+            gradients.append(_turned(near.T @ ours, part, its, along.sum(dim=0)) if asked else None)
+        if ctx.needs_input_grad[1]:
+            gradients[0] = _pulled(ours, length, pull, slopes.clone(), candidates, lengths)
+        return None, *gradients
 
 
 def _cosines(ours, candidates, lengths):
@@ -239,12 +281,33 @@ def _cosines(ours, candidates, lengths):
     return found
 
 
+def _pulled(ours, length, pull, slopes, candidates, lengths):
+    """The gradient along some anchors, whose unit vectors are `ours`; `slopes` are overwritten."""
+    found = ours * -pull.sum(dim=1, keepdim=True)
+    for near, part, its in zip(
+        slopes.split(len(candidates[0]), dim=1), candidates, lengths, strict=True
+    ):
+        found.addmm_(near.div_(its.T), part)
+    return found.div_(length)
+
+
+def _turned(gradient, part, length, pull):
+    """The gradient along candidates, from Σ slope · anchor [N, d] and Σ slope · cosine [N]."""
+    return gradient.addcmul_(part, pull[:, None] / length, value=-1).div_(length)
+
+
 def _measured(x):
     """`x` [N, d] and the lengths of its rows [N, 1], ∞ for zeros, so that what it divides is 0.
 
     Rows so long or short that products of theirs leave the range of their type come back scaled.
     """
-    power, limit = _power(x), 2.0 ** (100 if x.dtype == torch.float32 else 1000)
+    limit = 2.0 ** (50 if x.dtype == torch.float32 else 500)
+    if _LOOKS.get():
+        length = torch.linalg.vector_norm(x.detach(), dim=-1, keepdim=True)
+        least, most = torch.aminmax(length)
+        if 1 / limit < least and most < limit:
+            return x, length
+    power, limit = _power(x), limit**2
     if _LOOKS.get():
         far = (power < 1 / limit) | ((power > limit) & power.isfinite())
         if far.any():
