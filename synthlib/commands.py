@@ -354,13 +354,31 @@ def ledger() -> Parser:
     """Of ``ledger``."""
     parser = Parser(
         prog="python -m synthlib ledger",
-        description="Measure the claims of the replication ledger over several seeds.",
+        description="Measure the claims of the replication ledger over several seeds, or see "
+        "whether what was measured before still comes out the same.",
+        epilog="A record is fresh when the code and the weights that its measuring function reaches "
+        "are those of today,\nverified when one seed of it came out the same to the last digit with "
+        "them, else of older code.\nComments, formatting and moves between files make nothing "
+        "older. Interrupted, the same command goes on.\n\n"
+        "  python -m synthlib ledger --status\n"
+        "  python -m synthlib ledger --verify --at-most 1\n"
+        "  python -m synthlib ledger --claims 02-nli-accuracy --seeds 0 1 2",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--claims", nargs="+", metavar="ID", help="only these (default: all)")
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
-    add("--force", action="store_true", help="measure again what is measured")
-    add("--list", action="store_true", help="show the ledger and stop")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N",
+        help="to measure (default: 0 1 2)")  # fmt: skip
+    add("--force", action="store_true", help="measure again what is measured, verify again what is "
+        "fresh, verified or known to differ")  # fmt: skip
+    add("--at-most", type=float, metavar="MINUTES", help="with --verify: leave what is recorded "
+        "to take longer for one seed")  # fmt: skip
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--verify", action="store_true", help="run one seed of what older code measured and stamp "
+        "what comes out the same, in the same precision; say what differs")  # fmt: skip
+    add("--status", action="store_true", help="show each claim's state, date, commit, precision "
+        "and processor, and stop")  # fmt: skip
+    add("--list", action="store_true", help="show each claim's value and verdict, and stop")
     return parser
 
 

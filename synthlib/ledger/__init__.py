@@ -1,0 +1,22 @@
+"""The replication ledger: what the papers claim, what was measured here, whether it held.
+
+Read top to bottom: `papers` holds the papers' own numbers, `registry` the claims and how one is
+judged, `closure` what a measured number depends on, `records` the files of what was measured,
+`shown` the tables that chapters and pages show, `measuring` the command that measures over seeds
+and verifies.
+"""
+
+from . import closure, measuring, papers, records, registry, shown
+from .closure import fingerprint
+from .measuring import main, measure, run, verify
+from .papers import PAPERS, paper_numbers, paper_table
+from .records import keep_rows, record, rows
+from .registry import claims, condition, judge, source
+from .shown import NOT_YET, export, number, show, status, summary, table
+
+__all__ = [
+    "NOT_YET", "PAPERS", "claims", "closure", "condition", "export", "fingerprint", "judge",
+    "keep_rows", "main", "measure", "measuring", "number", "paper_numbers", "paper_table",
+    "papers", "record", "records", "registry", "rows", "run", "show", "shown", "source", "status",
+    "summary", "table", "verify",
+]  # fmt: skip

@@ -1,0 +1,122 @@
+"""The registry of claims (``data/ledger/claims.csv``), and how a claim is judged."""
+
+from __future__ import annotations
+
+import math
+import re
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from synthlib import paths
+
+CLAIMS = paths.DATA / "ledger" / "claims.csv"
+
+
+def claims(chapter: int | None = None) -> pd.DataFrame:
+    """The registry of claims.
+
+    Parameters
+    ----------
+    chapter : int, optional
+        Only this chapter's claims.
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; columns ``chapter, paper, where, statement, paper_value, unit, rule, bar``.
+    """
+    frame = _read_claims(CLAIMS, CLAIMS.stat().st_mtime_ns)
+    return frame.copy() if chapter is None else frame[frame["chapter"] == int(chapter)].copy()
+
+
+@lru_cache(maxsize=4)
+def _read_claims(file: Path, _mtime: int) -> pd.DataFrame:
+    frame = pd.read_csv(file, dtype={"paper_value": str, "bar": float})
+    frame = frame.fillna({"paper_value": ""}).set_index("id")
+    if not frame.index.is_unique:
+        raise ValueError(f"{file}: claim {frame.index[frame.index.duplicated()][0]} stands twice")
+    return frame
+
+
+def known(claim: str) -> pd.Series:
+    registry = claims()
+    if claim not in registry.index:
+        near = get_close_matches(str(claim), list(registry.index), n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else "see data/ledger/claims.csv"
+        raise ValueError(f"unknown claim {claim!r}: {hint}")
+    return registry.loc[claim]
+
+
+_RULE = re.compile(
+    r"(?:(?P<low>-?[\d.]+|bar) (?P<first><=|<) )?value"
+    r"(?: (?P<op><=|>=|<|>) (?P<high>-?[\d.]+|bar))?"
+)
+_OPERATORS = {
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+}
+
+
+def judge(rule: str, value: float, bar: float = math.nan) -> bool | None:
+    """Whether a value satisfies a claim's rule.
+
+    Parameters
+    ----------
+    rule : str
+        ``"report"`` (nothing is judged), ``"value >= bar"`` (also ``<=``, ``<``, ``>``, and a
+        number in place of ``bar``) or a range, ``"0.2 <= value <= 0.4"``.
+    value : float
+    bar : float, optional
+
+    Returns
+    -------
+    bool, or None for "report"
+
+    Raises
+    ------
+    ValueError
+        For a rule in another form, or one that needs a bar where there is none.
+    """
+    if rule == "report":
+        return None
+    match = _RULE.fullmatch(rule)
+    if match is None or not (match["first"] or match["op"]):
+        raise ValueError(f"rule {rule!r}: wanted 'report', 'value >= bar' or '0.2 <= value <= 0.4'")
+
+    def bound(text: str) -> float:
+        if text != "bar":
+            return float(text)
+        if not math.isfinite(bar):
+            raise ValueError(f"rule {rule!r} needs a bar, and the claim has none")
+        return bar
+
+    holds = True
+    if match["first"]:
+        holds &= _OPERATORS[match["first"]](bound(match["low"]), value)
+    if match["op"]:
+        holds &= _OPERATORS[match["op"]](value, bound(match["high"]))
+    return bool(holds)
+
+
+SIGNS = {"percent": " %", "x": " ×", "seconds": " s", "minutes": " min"}
+
+
+def source(row: pd.Series) -> str:
+    """Where a claim stands, with the paper's value: "Table 3: 85.82 → 84.06"."""
+    if row["paper"] == "book":
+        return "a claim of this book"
+    return f"{row['where']}: {row['paper_value']}" if row["paper_value"] else row["where"]
+
+
+def condition(row: pd.Series) -> str:
+    """When a claim holds, in words: "≥ 94 %", "0.2 to 0.4", or empty when nothing is judged."""
+    if row["rule"] == "report":
+        return ""
+    text = row["rule"].replace("bar", f"{row['bar']:g}").replace("-", "−")
+    text = text.replace(" <= value <= ", " to ").removeprefix("value ")
+    return text.replace(">=", "≥").replace("<=", "≤") + SIGNS.get(row["unit"], "")

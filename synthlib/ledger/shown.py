@@ -1,0 +1,261 @@
+"""The ledger as tables: each claim beside what was measured, how old that is, whether it holds."""
+
+from __future__ import annotations
+
+import html
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from . import closure, records
+from .registry import SIGNS, claims, judge, known, source
+
+NOT_YET = "not yet measured"
+
+
+def table(chapter: int | None = None) -> pd.DataFrame:
+    """The ledger: every claim beside what was measured.
+
+    Parameters
+    ----------
+    chapter : int, optional
+
+    Returns
+    -------
+    DataFrame
+        Index ``id``; the claims' columns, then ``value, spread, seeds, minutes, tier, device,
+        processor, precision, commit, date, fingerprint`` of the committed measurement, ``state``
+        ("fresh", "verified at one seed" or "older code"), ``verified`` and ``differs`` (what came
+        out when one seed was run again: in words, or empty), ``live`` (the value of this build's
+        run; NaN when the chapter has not run on the present sources) and ``holds``: "yes", "no",
+        "on k of n seeds", "reported" or "not yet measured". Committed measurements are judged
+        before live ones; "(live)" marks a judgement that rests on the live value alone.
+    """
+    now = closure.whole()
+    rows = []
+    for claim, about in claims(chapter).iterrows():
+        measured, live = records.read(records.MEASURED, claim), records.read(records.LIVE, claim)
+        if live is not None and live.get("fingerprint") != now:
+            live = None  # left over from a run of other code
+        entry = measured or {}
+        judged = _verdict(about, measured or live)
+        rows.append({
+            "id": claim,
+            **about,
+            **{k: entry.get(k) for k in ("value", "spread")},
+            "seeds": len(entry.get("seeds", ())),
+            **{
+                k: entry.get(k)
+                for k in (
+                    "minutes", "tier", "device", "processor", "precision", "commit", "date",
+                    "fingerprint",
+                )
+            },
+            "state": records.state(measured, claim) if measured else NOT_YET,
+            **_run_again(measured, claim),
+            "live": live["value"] if live else None,
+            "holds": judged + (" (live)" if live and not measured else ""),
+        })  # fmt: skip
+    frame = pd.DataFrame(rows).set_index("id") if rows else claims(chapter)
+    numeric = [c for c in ("value", "spread", "minutes", "live") if c in frame]
+    frame[numeric] = frame[numeric].astype(float)
+    return frame
+
+
+def _run_again(entry: dict | None, claim: str) -> dict[str, str]:
+    """What came of running one seed again with the present code, in words; empty where it was not.
+    """
+    said = {"verified": "", "differs": ""}
+    now = closure.present(claim)
+    for key in said:
+        stamp = (entry or {}).get(key)
+        if stamp and stamp["fingerprint"] == now:
+            said[key] = f"seed {stamp['seed']} on {stamp['date']}"
+            said[key] += f": {stamp['why']}" if key == "differs" else ""
+    return said
+
+
+def _verdict(about: pd.Series, entry: dict | None) -> str:
+    if entry is None:
+        return NOT_YET
+    # The mean alone hides a claim that held on one seed of three.
+    values = list((entry["values"] or {"": entry["value"]}).values())
+    verdicts = [judge(about["rule"], v, about["bar"]) for v in values]
+    if verdicts[0] is None:
+        return "reported"
+    held = sum(verdicts)
+    if 0 < held < len(verdicts):
+        return f"on {held} of {len(verdicts)} seeds"
+    return "yes" if held else "no"
+
+
+DECIMALS = {
+    "points": 1, "percent": 1, "cosine": 3, "fraction": 3, "x": 2, "seconds": 1, "count": 0,
+}  # fmt: skip
+
+
+def number(value: float, unit: str, spread: float | None = None) -> str:
+    """A value with its spread, in the digits and the sign of its unit.
+
+    Examples
+    --------
+    >>> number(85.25, "percent", 0.3)
+    '85.2 ± 0.3 %'
+    """
+    if value is None or math.isnan(value):
+        return ""
+    digits = DECIMALS.get(unit, 2)
+    text = f"{value:.{digits}f}"
+    if spread is not None and not math.isnan(spread):
+        text += f" ± {spread:.{max(digits, 1)}f}"
+    # A true minus: a hyphen can part from its number at a line's end.
+    return text.replace("-", "−") + SIGNS.get(unit, "")
+
+
+def summary(*ids: str, chapter: int | None = None) -> pd.DataFrame:
+    """The three columns that a chapter shows: the paper says, we measured, holds here?
+
+    Parameters
+    ----------
+    *ids : str
+        Claims, in the order to show; all of the chapter's when none is given.
+    chapter : int, optional
+
+    Returns
+    -------
+    DataFrame
+        Text columns "claim", "the paper says", "we measured", "holds here?".
+    """
+    for claim in ids:
+        known(claim)
+    full = table(chapter)
+    if ids:
+        full = full.loc[list(ids)]
+    rows = []
+    for _, row in full.iterrows():
+        parts = []
+        if not math.isnan(row["value"]):
+            count = f"{row['seeds']} seed" + ("s" if row["seeds"] != 1 else "")
+            if row["state"] == records.OLDER:
+                count += f", {records.OLDER}"
+            parts.append(f"{number(row['value'], row['unit'], row['spread'])} ({count})")
+        if not math.isnan(row["live"]):
+            parts.append(f"{number(row['live'], row['unit'])} (live)")
+        rows.append((row["statement"], source(row), " · ".join(parts) or NOT_YET, row["holds"]))
+    return pd.DataFrame(rows, columns=["claim", "the paper says", "we measured", "holds here?"])
+
+
+#: What the mark of a stale row means, for the foot of a table that shows one.
+OLDER_MEANS = (
+    f"{records.OLDER}: the code behind the figure has changed since it was measured, and the "
+    "figure has not been confirmed with the present code."
+)
+
+
+class _Shown:
+    """A small table that a notebook shows as HTML and a terminal as text, with its notes."""
+
+    def __init__(self, frame: pd.DataFrame, notes: Sequence[str] = ()):
+        self.frame, self.notes = frame, notes
+
+    def __repr__(self) -> str:
+        lines = [
+            f"- {claim}\n    the paper says {says}; we measured {ours}; holds here? {holds}"
+            for claim, says, ours, holds in self.frame.itertuples(index=False)
+        ]
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        def cells(tag, values):
+            inner = "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)
+            return f"<tr>{inner}</tr>"
+
+        head = cells("th", self.frame.columns)
+        body = "".join(cells("td", row) for row in self.frame.itertuples(index=False))
+        table = f"<thead>{head}</thead><tbody>{body}</tbody>"
+        if self.notes:
+            notes = "<br>".join(map(html.escape, self.notes))
+            table += f'<tfoot><tr><td colspan="{len(self.frame.columns)}">{notes}</td></tr></tfoot>'
+        return f'<table class="dataframe ledger">{table}</table>'
+
+
+def show(*ids: str, chapter: int | None = None) -> _Shown:
+    """Show claims beside what was measured, as the last line of a notebook's cell.
+
+    A figure of older code says so in its row, and the foot says what that means. With a chapter's
+    table the foot also names the rows that the notebook has drawn figures from (`rows`) and that
+    are of older code.
+
+    Parameters
+    ----------
+    *ids : str
+        Claims, in the order to show.
+    chapter : int, optional
+        All claims of a chapter.
+
+    Returns
+    -------
+    object with an HTML and a text form; its ``frame`` is `summary`'s DataFrame
+    """
+    if not ids and chapter is None:
+        raise ValueError("show what? give claim ids, or chapter=1")
+    frame = summary(*ids, chapter=chapter)
+    notes = []
+    if frame["we measured"].str.contains(records.OLDER, regex=False).any():
+        notes.append(OLDER_MEANS)
+    if chapter is not None:
+        read = sorted(records.READ)
+        older = [name for name in read if records.state_of_rows(name) == records.OLDER]
+        if older:
+            notes.append(f"Figures above drawn from rows of {records.OLDER}: {', '.join(older)}.")
+    return _Shown(frame, notes)
+
+
+def count_states(full: pd.DataFrame) -> str:
+    """How many measured claims are in which state, in words: "5 fresh, 198 older code"."""
+    counts = full.loc[full["state"] != NOT_YET, "state"].value_counts()
+    order = (records.FRESH, records.VERIFIED, records.OLDER)
+    return ", ".join(f"{counts[state]} {state}" for state in order if counts.get(state))
+
+
+SHOWN_ORIGIN = ("date", "commit", "precision", "processor")
+
+
+def status(*ids: str) -> str:
+    """One line a claim: state, date, commit, precision, processor; then how many are in which.
+
+    Parameters
+    ----------
+    *ids : str
+        Claims; all when none is given.
+    """
+    full = table()
+    lines = []
+    for claim, row in (full.loc[list(ids)] if ids else full).iterrows():
+        about = [row[k] if isinstance(row[k], str) else "not noted" for k in SHOWN_ORIGIN]
+        if row["state"] == NOT_YET:
+            about = []
+        elif row["verified"] or row["differs"]:
+            about.append(
+                f"same at {row['verified']}" if row["verified"] else f"differs at {row['differs']}"
+            )
+        lines.append(f"{claim:32} {row['state']:22} {'  '.join(about)}".rstrip())
+    return "\n".join([*lines, "", f"{len(lines)} claims: {count_states(full)}"])
+
+
+def export(file: str | os.PathLike) -> Path:
+    """Write the whole ledger as one CSV (for the book's download).
+
+    Parameters
+    ----------
+    file : path
+
+    Returns
+    -------
+    Path
+    """
+    records.replace(Path(file), table().to_csv())
+    return Path(file)
