@@ -356,10 +356,10 @@ def ledger() -> Parser:
         prog="python -m synthlib ledger",
         description="Measure the claims of the replication ledger over several seeds, or see "
         "whether what was measured before still comes out the same.",
-        epilog="A record is fresh when the code and the weights that its measuring function reaches "
-        "are those of today,\nverified when one seed of it came out the same to the last digit with "
-        "them, else of older code.\nComments, formatting and moves between files make nothing "
-        "older. Interrupted, the same command goes on.\n\n"
+        epilog="A record is fresh when the code and the weights that its measuring function "
+        "reaches are those of today,\nverified when one seed of it came out the same to the last "
+        "digit with them, else of older code.\nComments, formatting and moves between files make "
+        "nothing older. Interrupted, the same command goes on.\n\n"
         "  python -m synthlib ledger --status\n"
         "  python -m synthlib ledger --verify --at-most 1\n"
         "  python -m synthlib ledger --claims 02-nli-accuracy --seeds 0 1 2",

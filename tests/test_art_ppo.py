@@ -22,7 +22,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(
         art_ppo, "settings", lambda **changes: settings(ppo_mini_batch_size=8, **changes)
     )
-    monkeypatch.setattr(ledger, "MEASURED", tmp_path)
+    monkeypatch.setattr(ledger.records, "MEASURED", tmp_path)
     for function in (art_ppo.anchors, art_ppo.tuned, art_ppo.before, art_ppo.after):
         function.cache_clear()
     yield

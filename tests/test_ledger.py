@@ -13,21 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthlib import ledger, paths
+from synthlib.ledger import closure, measuring, records, shown
 
 CLAIM = "02-judge-spearman"  # value >= 83, points
 OTHER = "02-nli-accuracy"
-SOURCE_HASH = ledger.source_hash
 
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
     """Records of a test go to its own folder, and its measuring functions are forgotten."""
-    monkeypatch.setattr(ledger, "LIVE", tmp_path / "live")
-    monkeypatch.setattr(ledger, "MEASURED", tmp_path / "measured")
-    monkeypatch.setattr(ledger, "_import_measures", lambda: None)
+    monkeypatch.setattr(records, "LIVE", tmp_path / "live")
+    monkeypatch.setattr(records, "MEASURED", tmp_path / "measured")
+    monkeypatch.setattr(records, "READ", set())
+    monkeypatch.setattr(measuring, "import_measures", lambda: None)
     # a test must not depend on whether a source is edited while it runs
-    monkeypatch.setattr(ledger, "source_hash", lambda *_: "now")
-    monkeypatch.setattr(ledger, "_REGISTRY", {})
+    monkeypatch.setattr(closure, "whole", lambda: "now")
+    monkeypatch.setattr(closure, "present", lambda claim: "now")
+    monkeypatch.setattr(measuring, "REGISTRY", {})
     return tmp_path
 
 
@@ -39,7 +41,7 @@ def test_registry_is_well_formed():
         assert re.fullmatch(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*", claim), claim
         assert int(claim[:2]) == row.chapter, claim
         assert row.statement.endswith((".", "oracle.")) and "\n" not in row.statement, claim
-        assert row.unit in {*ledger._DECIMALS, "minutes"}, claim
+        assert row.unit in {*shown.DECIMALS, "minutes"}, claim
         ledger.judge(row.rule, 0.0, row.bar)  # every rule can be applied
         assert ("bar" in row.rule) == (not math.isnan(row.bar)), claim
     assert set(registry.chapter) == set(range(13))
@@ -117,7 +119,8 @@ def test_a_record_holds_value_seeds_and_provenance(folders):
     assert (entry["value"], entry["spread"], entry["seeds"]) == (85.24, 0.3, [0, 1, 2])
     assert (entry["tier"], entry["device"], entry["minutes"]) == ("pocket", "cpu", 1.5)
     assert entry["unit"] == "points" and entry["values"] is None
-    assert {"date", "commit", "dirty", "source", "versions"} <= set(entry)
+    assert {"date", "commit", "dirty", "versions"} <= set(entry)
+    assert entry["fingerprint"] == "now" and entry["precision"] and entry["processor"]
     assert [f.name for f in (folders / "live").iterdir()] == [f"{CLAIM}.json"]
 
 
@@ -156,7 +159,7 @@ def test_concurrent_records_do_not_clash(folders):
     names = sorted(f.name for f in (folders / "live").iterdir())
     assert names == [f"{CLAIM}.json", f"{OTHER}.json"]
     for claim in (CLAIM, OTHER):
-        assert ledger._read(ledger.LIVE, claim)["claim"] == claim
+        assert records.read(records.LIVE, claim)["claim"] == claim
 
 
 def test_a_damaged_record_is_named(folders):
@@ -183,20 +186,19 @@ def test_a_claim_is_judged_seed_by_seed(values, holds):
 
 def test_committed_measurements_are_judged_before_live_ones():
     ledger.record(CLAIM, 90.0)
-    ledger._write(
-        ledger.MEASURED, CLAIM, [80.0, 81.0, 82.0], None, (0, 1, 2),
-        tier="pocket", device="cpu", minutes=3.0, note="",
-    )  # fmt: skip
+    records.write(
+        records.MEASURED, CLAIM, [80.0, 81.0, 82.0], None, (0, 1, 2), fingerprint="now"
+    )
     row = ledger.table(2).loc[CLAIM]
     assert (row["value"], row["spread"], row["seeds"], row["live"]) == (81.0, 1.0, 3, 90.0)
     assert row["holds"] == "no"
-    shown = ledger.summary(CLAIM)["we measured"].iloc[0]
-    assert shown == "81.0 ± 1.0 (3 seeds) · 90.0 (live)"
+    text = ledger.summary(CLAIM)["we measured"].iloc[0]
+    assert text == "81.0 ± 1.0 (3 seeds) · 90.0 (live)"
 
 
 def test_live_records_of_other_code_are_not_shown(monkeypatch):
     ledger.record(CLAIM, 90.0)
-    monkeypatch.setattr(ledger, "source_hash", lambda *_: "another")
+    monkeypatch.setattr(closure, "whole", lambda: "another")
     assert ledger.table(2).loc[CLAIM, "holds"] == "not yet measured"
 
 
@@ -222,13 +224,13 @@ def test_a_claims_source_and_condition_are_in_words():
 
 
 def test_show_escapes_and_reads_as_text(monkeypatch):
-    registry = ledger.claims()
-    registry.loc[CLAIM, "statement"] = "<script>alert(1)</script> & more."
-    monkeypatch.setattr(ledger, "claims", lambda chapter=None: registry)
-    shown = ledger.show(CLAIM)
-    page = shown._repr_html_()
+    altered = ledger.claims()
+    altered.loc[CLAIM, "statement"] = "<script>alert(1)</script> & more."
+    monkeypatch.setattr(shown, "claims", lambda chapter=None: altered)
+    table = ledger.show(CLAIM)
+    page = table._repr_html_()
     assert "<script>" not in page and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more." in page
-    assert "holds here? not yet measured" in repr(shown)
+    assert "holds here? not yet measured" in repr(table)
     with pytest.raises(ValueError, match="unknown claim"):
         ledger.show("99-nothing")
     with pytest.raises(ValueError, match="chapter=1"):
@@ -255,26 +257,26 @@ def test_measured_over_seeds_then_skipped_then_forced(capsys):
 
     assert ledger.main(["--claims", CLAIM, "--seeds", "0", "1"]) == 0
     assert calls == [0, 1]
-    entry = ledger._read(ledger.MEASURED, CLAIM)
+    entry = records.read(records.MEASURED, CLAIM)
     assert entry["values"] == {"0": 84.0, "1": 85.0} and entry["value"] == 84.5
     # a third seed joins; those measured are not measured again
     assert ledger.main(["--seeds", "0", "1", "2"]) == 0
     assert calls == [0, 1, 2] and "already measured" in capsys.readouterr().out
-    assert len(ledger._read(ledger.MEASURED, CLAIM)["values"]) == 3
+    assert len(records.read(records.MEASURED, CLAIM)["values"]) == 3
     assert ledger.main(["--seeds", "0", "1", "--force"]) == 0
     assert calls == [0, 1, 2, 0, 1]
-    assert list(ledger._read(ledger.MEASURED, CLAIM)["values"]) == ["0", "1"]
+    assert list(records.read(records.MEASURED, CLAIM)["values"]) == ["0", "1"]
 
 
 def test_changed_code_is_measured_again(monkeypatch):
     calls = []
     ledger.measure(CLAIM)(lambda seed: calls.append(seed) or 84.0)
     ledger.run(seeds=(0, 1))
-    monkeypatch.setattr(ledger, "source_hash", lambda *_: "changed")
+    monkeypatch.setattr(closure, "present", lambda claim: "changed")
     ledger.run(seeds=(0,))
     assert calls == [0, 1, 0]
     # nothing of the old code's seeds is mixed in
-    assert ledger._read(ledger.MEASURED, CLAIM)["values"] == {"0": 84.0}
+    assert records.read(records.MEASURED, CLAIM)["values"] == {"0": 84.0}
 
 
 def test_one_function_for_several_claims_resumes_after_an_interruption():
@@ -288,10 +290,10 @@ def test_one_function_for_several_claims_resumes_after_an_interruption():
         return {CLAIM: 84.0, OTHER: 95.0}
 
     assert ledger.main(["--seeds", "0", "1", "2"]) == 130
-    assert ledger._read(ledger.MEASURED, OTHER)["seeds"] == [0]
+    assert records.read(records.MEASURED, OTHER)["seeds"] == [0]
     assert ledger.main(["--seeds", "0", "1", "2"]) == 0
     assert calls == [0, 1, 1, 2]
-    assert ledger._read(ledger.MEASURED, OTHER)["seeds"] == [0, 1, 2]
+    assert records.read(records.MEASURED, OTHER)["seeds"] == [0, 1, 2]
 
 
 def test_a_failure_is_reported_and_the_others_are_measured(capsys):
@@ -305,8 +307,8 @@ def test_a_failure_is_reported_and_the_others_are_measured(capsys):
 
     assert ledger.main(["--seeds", "0"]) == 1
     assert "broken seed 0: ValueError: 02-judge-spearman" in capsys.readouterr().err
-    assert ledger._read(ledger.MEASURED, CLAIM) is None
-    assert ledger._read(ledger.MEASURED, OTHER)["value"] == 95.0
+    assert records.read(records.MEASURED, CLAIM) is None
+    assert records.read(records.MEASURED, OTHER)["value"] == 95.0
 
 
 def test_a_function_must_return_what_it_is_registered_for(capsys):
@@ -349,29 +351,10 @@ def test_listing_shows_every_claim(capsys):
 
 def test_the_packages_own_measuring_functions_register():
     # in its own process: a module registers when it is first imported
-    code = "from synthlib import ledger; ledger._import_measures(); print(*ledger._REGISTRY)"
+    code = "from synthlib.ledger import measuring; measuring.import_measures(); "
+    code += "print(*measuring.REGISTRY)"
     ready = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(ready.stdout.split()) >= set(ledger.claims(1).index)
-
-
-def test_source_hash_sees_kernels_and_not_figures(tmp_path, monkeypatch):
-    package = tmp_path / "synthlib"
-    (package / "viz").mkdir(parents=True)
-    (package / "losses.py").write_text("a = 1")
-    (package / "viz" / "figure.py").write_text("b = 1")
-    monkeypatch.setattr(ledger, "__file__", str(package / "ledger.py"))
-    monkeypatch.setattr(paths, "POCKET", tmp_path / "pocket")
-    before = SOURCE_HASH()
-    (package / "viz" / "figure.py").write_text("b = 2")
-    assert SOURCE_HASH() == before
-    (package / "losses.py").write_text("a = 2")
-    assert SOURCE_HASH() != before
-    after = SOURCE_HASH(("synthlib/training.py",))
-    (package / "losses.py").write_text("a = 3")
-    assert SOURCE_HASH(("synthlib/training.py",)) == after
-    (tmp_path / "pocket" / "nli").mkdir(parents=True)
-    (tmp_path / "pocket" / "nli" / "config.json").write_text("{}")
-    assert SOURCE_HASH(("data/pocket/nli",)) != SOURCE_HASH(("data/pocket/t5",))
 
 
 def test_export_writes_the_whole_ledger(tmp_path):
@@ -390,7 +373,7 @@ def test_committed_measurements_belong_to_claims():
 
 
 def test_rows_are_kept_by_seed_with_their_origin(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger, "MEASURED", tmp_path)
+    monkeypatch.setattr(records, "MEASURED", tmp_path)
     curve = pd.DataFrame({"omega": [0.0, 0.3], "right": [64.5, 73.4], "note": ["", "peak"]})
     ledger.keep_rows("03-omega", 1, curve)
     ledger.keep_rows("03-omega", 0, curve)
@@ -413,7 +396,7 @@ def test_rows_are_kept_by_seed_with_their_origin(tmp_path, monkeypatch):
     ],
 )
 def test_rows_refuse_what_cannot_be_kept(tmp_path, monkeypatch, name, rows, said):
-    monkeypatch.setattr(ledger, "MEASURED", tmp_path)
+    monkeypatch.setattr(records, "MEASURED", tmp_path)
     with pytest.raises(ValueError, match=said):
         ledger.keep_rows(name, 0, rows)
     with pytest.raises(ValueError, match="were measured"):

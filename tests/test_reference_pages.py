@@ -12,7 +12,7 @@ from sphinx.util.docutils import docutils_namespace
 
 from synthlib import ledger, models, prompts
 
-CLAIM = "02-judge-spearman"
+CLAIM, T5 = "02-judge-spearman", "02-t5-plain"
 SETTINGS = {
     "extensions": ["myst_parser", "ledger_page"],
     # Said in full: Sphinx keeps what another app of this process added to its default.
@@ -26,9 +26,10 @@ SETTINGS = {
 @pytest.fixture
 def build(tmp_path, monkeypatch):
     """Builds one page with the directives; returns its HTML, the warnings and the output folder."""
-    monkeypatch.setattr(ledger, "source_hash", lambda *_: "now")
-    monkeypatch.setattr(ledger, "LIVE", tmp_path / "live")
-    monkeypatch.setattr(ledger, "MEASURED", tmp_path / "measured")
+    monkeypatch.setattr(ledger.closure, "whole", lambda: "now")
+    monkeypatch.setattr(ledger.closure, "present", lambda claim: "now")
+    monkeypatch.setattr(ledger.records, "LIVE", tmp_path / "live")
+    monkeypatch.setattr(ledger.records, "MEASURED", tmp_path / "measured")
 
     def run(page):
         source, out = tmp_path / "source", tmp_path / "out"
@@ -48,9 +49,9 @@ def build(tmp_path, monkeypatch):
 
 def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     ledger.record(CLAIM, 85.25)
-    ledger._write(
-        ledger.MEASURED, "02-nli-accuracy", [90.0, 95.0, 96.0], None, (0, 1, 2),
-        tier="pocket", device="<b>cpu</b>", minutes=3.0, note="",
+    ledger.records.write(
+        ledger.records.MEASURED, "02-nli-accuracy", [90.0, 95.0, 96.0], None, (0, 1, 2),
+        fingerprint="now", device="<b>cpu</b>", minutes=3.0,
     )  # fmt: skip
     page, warnings, out = build("# Ledger\n\n```{ledger-summary}\n```\n\n```{ledger} 2\n```\n")
     assert not warnings
@@ -70,14 +71,35 @@ def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
 def test_a_measurement_says_the_precision_that_is_not_the_usual_one(build, monkeypatch):
     for claim, precision in [(CLAIM, "bf16"), ("02-nli-accuracy", "fp32")]:
         monkeypatch.setattr(models, "training_precision", lambda p=precision: p)
-        ledger._write(
-            ledger.MEASURED, claim, [90.0], None, (0,), tier="pocket", device="cpu", minutes=3.0,
-            note="",
+        ledger.records.write(
+            ledger.records.MEASURED, claim, [90.0], None, (0,), fingerprint="now", device="cpu",
+            minutes=3.0,
         )  # fmt: skip
     page, _, out = build("# Ledger\n\n```{ledger} 2\n```\n")
     assert page.count("3.0 min, trained in bfloat16<") == 1 and page.count("3.0 min<") == 1
     data = pd.read_csv(out / "ledger.csv", index_col="id")["precision"]
     assert (data[CLAIM], data["02-nli-accuracy"]) == ("bf16", "fp32")
+
+
+def test_the_page_says_how_old_each_measurement_is_and_counts_them(build):
+    for claim, fingerprint in [(CLAIM, "now"), ("02-nli-accuracy", "before"), (T5, "before")]:
+        ledger.records.write(
+            ledger.records.MEASURED, claim, [90.0], None, (0,), fingerprint=fingerprint
+        )
+    entry = ledger.records.read(ledger.records.MEASURED, T5)
+    stamp = {"seed": 0, "date": "2026-11-29", "fingerprint": "now"}
+    ledger.records.store(ledger.records.MEASURED, entry | {"verified": stamp})
+    page, warnings, _ = build("# Ledger\n\n```{ledger-summary}\n```\n\n```{ledger} 2\n```\n")
+    assert not warnings
+    text = html.unescape(re.sub(r"\s*<[^>]+>\s*", " ", page))
+    assert "present code: 1 fresh, 1 verified at one seed, 1 older code." in text
+    said = dict(re.findall(r'<p class="ledger-state ledger-(\w+)">([^<]+)</p>', page))
+    today = entry["date"]
+    assert said == {
+        "fresh": f"fresh, {today}",
+        "older": f"older code, {today}",
+        "verified": f"verified at one seed (seed 0 on 2026-11-29), {today}",
+    }
 
 
 def test_ledger_is_filled_in_after_all_pages_were_read(build, monkeypatch):

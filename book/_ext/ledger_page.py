@@ -77,6 +77,8 @@ def sentence(full):
     parts = [f"{n} {what}" for what, n in count.items() if n]
     text = f"{len(full)} claims; {len(measured)} measured so far"
     text += f": {', '.join(parts)}. " if parts else ". "
+    if states := ledger.count_states(full):
+        text += f"How they stand to the present code: {states}. "
     link = nodes.reference("", "The whole ledger as CSV", refuri="../../ledger.csv", internal=False)
     return nodes.paragraph("", "", nodes.Text(text), link, nodes.Text("."), classes=["ledger-sum"])
 
@@ -98,12 +100,24 @@ def table(full):
             if about["precision"] in PRECISIONS:
                 origin += f", trained in {PRECISIONS[about['precision']]}"
             ours.append(nodes.paragraph("", "", nodes.emphasis(text=origin)))
+            ours.append(standing(about))
         body += row(
             [[nodes.paragraph(text=statement), name], says, ours, ledger.condition(about), holds],
             ids=[f"claim-{claim}"],
         )
     group += body
     return nodes.table("", group, classes=["ledger", "colwidths-given"])
+
+
+def standing(about):
+    """How a measurement stands to the present code, with its age: a line of small print."""
+    state, text = about["state"], f"{about['state']}, {about['date']}"
+    if about["verified"]:
+        text = f"{state} ({about['verified']}), {about['date']}"
+    elif about["differs"]:
+        text += f"; run again, {about['differs']}"
+    kind = {ledger.FRESH: "fresh", ledger.VERIFIED: "verified"}.get(state, "older")
+    return nodes.paragraph(text=text, classes=["ledger-state", f"ledger-{kind}"])
 
 
 def row(cells, **attributes):

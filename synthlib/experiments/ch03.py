@@ -366,10 +366,6 @@ def guided_texts(generator, prompts, noisy, scale: float, max_new_tokens: int) -
 # ------------------------------------------------------------------ ledger
 # The weights come from one training; seeds draw other premises, instructions and noise. For the
 # retrained generators they draw other training examples as well.
-_USES = (
-    "synthlib/experiments/ch03.py", "synthlib/methods/multicsr.py",
-    "synthlib/decoding.py", "synthlib/prompts.py", "synthlib/models.py", "synthlib/world/",
-)  # fmt: skip
 PREMISES, LLAMA_PREMISES, HABIT_PREMISES = 300, 200, 120
 PLAUSIBLE = 0.1  # Li et al. (2023), § 3.4
 HABITS = (0.03, 0.15, 0.30, 0.45)  # shares of opposite targets; 0.30 is the committed weights' own
@@ -409,7 +405,7 @@ def sweep_values(accuracy: pd.Series) -> dict[str, float]:
     "03-fig1-errors", "03-fig1-errors-label", "03-repaired", "03-spoilt",
     "03-fig6-gain", "03-fig6-default", "03-fig6-negative", "03-fig6-collapse", "03-fig6-peak",
     "03-plausibility", "03-plausibility-cost",
-    uses=(*_USES, "data/pocket/generator-t5"),
+    reads=("data/pocket/generator-t5",),
 )  # fmt: skip
 def measure_sweep(seed: int) -> dict[str, float]:
     """Fig. 6 and § 5.2, T5 generator; the same where implausible words are barred."""
@@ -440,7 +436,7 @@ def measure_sweep(seed: int) -> dict[str, float]:
 
 @ledger.measure(
     "03-fig6-llama-gain", "03-fig6-llama-peak", "03-guidance",
-    uses=(*_USES, "data/pocket/generator-llama"),
+    reads=("data/pocket/generator-llama",),
 )
 def measure_llama(seed: int) -> dict[str, float]:
     """Fig. 6 for the Llama-style generator, and its texts beside the library's guidance."""
@@ -469,7 +465,7 @@ def measure_llama(seed: int) -> dict[str, float]:
 @ledger.measure(
     "03-fig5-opposite-alone", "03-fig5-opposite-gain", "03-fig5-rank", "03-fig5-rank-all",
     "03-fig5-better",
-    uses=(*_USES, "data/pocket/generator-t5"),
+    reads=("data/pocket/generator-t5",),
 )
 def measure_noise(seed: int) -> dict[str, float]:
     """Fig. 5: four noisy instructions, followed alone and contrasted with."""
@@ -502,7 +498,7 @@ def noise_values(effects: pd.DataFrame) -> dict[str, float]:
 
 @ledger.measure(
     "03-habits-peak", "03-habits-paper", "03-habits-gain",
-    uses=(*_USES, "data/pocket/generator-t5"),
+    reads=("data/pocket/generator-t5",),
 )
 def measure_habits(seed: int) -> dict[str, float]:
     """Where the best ω lies for generators that misread less and more often."""
@@ -593,11 +589,7 @@ def breaking_points(generator, asked, **options) -> pd.DataFrame:
 
 @ledger.measure(
     "03-breaking", "03-disagreement",
-    uses=(
-        "synthlib/experiments/ch03.py", "synthlib/experiments/ch03.py",
-        "synthlib/methods/multicsr.py", "synthlib/decoding.py", "synthlib/prompts.py",
-        "synthlib/models.py", "synthlib/world/", "data/pocket/generator-t5",
-    ),
+    reads=("data/pocket/generator-t5",),
 )  # fmt: skip
 def measure_breaking(seed: int) -> dict[str, float]:
     """Where generators break that misread rarely, and as often as the committed one."""

@@ -268,12 +268,6 @@ def filters(triplets: pd.DataFrame, classifier=None) -> pd.DataFrame:
 @ledger.measure(
     "04-fig3-precision", "04-fig3-kept", "04-fig3-gain", "04-table11-cases", "04-expected",
     "04-nli-filter",
-    uses=(
-        "synthlib/experiments/ch04.py", "synthlib/experiments/lab.py",
-        "synthlib/methods/multicsr.py", "synthlib/curation.py", "synthlib/judging.py",
-        "synthlib/decoding.py", "synthlib/prompts.py", "synthlib/world/",
-        "data/pocket/generator-t5", "data/pocket/nli",
-    ),
 )  # fmt: skip
 def measure_selection(seed: int) -> dict[str, float]:
     """Stage 2 at (3, 3, 1), and other filters on the same triplets, with and without stage 1."""
@@ -407,12 +401,6 @@ def table1(seed: int = 0, n: int = 2000) -> pd.DataFrame:
 
 @ledger.measure(
     "04-table1-judge", "04-table1-demonstrations", "04-table1-supervised", "04-table1-hard",
-    uses=(
-        "synthlib/experiments/ch04.py", "synthlib/experiments/ch01.py",
-        "synthlib/judging.py", "synthlib/decoding.py", "synthlib/prompts.py",
-        "synthlib/prompt_pooling.py", "synthlib/training.py", "synthlib/losses.py",
-        "synthlib/world/", "data/pocket/generator", "data/pocket/simcse", "data/pocket/mlm-bert",
-    ),
 )  # fmt: skip
 def measure_table1(seed: int) -> dict[str, float]:
     """Table 1 for one draw of the STS sets and of the demonstrations."""
@@ -568,13 +556,6 @@ def grid(seed: int, omega: float = 0.3, **options) -> pd.DataFrame:
 
 @ledger.measure(
     "04-table6-best", "04-table6-extreme", "04-table6-beta0", "04-random",
-    uses=(
-        "synthlib/experiments/ch04.py", "synthlib/experiments/lab.py",
-        "synthlib/methods/multicsr.py", "synthlib/curation.py", "synthlib/judging.py",
-        "synthlib/decoding.py", "synthlib/prompts.py", "synthlib/training.py",
-        "synthlib/losses.py", "synthlib/tiers.py", "synthlib/world/", "data/pocket/generator-t5",
-        "data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert",
-    ),
 )  # fmt: skip
 def measure_grid(seed: int) -> dict[str, float]:
     """All rows of Table 6: an encoder each."""

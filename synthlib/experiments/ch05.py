@@ -361,15 +361,6 @@ def gradient_norm(encoder, triplets, *, seed=0, **options):
 
 
 # ------------------------------------------------------------------ three seeds
-_USES = (
-    "synthlib/experiments/ch05.py", "synthlib/methods/multicsr.py", "synthlib/losses.py",
-    "synthlib/training.py", "synthlib/tiers.py", "synthlib/evaluation", "synthlib/world",
-    "data/pocket",
-)  # fmt: skip
-_WRITES = (
-    "synthlib/experiments/lab.py", "synthlib/decoding.py", "synthlib/judging.py",
-    "synthlib/curation.py", "synthlib/prompts.py",
-)  # fmt: skip
 
 
 def guides(seed):
@@ -426,7 +417,6 @@ def _unprotected(keep, encode, triplets, sigma):
 @ledger.measure(
     "05-fig4-duplicates-30", "05-fig4-duplicates-150", "05-guide-unsupervised",
     "05-guide-own-sigma", "05-guide-first-pass", "05-guide-recall",
-    uses=_USES + _WRITES,
 )  # fmt: skip
 def measure_guides(seed):
     """Masking paraphrased duplicates by five guides and by the oracle."""
@@ -478,7 +468,7 @@ def measure_guides(seed):
     }
 
 
-@ledger.measure("05-fig4-batch", uses=_USES)
+@ledger.measure("05-fig4-batch")
 def measure_small_batch(seed):
     """The same mask in batches of 64, where a row meets a quarter of the false negatives."""
     triplets, name = captions(100, seed=seed), "supervised SimCSE"
@@ -488,7 +478,7 @@ def measure_small_batch(seed):
     return large - (masked - plain)
 
 
-@ledger.measure("05-fig7-sigma", "05-fig7-mask-helps", "05-fig7-too-low", uses=_USES)
+@ledger.measure("05-fig7-sigma", "05-fig7-mask-helps", "05-fig7-too-low")
 def measure_sigma(seed):
     """Fig. 7: the threshold, on 20 scenes with 150 captions each, by the supervised guide."""
     curve = {sigma: _marks(seed, 20, "supervised SimCSE", sigma) for sigma in SIGMAS}
@@ -507,9 +497,7 @@ def measure_sigma(seed):
     }
 
 
-@ledger.measure(
-    "05-fig4-identical", "05-fig4-identical-harm", "05-fig4-identical-others", uses=_USES
-)
+@ledger.measure("05-fig4-identical", "05-fig4-identical-harm", "05-fig4-identical-others")
 def measure_identical(seed):
     """Fig. 4 to the letter: copies of one pair, a half and nine tenths of the corpus."""
     guide, rows = load(NAMED["supervised SimCSE"]).encode, []
@@ -539,7 +527,7 @@ def measure_identical(seed):
     }
 
 
-@ledger.measure("05-released-gradient", "05-released-training", uses=_USES)
+@ledger.measure("05-released-gradient", "05-released-training")
 def measure_released(seed):
     """The released loss: the size of its gradient, and an encoder trained by it."""
     batch = captions(20, 256, seed)
@@ -553,7 +541,7 @@ def measure_released(seed):
     }
 
 
-@ledger.measure("05-fig8-similar", "05-fig8-similar-unsupervised", "05-pairs", uses=_USES + _WRITES)
+@ledger.measure("05-fig8-similar", "05-fig8-similar-unsupervised", "05-pairs")
 def measure_batch(seed):
     """Fig. 8 on a batch of the generated and the labelled corpus together; Appendix G's count."""
     batch, share = mixed_batch(seed), {}
@@ -601,10 +589,7 @@ def mixed_batch(seed, size=256, premises=None):
 
 @ledger.measure(
     "05-table12-time", "05-table12-memory",
-    uses=(
-        "synthlib/experiments/ch05.py", "synthlib/experiments/cost.py",
-        "synthlib/methods/multicsr.py", "synthlib/losses.py", "synthlib/training.py",
-    ),
+    reads=("data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert"),
 )  # fmt: skip
 def measure_cost(seed):
     """Table 12; the ratios are means over the batch sizes. The seed only counts the repetition."""

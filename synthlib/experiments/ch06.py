@@ -31,14 +31,6 @@ SHAPES = ("bert", "roberta")
 STAGES = tuple(product((0, 1), repeat=3))
 FULL = (1, 1, 1)
 _RULE = Thresholds()  # (3, 3, 1)
-_USES = (
-    "synthlib/methods/multicsr.py", "synthlib/experiments/lab.py",
-    "synthlib/experiments/ch06.py", "synthlib/experiments/ch01.py",
-    "synthlib/decoding.py", "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py",
-    "synthlib/training.py", "synthlib/models.py", "synthlib/prompt_pooling.py",
-    "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/evaluation", "synthlib/world",
-    "data/pocket",
-)  # fmt: skip
 
 
 # ------------------------------------------------------------------ what is compared
@@ -264,7 +256,6 @@ def ablation(seed):
 @ledger.measure(
     "06-table3-full", "06-table3-stage1", "06-table3-stage2", "06-table3-stage3",
     "06-table3-order",
-    uses=_USES,
 )  # fmt: skip
 def measure_ablation(seed):
     """Table 3 for one seed."""
@@ -305,7 +296,7 @@ def quantity(seed):
     )  # fmt: skip
 
 
-@ledger.measure("06-quantity", uses=_USES)
+@ledger.measure("06-quantity")
 def measure_quantity(seed):
     """Selected triplets against as many at random, for one seed."""
     table = quantity(seed)
@@ -343,7 +334,6 @@ def _examined(kind, shape, examine):
 @ledger.measure(
     "06-table2-simcse", "06-table2-syncse", "06-table2-no-logits", "06-table2-whitening",
     "06-table7-retrieval", "06-table8-transfer",
-    uses=_USES,
 )  # fmt: skip
 def measure_comparison(seed):
     """Tables 2, 7 and 8 for one seed. A claim over two shapes is judged by the smaller gain."""
@@ -432,7 +422,7 @@ def supervised(seed, shape, labels):
 LABELS = (4000, 500)  # sizes of the labelled corpus N: the table's, and where labels are scarce
 
 
-@ledger.measure("06-table10-supervised", "06-table10-stage3", uses=_USES)
+@ledger.measure("06-table10-supervised", "06-table10-stage3")
 def measure_supervised(seed):
     """Table 10 for one seed; the claims by the smaller gain of the two shapes."""
     marks = {
@@ -494,7 +484,7 @@ def unsupervised(seed, sentences, *, shape="bert", pooling="mean", **options):
     return training.train_unsupervised_simcse(encoder, sentences, **options).encode
 
 
-@ledger.measure("06-table4-low-resource", "06-table4-twins", uses=_USES)
+@ledger.measure("06-table4-low-resource", "06-table4-twins")
 def measure_low_resource(seed):
     """Table 4 for one seed."""
     table = low_resource(seed)
@@ -558,7 +548,7 @@ def backbone(seed, shape, name):
     return {"without": spearman(without), "with": spearman(refined)}
 
 
-@ledger.measure("06-table5-backbones", uses=_USES)
+@ledger.measure("06-table5-backbones")
 def measure_backbones(seed):
     """Table 5 for one seed: the share of backbones that MultiCSR lifts."""
     table = pd.DataFrame(
@@ -607,7 +597,7 @@ def demonstrated(seed):
     return pd.DataFrame(table)
 
 
-@ledger.measure("06-table9-demonstrations", uses=_USES)
+@ledger.measure("06-table9-demonstrations")
 def measure_demonstrations(seed):
     """Table 9 for one seed: the better of the two settings with demonstrations minus none."""
     table = demonstrated(seed)

@@ -29,11 +29,9 @@ NONE = rewards.Bounds(0.0, -1.0, 1.0)  # bounds that bind nothing
 STEPS, SHOWN, WATCHED = 32, (0, 4, 8, 16, 24, 32), 60  # of the policy on the landscape
 UNSUPERVISED = "pocket/simcse-unsup-bert"
 ASKED = {"positive": "entailment", "negative": "contradiction"}
-_USES = (
-    "synthlib/experiments/ch07.py", "synthlib/methods/art.py", "synthlib/rewards.py",
-    "synthlib/decoding.py", "synthlib/judging.py", "synthlib/models.py", "synthlib/prompts.py",
-    "synthlib/world", "data/pocket/generator-llama", "data/pocket/nli",
-    "data/pocket/simcse-sup-bert", "data/pocket/simcse-unsup-bert",
+READS = (
+    "data/pocket/generator-llama", "data/pocket/nli", "data/pocket/simcse-sup-bert",
+    "data/pocket/simcse-unsup-bert",
 )  # fmt: skip
 
 
@@ -295,7 +293,7 @@ def released_values(table, chosen, picked, found) -> dict[str, float]:
     "07-eq3-cliff", "07-discriminator", "07-omega-shift", "07-needs-correctness",
     "07-harder-positives", "07-harder-negatives", "07-lower-bound", "07-upper-bound",
     "07-quantile", "07-bound-encoder", "07-released-always", "07-released-silence",
-    "07-released-hesitant", "07-released-order", "07-released-negatives", uses=_USES,
+    "07-released-hesitant", "07-released-order", "07-released-negatives", reads=READS,
 )  # fmt: skip
 def measure_rewards(seed):
     """Everything of chapter 07 for one seed."""
@@ -316,9 +314,7 @@ def measure_rewards(seed):
     }
 
 
-@ledger.measure(
-    "07-policy-right", "07-policy-negatives", uses=(*_USES, "synthlib/ppo.py", "synthlib/tiers.py")
-)
+@ledger.measure("07-policy-right", "07-policy-negatives", reads=READS)
 def measure_policy(seed):
     """Where a policy goes, for one seed: from step 0 to the last one."""
     table = tuned(seed)

@@ -38,15 +38,7 @@ STEPS = 40  # of an encoder's training where sets of very different size are com
 FEW = (150, 600, 1200)  # anchors
 WEAK_STEPS, WEAK_ANCHORS = 48, 600
 WEIGHTS = (0.0, 0.3, 0.5, 0.7, 1.0)  # of difficulty; correctness has the rest
-_RECIPE = (
-    "synthlib/methods/art.py", "synthlib/runs/art.py", "synthlib/rewards.py",
-    "synthlib/ppo.py", "synthlib/decoding.py", "synthlib/judging.py", "synthlib/losses.py",
-    "synthlib/training.py", "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py",
-    "synthlib/data.py", "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
-    "data/pocket/nli", "data/pocket/simcse-sup-bert",
-)  # fmt: skip
-_USES = (*_RECIPE, "synthlib/experiments/ch09.py")
-_BASES = (*_USES, "synthlib/prompt_pooling.py", "data/pocket")
+READS = ("data/pocket/generator-llama", "data/pocket/nli", "data/pocket/simcse-sup-bert")
 
 
 # ------------------------------------------------------------------ what is compared
@@ -61,7 +53,7 @@ def run_of(seed) -> art_run.Result:
 
     Made once for a state of the code and weights, then read back.
     """
-    state, name = ledger.source_hash(_RECIPE), BASES["BERT"].rpartition("/")[2]
+    state, name = ledger.fingerprint(art_run.run, READS), BASES["BERT"].rpartition("/")[2]
     folder = paths.BUILD / "art" / f"{state}-{name}-{seed}"
     return art_run.run(
         folder, tier="pocket", seed=seed, encoder=BASES["BERT"], device="cpu", quiet=True
@@ -323,7 +315,6 @@ def weights(seed) -> pd.DataFrame:
 
 @ledger.measure(
     "09-weights-positives", "09-weights-negatives", "09-weights-accuracy",
-    uses=(*_USES, "synthlib/experiments/ch08.py"),
 )  # fmt: skip
 def measure_weights(seed):
     """Whether a louder difficulty makes right answers harder, for one seed: 0.7 against 0.3."""
@@ -373,7 +364,6 @@ def table3(seed) -> pd.DataFrame:
     "09-table4-gain", "09-table4-accuracy", "09-usable", "09-table5-positives",
     "09-table5-negatives", "09-table6-cases", "09-table3-round1", "09-table3-rounds",
     "09-filter-control", "09-start",
-    uses=_USES,
 )  # fmt: skip
 def measure_rounds(seed):
     """The three rounds of one seed: Tables 3 to 6."""
@@ -436,7 +426,7 @@ def table2(seed, base="BERT") -> pd.DataFrame:
 
 
 @ledger.measure(
-    "09-table2-gain", "09-table2-raw", "09-table2-syncse", "09-table2-loss", uses=_BASES
+    "09-table2-gain", "09-table2-raw", "09-table2-syncse", "09-table2-loss"
 )
 def measure_table2(seed):
     """Table 2 for one seed, with BERT."""
@@ -452,13 +442,13 @@ def measure_table2(seed):
     }
 
 
-@ledger.measure("09-table2-roberta", uses=_BASES)
+@ledger.measure("09-table2-roberta")
 def measure_roberta(seed):
     """Table 2 for one seed, with RoBERTa on BERT's triplets: its gain."""
     return _other_base(seed, "RoBERTa", "09-table2-roberta")
 
 
-@ledger.measure("09-table2-unsupervised", uses=_BASES)
+@ledger.measure("09-table2-unsupervised")
 def measure_unsupervised(seed):
     """Table 2 for one seed, with a base that has seen no label: its gain."""
     return _other_base(seed, "unsupervised BERT", "09-table2-unsupervised")
@@ -557,7 +547,7 @@ def _right(rows):
     ])  # fmt: skip
 
 
-@ledger.measure("09-few-anchors", "09-no-filter", "09-budget", uses=_USES)
+@ledger.measure("09-few-anchors", "09-no-filter", "09-budget")
 def measure_pays(seed):
     """Where tuning pays beyond the filter, for one seed."""
     table = pays(seed)
@@ -571,7 +561,7 @@ def measure_pays(seed):
     }
 
 
-@ledger.measure("09-weak-generator", uses=(*_USES, "data/pocket/generator-t5"))
+@ledger.measure("09-weak-generator")
 def measure_weak(seed):
     """The same with a weak generator, for one seed."""
     table = weak(seed)

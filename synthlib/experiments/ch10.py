@@ -356,19 +356,13 @@ def by_position(lists, encode=None):
 
 
 # ------------------------------------------------------------------ ledger
-_USES = (
-    "synthlib/experiments/ch10.py", "synthlib/methods/ranking.py",
-    "synthlib/decoding.py", "synthlib/curation.py", "synthlib/models.py", "synthlib/data.py",
-    "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/evaluation/embedding.py",
-    "synthlib/world", "data/pocket",
-)  # fmt: skip
 LISTS, SWEPT = 500, 150
 
 
 @ledger.measure(
     "10-fig1-directional", "10-fig1-at-once", "10-fig1-in-batch", "10-fig1-directional-sampled",
     "10-fig1-at-once-sampled", "10-fig2-direct",
-    "10-well-formed", "10-table5-order", "10-table5-later", "10-kept", "10-length", uses=_USES,
+    "10-well-formed", "10-table5-order", "10-table5-later", "10-kept", "10-length",
 )  # fmt: skip
 def measure_methods(seed: int) -> dict[str, float]:
     """Figs. 1 and 2, Table 5: the four ways to come by a list, greedy and sampled."""
@@ -425,7 +419,7 @@ def methods(seed, n):
     }
 
 
-@ledger.measure("10-lambda", uses=_USES)
+@ledger.measure("10-lambda")
 def measure_lambda(seed: int) -> float:
     """Eq. 4: λ for both generators, greedy and sampled."""
     return sweep(seed, SWEPT)

@@ -39,16 +39,6 @@ SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 OMEGA = 0.5
 SCALE, RELEASED_SCALE = 1.0, 20.0  # cosines, as the paper writes; over τ, as its code has them
 TRAINING = dict(learning_rate=2e-4, lists_per_step=2)
-_USES = (
-    "synthlib/experiments/ch11.py", "synthlib/methods/ranking.py",
-    "synthlib/experiments/lab.py", "synthlib/methods/multicsr.py",
-    "synthlib/experiments/lab.py", "synthlib/decoding.py", "synthlib/judging.py",
-    "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py", "synthlib/models.py",
-    "synthlib/prompt_pooling.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
-    "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
-    "data/pocket/generator-t5", "data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert",
-    "data/pocket/simcse-sup-bert",
-)  # fmt: skip
 
 
 # ------------------------------------------------------------------ lists
@@ -238,9 +228,7 @@ def order_by_omega(
     )  # fmt: skip
 
 
-@ledger.measure(
-    "11-algorithm1", "11-algorithm1-released", "11-algorithm1-order", uses=_USES
-)  # fmt: skip
+@ledger.measure("11-algorithm1", "11-algorithm1-released", "11-algorithm1-order")  # fmt: skip
 def measure_readings(seed):
     """The readings of Algorithm 1 for one seed: shares in percent."""
     table = readings(seed)
@@ -281,7 +269,7 @@ def table1(seed, names=(*OTHERS, *TABLE1)):
 
 
 @ledger.measure(
-    "11-table1-weak", "11-table1-multicsr", "11-table4-unsupervised", "11-table6-bases", uses=_USES
+    "11-table1-weak", "11-table1-multicsr", "11-table4-unsupervised", "11-table6-bases"
 )
 def measure_bases(seed):
     """Tables 1, 4 and 6 for one seed."""
@@ -320,7 +308,7 @@ def table3(seed, name="MultiCSR"):
 
 
 @ledger.measure(
-    "11-table3-a", "11-table3-b", "11-table3-c", "11-table3-d", "11-table3-e", uses=_USES
+    "11-table3-a", "11-table3-b", "11-table3-c", "11-table3-d", "11-table3-e"
 )
 def measure_ablation(seed):
     """Table 3 for one seed: the claims on the paper's base, MultiCSR; SimCSE's rows beside."""
@@ -332,7 +320,7 @@ def measure_ablation(seed):
     }
 
 
-@ledger.measure("11-fig3a-omega", uses=_USES)
+@ledger.measure("11-fig3a-omega")
 def measure_omega(seed):
     """Fig. 3a for one seed: the larger range of the two bases."""
     table = pd.DataFrame(
@@ -346,7 +334,7 @@ def measure_omega(seed):
     return float((marks.max() - marks.min()).max())
 
 
-@ledger.measure("11-fig3b-share", uses=_USES)
+@ledger.measure("11-fig3b-share")
 def measure_share(seed):
     """Fig. 3b for one seed: the smaller gain of the two bases with a twentieth of the lists."""
     table = pd.DataFrame(
@@ -399,7 +387,7 @@ def tried(seed, names=("SimCSE", "MultiCSR")):
     return pd.DataFrame(table)
 
 
-@ledger.measure("11-adaptive-omega", "11-strong-base", uses=_USES)
+@ledger.measure("11-adaptive-omega", "11-strong-base")
 def measure_tried(seed):
     """Adaptive ω minus the fixed one (mean of the two bases), and what helps a strong base most."""
     table = tried(seed)
@@ -418,8 +406,6 @@ def measure_tried(seed):
 # it was. The post-training is that of all other rows.
 ART_BASES = ("supervised SimCSE", "ART")
 ART_STEPS, ART_ANCHORS, PROMPTED, PROBES = 32, 600, 1200, 200
-_ART_USES = (*_USES, "synthlib/methods/art.py", "synthlib/rewards.py", "synthlib/ppo.py",
-             "data/pocket/nli")  # fmt: skip
 
 
 @cache
@@ -491,7 +477,7 @@ def art_bases(seed, names=ART_BASES):
     return table.assign(gain=table["after"] - table["before"])
 
 
-@ledger.measure("11-table4-art", uses=_ART_USES)
+@ledger.measure("11-table4-art")
 def measure_art(seed):
     """ART's row of Tables 4 and 6 for one seed."""
     table = art_bases(seed)

@@ -17,16 +17,6 @@ from synthlib.experiments import ch11
 # Without labels and without a language model; then the paper's SynCSE and MultiCSR.
 BASES = ("SimCSE", "raw LLM data", "MultiCSR")
 WEAK = "MultiCSR, weak teacher"  # unsupervised SimCSE in place of the base itself
-_USES = (
-    "synthlib/methods/ranking.py", "synthlib/experiments/lab.py",
-    "synthlib/experiments/ch11.py", "synthlib/experiments/ch12.py",
-    "synthlib/evaluation/examination.py",
-    "synthlib/methods/multicsr.py", "synthlib/experiments/lab.py", "synthlib/decoding.py",
-    "synthlib/judging.py", "synthlib/curation.py", "synthlib/losses.py", "synthlib/training.py",
-    "synthlib/models.py", "synthlib/tiers.py", "synthlib/prompts.py", "synthlib/data.py",
-    "synthlib/evaluation", "synthlib/world", "data/pocket/generator-llama",
-    "data/pocket/generator-t5", "data/pocket/mlm-bert", "data/pocket/simcse-unsup-bert",
-)  # fmt: skip
 
 
 @cache
@@ -77,7 +67,6 @@ def encoders(seed):
 @ledger.measure(
     "12-table2-reranking", "12-table2-multicsr", "12-table7-transfer", "12-table7-multicsr",
     "12-table7-mrpc",
-    uses=_USES,
 )  # fmt: skip
 def measure_before_and_after(seed):
     """Tables 2 and 7 for one seed."""

@@ -10,13 +10,13 @@ from . import closure, measuring, papers, records, registry, shown
 from .closure import fingerprint
 from .measuring import main, measure, run, verify
 from .papers import PAPERS, paper_numbers, paper_table
-from .records import keep_rows, record, rows
+from .records import FRESH, OLDER, VERIFIED, keep_rows, record, rows
 from .registry import claims, condition, judge, source
-from .shown import NOT_YET, export, number, show, status, summary, table
+from .shown import NOT_YET, count_states, export, number, show, status, summary, table
 
 __all__ = [
-    "NOT_YET", "PAPERS", "claims", "closure", "condition", "export", "fingerprint", "judge",
-    "keep_rows", "main", "measure", "measuring", "number", "paper_numbers", "paper_table",
-    "papers", "record", "records", "registry", "rows", "run", "show", "shown", "source", "status",
-    "summary", "table", "verify",
+    "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "claims", "closure", "condition",
+    "count_states", "export", "fingerprint", "judge", "keep_rows", "main", "measure", "measuring",
+    "number", "paper_numbers", "paper_table", "papers", "record", "records", "registry", "rows",
+    "run", "show", "shown", "source", "status", "summary", "table", "verify",
 ]  # fmt: skip

@@ -25,6 +25,8 @@ from pathlib import Path
 PACKAGE = "synthlib"
 # What shows, checks or records a number cannot change it: named where used, and not followed.
 OPAQUE = tuple(f"{PACKAGE}.{n}" for n in ("ledger", "viz", "checks", "commands", "__main__"))
+# What a measuring function reads where it does not say.
+_ALL_WEIGHTS = ast.Constant("data/pocket")
 _MEASURE = f"{PACKAGE}.ledger.measure"
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -158,7 +160,8 @@ class Package:
         """
         if not (self.module(module) and name in self.module(module).definitions):
             raise ValueError(f"{module} defines no {name!r}")
-        return _digest([*self._numbered(self.reached(module, name)), *map(self._data, sorted(reads))])
+        code = self._numbered(self.reached(module, name))
+        return _digest([*code, *map(self._data, sorted(reads))])
 
     @lru_cache(maxsize=1)  # noqa: B019
     def whole(self) -> str:
@@ -201,7 +204,7 @@ class Package:
                         continue
                     words = {k.arg: k.value for k in call.keywords}
                     claims = self._written_out(module, ast.Tuple(call.args))
-                    reads = self._written_out(module, words.get("reads", ast.Constant("data/pocket")))
+                    reads = self._written_out(module, words.get("reads", _ALL_WEIGHTS))
                     found.update(dict.fromkeys(claims, (module.dotted, name, claims, reads)))
         return found
 
@@ -221,8 +224,8 @@ class Package:
             if isinstance(statement, ast.Assign) and not more:
                 return self._written_out(self.module(target[1]), statement.value)
         raise ValueError(
-            f"{module.dotted}, line {getattr(node, 'lineno', '?')}: what ledger.measure is given must be written "
-            f"out (strings, or names of tuples of strings), got {ast.unparse(node)}"
+            f"{module.dotted}: what ledger.measure is given must be written out (strings, or names "
+            f"of tuples of strings), got {ast.unparse(node)}"
         )
 
     def fingerprint_of(self, claim: str) -> str | None:

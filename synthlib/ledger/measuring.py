@@ -268,10 +268,9 @@ def _verified(made: Measure) -> Iterable[str]:
     for claim, entry in entries.items():
         then, now = entry["values"][str(seed)], round(values[claim], 6)
         why = _why(then, now, entry, stamp)
-        entry.pop("verified", None)
-        entry.pop("differs", None)
-        entry["differs" if why else "verified"] = {**stamp, **({"value": now, "why": why} if why else {})}
-        records.store(records.MEASURED, entry)
+        entry = {key: about for key, about in entry.items() if key not in ("verified", "differs")}
+        outcome = {"differs": stamp | {"value": now, "why": why}} if why else {"verified": stamp}
+        records.store(records.MEASURED, entry | outcome)
         yield f"  {claim:32} {f'differs: {why}' if why else f'{now:g}, the same: stamped'}"
     if moved:
         yield f"  rows that are not the same to the last digit: {', '.join(moved)}"

@@ -41,6 +41,9 @@ READ: set[str] = set()
 # What `keep_rows` writes down: the claim that is being measured; in a verification, where to.
 _MEASURING: ContextVar[dict | None] = ContextVar("measuring", default=None)
 
+#: Made by the present code; made before, and one seed run again with the same figures; neither.
+FRESH, VERIFIED, OLDER = "fresh", "verified at one seed", "older code"
+
 
 def record(
     claim: str,
@@ -324,10 +327,6 @@ def _about(file: Path) -> dict:
 
 
 # ------------------------------------------------------------------ state
-#: Made by the present code; made before, and one seed run again with the same figures; neither.
-FRESH, VERIFIED, OLDER = "fresh", "verified at one seed", "older code"
-
-
 def state(about: dict, claim: str | None) -> str:
     """Whether a record, or the origin of rows, belongs to the present code.
 
