@@ -203,19 +203,22 @@ def verify(
     """
     from tqdm.auto import tqdm
 
-    due = {}
+    due, longer, otherwise = {}, 0, 0
     for made in _functions(ids):
         minutes = _recorded_minutes(made)
-        if any(force or _is_due(claim) for claim in made.claims) and minutes is not None:
+        older = [claim for claim in made.claims if _is_due(claim, force)]
+        if minutes is None or not older:
+            continue
+        if not any(map(_in_this_precision, older)):
+            otherwise += len(older)
+        elif at_most is not None and minutes > at_most:
+            longer += len(older)
+        else:
             due[made] = minutes
-    skipped = [made for made in due if at_most is not None and due[made] > at_most]
-    for made in skipped:
-        del due[made]
-    count = sum(len(made.claims) for made in due)
     print(
-        f"{count} claims by {len(due)} functions to run at one seed, about "
-        f"{sum(due.values()):.1f} minutes as recorded"
-        + (f"; {len(skipped)} functions take longer and wait" if skipped else ""),
+        f"{sum(len(made.claims) for made in due)} claims by {len(due)} functions to run at one "
+        f"seed, about {sum(due.values()):.1f} minutes as recorded; left out: {longer} claims that "
+        f"take longer, {otherwise} whose trainings were in another precision (measure them again)",
         flush=True,
     )
     failures = []
@@ -238,11 +241,21 @@ def _recorded_minutes(made: Measure) -> float | None:
     return max(times, default=None)
 
 
-def _is_due(claim: str) -> bool:
+def _is_due(claim: str, force: bool) -> bool:
+    """Whether a claim has a seed to run again, and the present code has not run it yet."""
     entry = records.read(records.MEASURED, claim)
-    if entry is None or not entry["values"] or records.state(entry, claim) != records.OLDER:
+    if entry is None or not entry["values"]:
         return False
-    return entry.get("differs", {}).get("fingerprint") != closure.present(claim)
+    ran = entry.get("differs", {}).get("fingerprint") == closure.present(claim)
+    return force or not (ran or records.state(entry, claim) != records.OLDER)
+
+
+def _in_this_precision(claim: str) -> bool:
+    """Whether a record was made in the precision of this machine, as far as it says."""
+    from synthlib import models
+
+    was = records.read(records.MEASURED, claim).get("precision")
+    return was is None or was == models.training_precision()
 
 
 def _verified(made: Measure) -> Iterable[str]:
