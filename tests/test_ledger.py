@@ -1,10 +1,9 @@
 """The claims registry, the records and the command that measures."""
 
+import ast
 import json
 import math
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
@@ -349,14 +348,6 @@ def test_listing_shows_every_claim(capsys):
     assert f"{CLAIM:32} {'':>18}  not yet measured, ready to be" in lines
 
 
-def test_the_packages_own_measuring_functions_register():
-    # in its own process: a module registers when it is first imported
-    code = "from synthlib.ledger import measuring; measuring.import_measures(); "
-    code += "print(*measuring.REGISTRY)"
-    ready = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(ready.stdout.split()) >= set(ledger.claims(1).index)
-
-
 def test_export_writes_the_whole_ledger(tmp_path):
     ledger.record(CLAIM, 84.0)
     frame = pd.read_csv(ledger.export(tmp_path / "site" / "ledger.csv"), index_col="id")
@@ -401,3 +392,234 @@ def test_rows_refuse_what_cannot_be_kept(tmp_path, monkeypatch, name, rows, said
         ledger.keep_rows(name, 0, rows)
     with pytest.raises(ValueError, match="were measured"):
         ledger.rows("03-nothing")
+
+
+# ------------------------------------------------------------------ state, and one seed again
+def measured(claim, *values, fingerprint="before", **more):
+    """A record in this test's folder."""
+    entry = records.write(
+        records.MEASURED, claim, values, None, range(len(values)), fingerprint=fingerprint,
+        minutes=3.0,
+    )  # fmt: skip
+    records.store(records.MEASURED, entry | more)
+
+
+def state_of(claim):
+    return ledger.table().loc[claim, "state"]
+
+
+def test_a_record_is_fresh_verified_or_older(monkeypatch):
+    assert state_of(CLAIM) == "not yet measured"
+    measured(CLAIM, 84.0, fingerprint="now")
+    assert state_of(CLAIM) == "fresh"
+    monkeypatch.setattr(closure, "present", lambda claim: "later")
+    assert state_of(CLAIM) == "older code"
+    stamp = {"fingerprint": "later", "seed": 0, "date": "2026-11-29"}
+    measured(CLAIM, 84.0, verified=stamp)
+    assert state_of(CLAIM) == "verified at one seed"
+    monkeypatch.setattr(closure, "present", lambda claim: "later still")
+    assert state_of(CLAIM) == "older code"
+    # no fingerprint on either side is no agreement
+    monkeypatch.setattr(closure, "present", lambda claim: None)
+    measured(CLAIM, 84.0, fingerprint=None)
+    assert state_of(CLAIM) == "older code"
+
+
+def test_verifying_stamps_what_is_the_same_and_says_what_is_not(capsys):
+    @ledger.measure(CLAIM, OTHER)
+    def both(seed):
+        assert seed == 0, "one seed is enough"
+        return {CLAIM: 84.1234567, OTHER: 95.000001}
+
+    measured(CLAIM, 84.123457, 80.0)
+    measured(OTHER, 95.0, 96.0)
+    assert ledger.main(["--verify"]) == 0
+    out = capsys.readouterr().out
+    assert "2 claims by 1 functions to run at one seed, about 1.5 minutes as recorded" in out
+    assert f"{CLAIM:32} 84.123457, the same: stamped" in out
+    assert f"{OTHER:32} differs: 95 recorded, 95.000001 now" in out
+    assert (state_of(CLAIM), state_of(OTHER)) == ("verified at one seed", "older code")
+    kept = records.read(records.MEASURED, CLAIM)
+    assert kept["values"] == {"0": 84.123457, "1": 80.0} and kept["fingerprint"] == "before"
+    stamp = kept["verified"]
+    assert stamp["fingerprint"] == "now" and stamp["seed"] == 0
+    assert {"date", "commit", "precision", "processor", "minutes"} <= set(stamp)
+    assert records.read(records.MEASURED, OTHER)["differs"]["value"] == 95.000001
+
+
+def test_verifying_goes_on_where_it_stopped():
+    calls = []
+
+    @ledger.measure(CLAIM)
+    def first(seed):
+        calls.append("first")
+        return 84.0
+
+    @ledger.measure(OTHER)
+    def second(seed):
+        calls.append("second")
+        if calls == ["first", "second"]:
+            raise KeyboardInterrupt
+        return 0.0  # another figure: known to differ, and not run again
+
+    measured(CLAIM, 84.0)
+    measured(OTHER, 95.0)
+    assert ledger.main(["--verify"]) == 130
+    assert ledger.main(["--verify"]) == 0
+    assert ledger.main(["--verify"]) == 0
+    assert calls == ["first", "second", "second"]
+    assert ledger.main(["--verify", "--force", "--claims", CLAIM]) == 0
+    assert calls[-1] == "first"
+
+
+def test_verifying_takes_the_same_precision_and_no_longer_than_asked(monkeypatch, capsys):
+    from synthlib import models
+
+    monkeypatch.setattr(models, "training_precision", lambda: "bf16")
+    measured(CLAIM, 84.0)
+    monkeypatch.setattr(models, "training_precision", lambda: "fp32")
+    measured(OTHER, 95.0)
+    for claim in (CLAIM, OTHER):
+        ledger.measure(claim)(lambda seed: pytest.fail("not to be run"))
+        monkeypatch.setattr(measuring, "REGISTRY", dict(measuring.REGISTRY))
+    assert ledger.main(["--verify", "--at-most", "2.9"]) == 0
+    said = "left out: 1 claims that take longer, 1 whose trainings were in another precision"
+    assert said in capsys.readouterr().out
+    # forced, the same figure in another precision is told and not stamped
+    measuring.REGISTRY.clear()
+    ledger.measure(CLAIM, OTHER)(lambda seed: {CLAIM: 84.0, OTHER: 95.0})
+    assert ledger.main(["--verify"]) == 0
+    assert "differs: bf16 then, fp32 now" in capsys.readouterr().out
+    assert (state_of(CLAIM), state_of(OTHER)) == ("older code", "verified at one seed")
+
+
+def test_a_failed_verification_leaves_the_record_as_it_was(capsys):
+    ledger.measure(CLAIM)(lambda seed: 1 / 0)
+    ledger.measure(OTHER)(lambda seed: 95.0)
+    measured(CLAIM, 84.0)
+    measured(OTHER, 95.0)
+    before = records.read(records.MEASURED, CLAIM)
+    assert ledger.main(["--verify"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert records.read(records.MEASURED, CLAIM) == before
+    assert state_of(OTHER) == "verified at one seed"
+
+
+def test_rows_are_compared_and_never_overwritten_by_a_verification(capsys):
+    value = [73.25]
+
+    @ledger.measure(CLAIM)
+    def curve(seed):
+        rows = pd.DataFrame({"omega": [0.0, 0.3], "right": [64.5, value[0]], "text": ["", "a,b"]})
+        ledger.keep_rows("02-curve", seed, rows)
+        return 84.0
+
+    ledger.run(seeds=(0, 1))
+    about = ledger.rows("02-curve").attrs
+    assert (about["claim"], about["fingerprint"]) == (CLAIM, "now")
+    assert records.state_of_rows("02-curve") == "fresh"
+    file = records.MEASURED / "rows" / "02-curve.csv"
+    text = file.read_text()
+    measured(CLAIM, 84.0, 84.0)
+    records.replace(file.with_suffix(".json"), json.dumps(about | {"fingerprint": "before"}))
+    assert records.state_of_rows("02-curve") == "older code"
+    ledger.verify()
+    assert records.state_of_rows("02-curve") == "verified at one seed"
+    value[0] = 73.26
+    measured(CLAIM, 84.0, 84.0)
+    records.replace(file.with_suffix(".json"), json.dumps(about | {"fingerprint": "before"}))
+    ledger.verify()
+    assert "not the same to the last digit: 02-curve" in capsys.readouterr().out
+    assert records.state_of_rows("02-curve") == "older code"
+    assert file.read_text() == text
+    # measured again, no row of the older code stays among them
+    ledger.run(seeds=(2,))
+    assert list(ledger.rows("02-curve")["seed"]) == [2, 2]
+
+
+def test_status_lists_each_claim_and_counts_the_states(capsys):
+    measured(CLAIM, 84.0, fingerprint="now")
+    measured(OTHER, 95.0, processor=None, precision=None)
+    assert ledger.main(["--status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"{len(ledger.claims())} claims: 1 fresh, 1 older code"
+    by = {line.split()[0]: line for line in lines if line}
+    entry = records.read(records.MEASURED, CLAIM)
+    for word in ("fresh", entry["date"], entry["commit"], entry["precision"], entry["processor"]):
+        assert word in by[CLAIM]
+    assert "older code" in by[OTHER] and by[OTHER].count("not noted") == 2
+    assert len(lines) == len(ledger.claims()) + 2
+    assert ledger.main(["--status", "--claims", OTHER]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 claims: 1 older code"
+
+
+# ------------------------------------------------------------------ what chapters show
+def _shown_by(chapter):
+    """A chapter's calls of `ledger`, as (name, arguments, keywords)."""
+    tree = ast.parse(chapter.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            if isinstance(owner, ast.Name) and owner.id == "ledger":
+                keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords
+                            if isinstance(k.value, ast.Constant)}  # fmt: skip
+                yield node.func.attr, node.args, keywords
+
+
+CHAPTERS = sorted((paths.ROOT / "book" / "chapters").glob("*.py")) if paths.ROOT else []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_no_chapter_shows_a_stale_row_unmarked(chapter, folders, monkeypatch):
+    """The committed records in a copy, one row after another made stale, and read as shown."""
+    calls = list(_shown_by(chapter))
+    committed = paths.DATA / "ledger" / "measured"
+    claims = [c for c in ledger.claims(int(chapter.name[:2])).index
+              if (committed / f"{c}.json").is_file()]  # fmt: skip
+    tables = [keywords for name, _, keywords in calls if name == "show" and "chapter" in keywords]
+    given = {
+        argument.value for name, arguments, _ in calls if name == "show"
+        for argument in arguments if isinstance(argument, ast.Constant)
+    }  # fmt: skip
+    # Values reach a reader through show alone, whose tables carry the mark.
+    reads = {name for name, *_ in calls} - {"record", "rows", "claims", "paper_table"}
+    assert reads <= {"show"} and tables + list(given)
+    assert "data/ledger" not in chapter.read_text("utf-8")
+    fingerprints = {}
+    for claim in claims:
+        entry = records.read(committed, claim)
+        entry = {k: v for k, v in entry.items() if k not in ("verified", "differs")}
+        records.store(records.MEASURED, entry | {"fingerprint": f"of {claim}"})
+        fingerprints[claim] = f"of {claim}"
+    monkeypatch.setattr(closure, "present", fingerprints.get)
+    show = [lambda options=options: ledger.show(**options) for options in tables]
+    if given:
+        show.append(lambda: ledger.show(*sorted(given)))
+    for table in show:
+        assert "older code" not in table()._repr_html_() + repr(table())
+    statements = ledger.claims()["statement"]
+    for claim in claims:
+        fingerprints[claim] = "of other code"
+        for table in show:
+            shown_here = table()
+            marked = shown_here.frame["we measured"].str.contains("older code")
+            rows = shown_here.frame["claim"] == statements[claim]
+            assert marked.equals(rows), claim
+            if rows.any():
+                page, text = shown_here._repr_html_(), repr(shown_here)
+                assert page.count("seeds, older code)") == 1 == text.count("seeds, older code)")
+                assert "has not been confirmed with the present code" in page
+                assert "has not been confirmed with the present code" in text
+        fingerprints[claim] = f"of {claim}"
+
+
+def test_a_chapters_table_names_the_older_rows_behind_its_figures(monkeypatch):
+    curve = pd.DataFrame({"a": [1.5]})
+    for name, fingerprint in [("02-new", "now"), ("02-old", "before"), ("02-unread", "before")]:
+        with records.measuring(CLAIM, fingerprint):
+            ledger.keep_rows(name, 0, curve)
+    assert "drawn from rows" not in repr(ledger.show(chapter=2))
+    ledger.rows("02-new")
+    ledger.rows("02-old")
+    note = "Figures above drawn from rows of older code: 02-old."
+    assert note in repr(ledger.show(chapter=2)) and note in ledger.show(chapter=2)._repr_html_()

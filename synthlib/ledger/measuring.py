@@ -284,14 +284,14 @@ def _verified(made: Measure) -> Iterable[str]:
         entry = {key: about for key, about in entry.items() if key not in ("verified", "differs")}
         outcome = {"differs": stamp | {"value": now, "why": why}} if why else {"verified": stamp}
         records.store(records.MEASURED, entry | outcome)
-        yield f"  {claim:32} {f'differs: {why}' if why else f'{now:g}, the same: stamped'}"
+        yield f"  {claim:32} {f'differs: {why}' if why else f'{now:.10g}, the same: stamped'}"
     if moved:
         yield f"  rows that are not the same to the last digit: {', '.join(moved)}"
 
 
 def _why(then: float, now: float, entry: dict, stamp: dict) -> str:
     """Why a record cannot be stamped; empty where it can."""
-    words = [] if then == now else [f"{then:g} recorded, {now:g} now"]
+    words = [] if then == now else [f"{then:.10g} recorded, {now:.10g} now"]
     for key in ("precision", "processor"):
         was = entry.get(key)
         if was is not None and was != stamp[key] and (words or key == "precision"):

@@ -232,9 +232,11 @@ def status(*ids: str) -> str:
     *ids : str
         Claims; all when none is given.
     """
-    full = table()
+    for claim in ids:
+        known(claim)
+    full = table().loc[list(ids)] if ids else table()
     lines = []
-    for claim, row in (full.loc[list(ids)] if ids else full).iterrows():
+    for claim, row in full.iterrows():
         about = [row[k] if isinstance(row[k], str) else "not noted" for k in SHOWN_ORIGIN]
         if row["state"] == NOT_YET:
             about = []
