@@ -223,7 +223,7 @@ def verify(
     )
     failures = []
     with tqdm(total=round(sum(due.values()), 2), unit="min", disable=None) as bar:
-        for made, minutes in due.items():
+        for made, minutes in sorted(due.items(), key=lambda item: item[1]):  # the short ones first
             try:
                 for line in _verified(made):
                     tqdm.write(line)
