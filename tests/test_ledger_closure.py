@@ -231,6 +231,13 @@ def test_a_module_handed_on_counts_as_a_whole(make):
     assert after.fingerprint(*WHERE) != before
 
 
+def test_an_import_that_may_fail_is_followed(make):
+    tried = ("methods/paper.py", "from .. import kernels", "try:\n    from .. import kernels\n"
+             "except ImportError:\n    kernels = None")  # fmt: skip
+    before = make(tried).fingerprint_of("a-claim")
+    assert make(tried, CHANGED["a method"]).fingerprint_of("a-claim") != before
+
+
 def test_what_is_measured_must_be_written_out(make):
     package = make(("experiment.py", '"a-claim", "b-claim"', "*(c for c in ROWS)"))
     with pytest.raises(ValueError, match=r"synthlib\.experiment: what ledger\.measure is given"):

@@ -8,7 +8,9 @@ number of what it stands for: the fingerprint therefore stays when a definition 
 file or takes another name, and changes with what it does.
 
 Not counted: comments, formatting, docstrings, annotations of functions, the words of a raised
-error, and the modules of `OPAQUE`. Counted besides: code that a module runs when it is imported.
+error, and the modules of `OPAQUE`. Counted besides: code that a module runs when it is imported,
+and all of a module that is handed on as a value. Not seen: a definition that is only found through
+a decorator that registers it (this package has none but `ledger.measure`).
 
 Own normal form and own scopes, because the standard library's differ between versions of Python
 (``ast.dump`` from 3.12 to 3.13, ``symtable``'s comprehensions from 3.11 to 3.12).
@@ -271,8 +273,11 @@ class _Module:
                 self.definitions.setdefault(target.id, []).append(ast.Assign([target], value))
         else:
             bound = _bound([node], self.package)
-            for name in bound:
-                self.definitions.setdefault(name, []).append(node)
+            for name, source in bound.items():
+                if source:  # try: import …
+                    self.imports[name] = source
+                else:
+                    self.definitions.setdefault(name, []).append(node)
             if not (bound and isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign))):
                 self.loose.append(node)
 
