@@ -268,7 +268,7 @@ class _Cosines(torch.autograd.Function):
         ):  # fmt: skip
             gradients.append(_turned(near.T @ ours, part, its, along.sum(dim=0)) if asked else None)
         if ctx.needs_input_grad[1]:
-            gradients[0] = _pulled(ours, length, pull, slopes.clone(), candidates, lengths)
+            gradients[0] = _pulled(ours, length, pull, slopes, candidates, lengths)
         return None, *gradients
 
 
@@ -282,12 +282,12 @@ def _cosines(ours, candidates, lengths):
 
 
 def _pulled(ours, length, pull, slopes, candidates, lengths):
-    """The gradient along some anchors, whose unit vectors are `ours`; `slopes` are overwritten."""
+    """The gradient along some anchors, whose unit vectors are `ours`."""
     found = ours * -pull.sum(dim=1, keepdim=True)
     for near, part, its in zip(
         slopes.split(len(candidates[0]), dim=1), candidates, lengths, strict=True
     ):
-        found.addmm_(near.div_(its.T), part)
+        found.addmm_(near / its.T, part)
     return found.div_(length)
 
 

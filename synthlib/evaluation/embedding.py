@@ -149,7 +149,7 @@ def embed_each(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, given {batch_size}")
     length = np.fromiter(map(len, distinct), dtype=np.int64, count=len(distinct))
-    order = np.argsort(length, kind="stable")
+    order = np.argsort(length.astype(np.min_scalar_type(length.max())), kind="stable")  # by radix
     row = np.empty_like(order)
     row[order] = np.arange(len(order))
     distinct = distinct[order].tolist()
@@ -244,10 +244,14 @@ def cosine_of_rows(
         The two rows of each pair.
     """
     dot = np.empty(len(first), x.dtype)
+    u, v = np.empty((2, 128, x.shape[1]), x.dtype)  # so few rows stay in the cache
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(first), 256):  # so few rows stay in the cache
-            rows = slice(start, start + 256)
-            np.vecdot(x[first[rows]], x[second[rows]], out=dot[rows])
+        for start in range(0, len(first), len(u)):
+            rows = slice(start, start + len(u))
+            n = len(first[rows])
+            np.take(x, first[rows], axis=0, out=u[:n], mode="clip")  # "raise" would copy again
+            np.take(x, second[rows], axis=0, out=v[:n], mode="clip")
+            np.vecdot(u[:n], v[:n], out=dot[rows])
     return _cosine(
         dot, square[first], square[second], lambda odd: (x[first[odd]], x[second[odd]])
     )

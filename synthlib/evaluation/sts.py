@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from synthlib.evaluation.embedding import cosine_of_rows, embed_each
 from synthlib.evaluation.files import STS_TASKS, data_folder, pick_tasks
@@ -162,7 +162,9 @@ def _aggregate(task, similarity, gold, subset) -> dict[str, float]:
 def _spearman(x, y) -> float:
     if len(x) < 2 or (x == x[0]).all() or (y == y[0]).all():
         return float("nan")
-    return float(spearmanr(x, y).statistic)
+    # scipy's spearmanr, without the p-value that takes half of its time
+    x, y = rankdata([x, y], axis=1) - (len(x) + 1) / 2
+    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
 
 
 def load_sts(data_dir, tasks=None, *, split: str = "test") -> dict[str, pd.DataFrame]:
