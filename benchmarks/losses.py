@@ -258,7 +258,7 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--peer-chunks", type=int, nargs="+", default=[4, 16, 64, 256])
     parser.add_argument("--large-rows", type=int, nargs="+", default=[4096, 8192])
-    parser.add_argument("--large-chunks", type=int, nargs="+", default=[96, 256])
+    parser.add_argument("--large-chunks", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32, 64, 128])
     parser.add_argument("--cached-rows", type=int, default=128)
     parser.add_argument("--chunks", type=int, nargs="+", default=[96, 32])

@@ -68,8 +68,9 @@ def info_nce(
     chunk_size : int, optional
         So many rows at a time, for batches so large that [N, 2N] numbers are too many: same loss,
         same gradient, in no more time. `keep` should be a callable then, for instance
-        ``lambda rows: false_negative_keep(*guide, rows=rows)``. The gradient is computed together
-        with the loss, so that it cannot be differentiated again. Default: all rows at once.
+        `false_negative_rows`. The gradient is computed together with the loss, for the embeddings
+        that want one and not under `torch.no_grad`; so there is one backward pass for a loss,
+        whatever factor it brings. Default: all rows at once.
 
     Returns
     -------

@@ -470,6 +470,49 @@ def test_a_loss_in_chunks_has_its_gradient_once():
     )
 
 
+class Products(TorchDispatchMode):
+    """Counts matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.__name__.split(".")[0] in ("mm", "addmm", "addmm_")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("chunk_size", [None, 4])
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_only_gradients_that_are_wanted_are_computed(chunk_size, variant):
+    whole = [torch.tensor(x, requires_grad=True) for x in batch(8, 5)]
+    info_nce(*whole, variant=variant).backward()
+    chunks = 1 if chunk_size is None else 2
+    for wanted in ((), (0,), (1,), (0, 2), (0, 1, 2)):
+        parts = [torch.tensor(x, requires_grad=i in wanted) for i, x in enumerate(batch(8, 5))]
+        with Products() as products:
+            loss = info_nce(*parts, variant=variant, chunk_size=chunk_size)
+            if wanted:
+                loss.backward()
+        # forward 2 products; 2 for the anchor, which both kinds of candidates pull, 1 for each kind
+        assert products.count == chunks * (2 + 2 * (0 in wanted) + sum(i > 0 for i in wanted))
+        for i, (part, full) in enumerate(zip(parts, whole, strict=True)):
+            assert (part.grad is not None) == (i in wanted)
+            assert part.grad is None or torch.allclose(part.grad, full.grad, atol=1e-12)
+    with torch.no_grad(), Products() as products:
+        info_nce(*whole, variant=variant, chunk_size=chunk_size)
+    assert products.count == 2 * chunks
+
+
+def test_the_whole_loss_has_its_gradient_as_often_as_asked():
+    parts = [torch.tensor(x, requires_grad=True) for x in batch(6, 4)]
+    loss = info_nce(*parts)
+    first = torch.autograd.grad(loss, parts, retain_graph=True)
+    second = torch.autograd.grad(2 * loss, parts)
+    for one, two in zip(first, second, strict=True):
+        assert torch.allclose(2 * one, two)
+
+
 def test_chunks_hold_no_square():
     """Twice the rows, twice the memory; at once it is four times."""
     parts = {n: [torch.randn(n, 16) for _ in range(3)] for n in (512, 1024)}
