@@ -158,7 +158,7 @@ def generate_mixture(
     used = _used(weights, plausibility)
     weights = [weights[k] for k in used]
     texts = [list(column) for column in zip(*(contexts[k] for k in used), strict=True)]
-    tokens = _tokenize(model, tokenizer, texts, used, max_new_tokens)
+    tokens = tokenize(model, tokenizer, texts, used, max_new_tokens)
     way = way_of(model, tokenizer, tokens.values(), max_new_tokens)
 
     # Rows of one length stand together, and rows that share their prompts stand side by side.
@@ -327,7 +327,7 @@ def generate_ranking_lists(
                 used = _used(heavy, plausibility)
                 last = [[prompt(lists[j][-1])] for j in going]
                 try:
-                    tokens |= _tokenize(model, tokenizer, last, [0], max_new_tokens, going)
+                    tokens |= tokenize(model, tokenizer, last, [0], max_new_tokens, going)
                 except ValueError:
                     if step == 1:
                         raise
@@ -364,7 +364,7 @@ def generate_ranking_lists(
 def _room_for(model, tokenizer, sentence, prompt, room) -> dict:
     """The tokens of a sentence's prompt, none where it leaves no room for an answer."""
     try:
-        return _tokenize(model, tokenizer, [[prompt(sentence)]], [0], room)
+        return tokenize(model, tokenizer, [[prompt(sentence)]], [0], room)
     except ValueError:
         return {}
 
@@ -396,7 +396,7 @@ def generate_lists_at_once(
     Source: ranking sentences, Appendix A (`prompts.RANKING_LIST`).
     """
     check_positive(steps=steps, max_new_tokens=max_new_tokens)
-    anchors, form = list(anchors), getattr(model.config, "synthlib_form", "paper")
+    anchors, form = list(anchors), _prompts.form_of(model)
     template = _prompts.RANKING_LIST[form].replace("{steps}", str(steps))
     asked = [template.replace("{sentence}", anchor) for anchor in anchors]
     room, limit = steps * (max_new_tokens + 4), window(model, tokenizer)
@@ -414,7 +414,7 @@ def generate_lists_at_once(
 def _ranking_prompt(model, prompt) -> Callable[[str], str]:
     """A function from a sentence to its prompt; see `generate_ranking_lists`."""
     if prompt is None:
-        prompt = _prompts.RANKING[getattr(model.config, "synthlib_form", "paper")]
+        prompt = _prompts.RANKING[_prompts.form_of(model)]
     if callable(prompt):
         return prompt
     if "{sentence}" not in prompt:
@@ -448,12 +448,12 @@ def next_token_logprobs(
     prompts = list(prompts)
     _check_contexts([prompts], [1.0])
     check_positive(batch_size=batch_size)
-    ids = _tokenize(model, tokenizer, [[p] for p in prompts], [0], 0)
+    ids = tokenize(model, tokenizer, [[p] for p in prompts], [0], 0)
     way = way_of(model, tokenizer, ids.values(), 1)
     order = sorted(ids, key=lambda text: len(ids[text]), reverse=True)
 
     def read(batch):
-        state = read_prompts(model, [ids[text] for text in batch], _pad_id(tokenizer), way)
+        state = read_prompts(model, [ids[text] for text in batch], pad_id(tokenizer), way)
         logits = Running(model, state, range(len(batch))).logits
         return logits.log_softmax(-1)[:, list(tokens)].cpu().numpy()
 
@@ -465,6 +465,51 @@ def next_token_logprobs(
             found.update(zip(batch, logprobs, strict=True))
             bar.update(len(batch))
     return np.stack([found[p] for p in prompts]) if prompts else np.zeros((0, len(tokens)))
+
+
+def forced_logits(generator, prompt: str, text: str) -> np.ndarray:
+    """Next-token logits at every place of a text, given the prompt and what stands before.
+
+    The slow reference of the kernel: one context, no cache, no padding.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    prompt, text : str
+
+    Returns
+    -------
+    float array [T + 1, V]
+        Row t: the scores of the words that may follow the first t words of the text.
+
+    Source: MultiCSR Eqs. 1 and 2.
+    """
+    model, tokenizer = generator
+    words = tokenizer(text, add_special_tokens=False)["input_ids"]
+    with inference(model):
+        if model.config.is_encoder_decoder:
+            ids = tokenizer(prompt, return_tensors="pt")["input_ids"].to(model.device)
+            start = [model.config.decoder_start_token_id, *words]
+            output = model(input_ids=ids, decoder_input_ids=ids.new_tensor([start]))
+        else:
+            before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            ids = torch.tensor([before + words], device=model.device)
+            output = model(input_ids=ids)
+    return output.logits[0, -len(words) - 1 :].float().cpu().numpy()
+
+
+def flip(logits, noisy, ours: int, theirs: int) -> float:
+    """The ω at which word `theirs` overtakes word `ours` in l − ω·l̂.
+
+    Each word is a straight line in ω, with intercept l and slope −l̂; two lines cross once.
+
+    Returns
+    -------
+    float
+        NaN where they never cross (equal noisy logits).
+    """
+    rise = float(noisy[ours] - noisy[theirs])
+    return float(logits[ours] - logits[theirs]) / rise if rise else float("nan")
 
 
 # ------------------------------------------------------------------ one batch, one step
@@ -490,7 +535,7 @@ def _write_batch(
     distinct = dict.fromkeys(text for row in texts for text in row)
     new = [text for text in distinct if text not in place]
     old = [text for text in distinct if text in place]
-    read = read_prompts(model, [tokens[text] for text in new], _pad_id(tokenizer), way)
+    read = read_prompts(model, [tokens[text] for text in new], pad_id(tokenizer), way)
     if old:
         kept = _select(known.state, torch.tensor([place[text] for text in old]))
         read = [(range(len(distinct)), _join(read[0][1], kept) if new else kept)]
@@ -873,7 +918,7 @@ def _tried(model, tokenizer, length) -> Way:
     words = [i for i in range(size) if i not in special] or list(range(size))
     draw = np.random.default_rng(0)
     prompts, more = _trial_prompts(lambda n: draw.choice(words, n).tolist(), length)
-    pad = _pad_id(tokenizer)
+    pad = pad_id(tokenizer)
     with inference(model):
         try:
             expected = [_naive(model, prompts, more[:n]) for n in (0, len(more))]
@@ -981,10 +1026,28 @@ def inference(model):
         model.train(training)
 
 
-def _tokenize(model, tokenizer, rows, used, room, numbers=None) -> dict[str, list[int]]:
-    """Token ids of each distinct text; ``rows[i][j]`` is row i's prompt of context ``used[j]``.
+def tokenize(model, tokenizer, rows, used, room, numbers=None) -> dict[str, list[int]]:
+    """Token ids of each distinct prompt, or an error that names the first that cannot be read.
 
-    An error names row i by ``numbers[i]``, where given.
+    Parameters
+    ----------
+    model, tokenizer
+    rows : sequence of lists of str
+        ``rows[i][j]`` is row i's prompt of context ``used[j]``.
+    used : sequence of int
+    room : int
+        Tokens of the answer, which share a causal model's window with the prompt.
+    numbers : sequence of int, optional
+        Names of the rows in an error; default their places.
+
+    Returns
+    -------
+    dict of text to list of int
+
+    Raises
+    ------
+    ValueError
+        For a prompt without a token, or too long for the window; for more room than a decoder has.
     """
     encdec, limit = model.config.is_encoder_decoder, window(model, tokenizer)
     need = 0 if encdec else room
@@ -1042,6 +1105,34 @@ def prompt_ids(model, tokenizer, texts) -> dict[str, list[int]]:
 def window(model, tokenizer) -> int | None:
     """Most tokens that the model reads at once, or None where there is no limit."""
     return windows.size(model, tokenizer)
+
+
+TOO_LONG = "the prompt is longer than the generator's window"  # what `fits` finds, as a reason
+
+
+def fits(generator, texts, room=0):
+    """Which prompts a generator can read, with `room` for the answer where both share a window.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    texts : sequence of n prompts
+    room : int
+        Tokens of the answer; they count for a causal model only.
+
+    Returns
+    -------
+    bool array [n]
+    """
+    model, tokenizer = generator
+    limit = window(model, tokenizer)
+    distinct = list(dict.fromkeys(texts))
+    if limit is None or not distinct:
+        return np.ones(len(texts), dtype=bool)
+    limit -= 0 if model.config.is_encoder_decoder else room
+    ids = prompt_ids(model, tokenizer, distinct)
+    fit = {text: len(row) <= limit for text, row in ids.items()}
+    return np.array([fit[text] for text in texts], dtype=bool)
 
 
 # What a model's generation_config may ask for beside what is obeyed, with the values that ask for
@@ -1127,8 +1218,9 @@ def _rules(model, tokenizer, vocabulary, room) -> _Rules:
     return _Rules(ends, banned, first, room)
 
 
-def _pad_id(tokenizer) -> int:
-    return tokenizer.pad_token_id or 0  # masked out: any id will do
+def pad_id(tokenizer) -> int:
+    """The id that fills a batch; masked out, so any will do where a tokenizer names none."""
+    return tokenizer.pad_token_id or 0
 
 
 def decoder_start(model) -> list[int]:

@@ -189,7 +189,7 @@ def _fresh(name, device):
     """A classifier on a pre-trained encoder, or an NLI model as it is; with its tokenizer."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder, config = models._resolve(name, device, None)
+    folder, config = models.resolve(name, device, None)
     labels = {str(i): label for i, label in (config.get("id2label") or {}).items()}
     if {label.lower() for label in labels.values()} == set(NLI_LABELS):
         return models.load_nli(name, device=device)

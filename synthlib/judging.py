@@ -109,7 +109,7 @@ def score_similarity(
     if not 0 <= min_mass <= 1:
         raise ValueError(f"min_mass must lie in [0, 1], got {min_mass}")
     if template is None:
-        form = getattr(model.config, "synthlib_form", "paper")
+        form = prompts.form_of(model)
 
         def template(a, b):
             return prompts.similarity(a, b, form=form)

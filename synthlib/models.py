@@ -76,6 +76,10 @@ _TOKENIZER_FILES = (
 _PROMPT_MODULE = "synthlib.prompt_pooling.PromptTransformer"
 
 
+class UnknownPooling(ValueError):
+    """A folder does not say how its encoder makes one vector of a sentence's tokens."""
+
+
 class ModelUnavailable(OSError):
     """A model cannot be had here; the message says why and what to do."""
 
@@ -247,7 +251,7 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
     if pooling is not None and pooling not in POOLINGS:
         raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
     device, dtype = pick_device(device), pick_dtype(torch.device("cpu"), dtype)
-    folder, config = _resolve(name, device, dtype)
+    folder, config = resolve(name, device, dtype)
     _check_memory(name, _count(folder), device, dtype)
     carried = _carried_pooling(folder)
     if carried is None:
@@ -372,7 +376,7 @@ def find(name, kind, *, device=None, dtype=None):
     ------
     As `load_generator` and `load_nli`.
     """
-    folder, config = _resolve(name, pick_device(device), dtype)
+    folder, config = resolve(name, pick_device(device), dtype)
     _check_kind(name, config, _ENDINGS[kind])
     if kind == "nli":
         try:
@@ -426,7 +430,7 @@ def pooling_of(encoder):
 # ---------------------------------------------------------------- from a name to a folder
 
 
-def _resolve(name, device, dtype):
+def resolve(name, device, dtype):
     """Folder with the model's files, and its config.json as a dict."""
     if not isinstance(name, str | Path):
         raise ValueError(f"a model is given by its name or its folder, got {name!r}")
@@ -813,7 +817,7 @@ def _pooling_of_plain_folder(name, pooling):
                 f"{name} was trained with pooling={known!r}; {pooling!r} would give wrong vectors"
             )
     if pooling is None:
-        raise ValueError(
+        raise UnknownPooling(
             f"{name} does not say how it pools tokens into a sentence vector: pass the pooling "
             "that it was trained with, pooling='mean' or pooling='cls' (on the command line "
             "--pooling mean or --pooling cls; for a model that was never trained as a sentence "

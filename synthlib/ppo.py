@@ -87,7 +87,7 @@ class Policy(nn.Module):
                 config = LoraConfig(task_type=task, r=r, lora_alpha=alpha, target_modules=names)
                 self.model = get_peft_model(model, config)
         self.tokenizer = tokenizer
-        self.pad = decoding._pad_id(tokenizer)
+        self.pad = decoding.pad_id(tokenizer)
         width = getattr(model.config, "hidden_size", None) or model.config.d_model
         self.value = nn.Linear(width, 1, device=model.device)  # in float32 whatever the model is
         nn.init.zeros_(self.value.weight), nn.init.zeros_(self.value.bias)
@@ -112,7 +112,7 @@ class Policy(nn.Module):
         memory runs out fewer answers are drawn at a time: others, from the same distribution, and
         the same ones each time.
         """
-        rows = decoding._tokenize(
+        rows = decoding.tokenize(
             self.model, self.tokenizer, [[p] for p in prompts], [0], max_new_tokens
         )
         prompt, prompt_mask = _padded(

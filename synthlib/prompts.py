@@ -158,7 +158,12 @@ PROMPT_POOLING = {
 }
 
 
-def _form(form: str) -> str:
+def form_of(model) -> str:
+    """Which wording of the prompts a model understands: "paper", or "pocket" if it says so."""
+    return getattr(model.config, "synthlib_form", "paper")
+
+
+def checked_form(form: str) -> str:
     if form not in FORMS:
         raise ValueError(f"unknown prompt form {form!r}: the forms are {', '.join(FORMS)}")
     return form
@@ -188,7 +193,7 @@ def generation(
     str
     """
     pairs = [*demonstrations, (sentence, None)]
-    if _form(form) == "pocket":
+    if checked_form(form) == "pocket":
         shots = [f"input : {x} output :" + (f" {y} ." if y is not None else "") for x, y in pairs]
         return f"{instruction} . " + " ".join(shots)
     shots = [f"Input: {x}\nOutput:" + (f" {y}" if y is not None else "") for x, y in pairs]
@@ -211,7 +216,7 @@ def similarity(
     demonstrations : sequence of (sentence, sentence, score)
         Scored examples put before the pair (Table 1's "w/ ICL").
     """
-    template = SIMILARITY[_form(form)]
+    template = SIMILARITY[checked_form(form)]
     if form == "paper":
         shots = [template.format(a=x, b=y) + f" {s:.1f}\n" for x, y, s in demonstrations]
         return "".join(shots) + template.format(a=a, b=b)
@@ -255,7 +260,7 @@ def read_list(text: str, *, form: str = "paper") -> list[str]:
     list of str
         In the order of the text, without numbers and blanks; empty ones are left out.
     """
-    if _form(form) == "pocket":
+    if checked_form(form) == "pocket":
         found = text.split(LIST_SEPARATOR.strip())
         return [sentence.strip() for sentence in found if sentence.strip()]
     lines = [line for line in text.splitlines() if line.strip()]

@@ -81,8 +81,8 @@ def test_outputs_are_judged_by_the_oracle_and_by_one_yardstick(small):
 
 
 def test_shared_words():
-    assert results._shared("a man is running", "a man runs") == pytest.approx(2 / 3)
-    assert results._shared("a man", "") == 0
+    assert results.shared("a man is running", "a man runs") == pytest.approx(2 / 3)
+    assert results.shared("a man", "") == 0
 
 
 def fake():

@@ -911,7 +911,7 @@ def test_the_default_ranking_prompt_is_that_of_the_models_form(lab, monkeypatch)
         return [[6]] * len(texts)
 
     monkeypatch.setattr(decoding, "_write_batch", record)
-    monkeypatch.setattr(decoding, "_tokenize", lambda *_: {})
+    monkeypatch.setattr(decoding, "tokenize", lambda *_: {})
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)
     monkeypatch.setattr(model.config, "synthlib_form", "pocket", raising=False)
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)

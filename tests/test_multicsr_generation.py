@@ -152,7 +152,7 @@ def test_the_kernel_takes_the_best_word_of_the_forced_mixture(lab, asked, name, 
     )
     banned = [tokenizer.convert_tokens_to_ids(t) for t in ("<pad>", "<unk>", "<mask>")]
     for text, *prompts in zip(written, right, noisy, strict=True):
-        logits, hat = (generation.forced_logits(generator, prompt, text) for prompt in prompts)
+        logits, hat = (decoding.forced_logits(generator, prompt, text) for prompt in prompts)
         mixed = logits - omega * hat
         mixed[:, banned] = -np.inf
         words = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -162,11 +162,11 @@ def test_the_kernel_takes_the_best_word_of_the_forced_mixture(lab, asked, name, 
 
 def test_two_words_change_places_at_their_flip():
     logits, noisy = np.array([2.0, 1.0, 0.0]), np.array([3.0, 0.0, 3.0])
-    at = generation.flip(logits, noisy, 0, 1)
+    at = decoding.flip(logits, noisy, 0, 1)
     assert at == pytest.approx(1 / 3)
     for omega, best in ((at - 1e-6, 0), (at + 1e-6, 1)):
         assert (logits - omega * noisy).argmax() == best
-    assert math.isnan(generation.flip(logits, noisy, 0, 2))
+    assert math.isnan(decoding.flip(logits, noisy, 0, 2))
 
 
 def test_guidance_of_the_library_writes_the_same_texts(lab, asked):
@@ -230,7 +230,7 @@ def test_retraining_lowers_the_loss_on_its_own_examples(lab):
     def surprise(generator):
         total = 0.0
         for e in examples:
-            logits = torch.as_tensor(generation.forced_logits(generator, e.prompt, e.target))
+            logits = torch.as_tensor(decoding.forced_logits(generator, e.prompt, e.target))
             words = generator[1](e.target)["input_ids"]
             total -= logits.log_softmax(-1)[range(len(words)), words].sum().item()
         return total
@@ -257,7 +257,7 @@ def test_a_text_breaks_just_beyond_its_breaking_point(lab, asked):
     banned = [tokenizer.convert_tokens_to_ids(f"<{n}>") for n in "pad unk mask cls sep".split()]
     for row in rows[rows["kind"] == "entailment"].itertuples():
         logits, hat = (
-            generation.forced_logits(generator, prompt[row.premise], row.output)
+            decoding.forced_logits(generator, prompt[row.premise], row.output)
             for prompt in (prompts, noisy)
         )
         words = [*tokenizer(row.output, add_special_tokens=False)["input_ids"], 1]

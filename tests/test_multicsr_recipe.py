@@ -637,7 +637,7 @@ def test_ranks_share_the_shards(tmp_path):
     }
 
 
-class Ranked(shards.World):
+class Ranked(shards.Processes):
     def wait(self):
         pass
 

@@ -644,15 +644,15 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(options, straight, tmp_p
 def test_several_processes_share_a_step_only_if_it_has_a_list_for_each(
     options, straight, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(shards, "world", lambda: Alone(0, 2))
+    monkeypatch.setattr(shards, "processes", lambda: Alone(0, 2))
     with pytest.raises(ValueError, match="a step of 1 lists cannot be shared by 2 processes"):
         ranking_run.run(tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
     # together up to the lists, then alone: here the other process has done its share before
     folder = shutil.copytree(straight.folder, tmp_path / "two")
-    monkeypatch.setattr(shards, "world", lambda: Alone(0, 2))
+    monkeypatch.setattr(shards, "processes", lambda: Alone(0, 2))
     ranking_run.run(folder, until="kept", **options)
-    monkeypatch.setattr(shards, "world", shards.World)
+    monkeypatch.setattr(shards, "processes", shards.Processes)
     ranking_run.run(folder, **options)
     got, alone = content(folder), content(straight.folder)
     made, before = (json.loads(files.pop("run.json")) for files in (got, alone))
@@ -683,7 +683,7 @@ def test_two_processes_write_together_and_one_goes_on(options, straight, tmp_pat
     assert made == alone and got == whole
 
 
-class Alone(shards.World):
+class Alone(shards.Processes):
     """One of several processes, the others of which are not here."""
 
     def wait(self):

@@ -215,8 +215,8 @@ for name, said in (("premise", row["anchor"]), ("ω = 0", plain["output"][first]
 # instruction, and note the logits at each place.
 
 # %%
-logits = ch03.forced_logits(t5, row["contradiction_prompt"], text)
-noisy = ch03.forced_logits(t5, row["contradiction_noisy"], text)
+logits = decoding.forced_logits(t5, row["contradiction_prompt"], text)
+noisy = decoding.forced_logits(t5, row["contradiction_noisy"], text)
 vocabulary = t5[1].convert_ids_to_tokens(range(logits.shape[1]))
 print(f"{len(logits)} places (the last is the end), {logits.shape[1]} words")
 
@@ -308,7 +308,7 @@ lines = pd.DataFrame([
      "score": clean[v] - clean[old] - omega * (hat[v] - hat[old])}
     for v in shown for omega in steps
 ])
-crossing = ch03.flip(clean, hat, old, new)
+crossing = decoding.flip(clean, hat, old, new)
 
 
 def _lines_alt(df):

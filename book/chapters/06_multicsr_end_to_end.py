@@ -42,6 +42,7 @@ import synthlib
 synthlib.preflight()
 
 # %%
+import inspect
 import json
 import tempfile
 import time
@@ -50,7 +51,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import checks, ledger, tiers, viz
+from synthlib import checks, ledger, models, tiers, viz
 from synthlib.curation import Thresholds
 from synthlib.methods import multicsr
 from synthlib.runs import multicsr as multicsr_run
@@ -125,7 +126,46 @@ pd.Series(small.counts)[told].to_frame("count")
 # Let us walk the road at its proper size, and slowly.
 
 # %% [markdown]
+# ## The method on one page
+#
+# A run that can be interrupted needs shards, locks and files.
+# The method needs none of that.
+# This is all of MultiCSR, in memory:
+
+# %%
+print(inspect.getsource(multicsr.pipeline).split('"""')[-1])
+
+# %% [markdown]
+# Five verbs: *ask, write, judge, keep, train*.
+# The command above calls the same five, and the tests hold both to the same rows and the same
+# encoder.
+#
+# We give it the generator, 4,000 premises, a masked language model to train, and an unsupervised
+# SimCSE as the guide of stage 3:
+
+# %%
+settings = tiers.get("pocket").multicsr
+generator = models.load_generator(settings.generator, device="cpu")
+ours = models.load_encoder(settings.encoder, pooling=settings.pooling, device="cpu")
+guide = ch06.committed("simcse-unsup")
+
+begun = time.perf_counter()
+refined = multicsr.pipeline(
+    generator,
+    corpora.premises(settings.premises, 0),
+    ours,
+    settings,
+    guide=guide,
+    generation_batch=128,
+    progress=False,
+)
+print(f"from premises to an encoder in {time.perf_counter() - begun:.0f} seconds")
+refined.head(4)
+
+# %% [markdown]
 # ## The road, walked
+#
+# What happened in there, stage by stage?
 #
 # **Stage 1.** For each premise $x$ the generator gets an instruction for an entailment and one
 # for a contradiction, and each token is chosen from $\mathbf l_t-\omega\,\hat{\mathbf l}_t$:
@@ -134,16 +174,12 @@ pd.Series(small.counts)[told].to_frame("count")
 # **The judge.** The same generator then scores both pairs,
 # $a$ for $(x,x_+)$ and $b$ for $(x,x_-)$; as in the paper, it writes the score as text.
 #
-# We do this twice, with $\omega=0.3$ and without contrast, $\omega=0$.
+# The table above was written with $\omega=0.3$.
+# To see what stage 1 is worth, we need the same premises without contrast, $\omega=0$:
 
 # %%
-settings = tiers.get("pocket").multicsr
-begun = time.perf_counter()
-# multicsr.ask, .write and .judge, for 4,000 premises
-refined = ch06.corpus(0, settings.omega)
-raw = ch06.corpus(0, 0.0)
-print(f"two corpora in {time.perf_counter() - begun:.0f} seconds")
-refined.head(4)
+raw = ch06.corpus(0, 0.0)  # multicsr.ask, .write and .judge
+raw.head(4)
 
 # %% [markdown]
 # **Stage 2.** The corpus that we train on is
@@ -206,7 +242,7 @@ begun = time.perf_counter()
 encoders = {
     "SimCSE": ch06.committed("simcse-unsup"),
     "raw": ch06.trained(0, (0, 0, 0)),  # multicsr.train on cells["none"]
-    "MultiCSR": ch06.trained(0, (1, 1, 1)),
+    "MultiCSR": ours.encode,  # trained above, on cells["stages 1 and 2"]
 }
 minutes = (time.perf_counter() - begun) / 60
 live = pd.DataFrame(
@@ -762,7 +798,6 @@ shown("06-table4", twins)
 # %%
 gold = corpora.triplets(2000, 700)
 premise = refined["anchor"].iloc[1]
-guide = ch06.committed("simcse-unsup")
 [examples] = multicsr.retrieve_examples(
     guide, [premise], gold, count=3, similarity=0.6
 )

@@ -46,7 +46,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import checks, ledger, models, ppo, rewards, viz
+from synthlib import checks, ledger, models, ppo, prompts, rewards, viz
 from synthlib.methods import art
 from synthlib.experiments import ch08
 
@@ -119,7 +119,7 @@ generator = models.load_generator(ch08.LLAMA, device="cpu")
 settings = ch08.settings()
 policy = art.policy(generator, settings)
 tuned_on, unseen = ch08.anchors(0)
-tasks = art.tasks(tuned_on, art.form_of(generator))
+tasks = art.tasks(tuned_on, prompts.form_of(generator[0]))
 tasks[:2]
 
 # %%

@@ -194,7 +194,7 @@ viz.Figure(
 
 # %% tags=["hide-input"]
 both = pd.concat([untuned.assign(round=0), tuned.assign(round=1)], ignore_index=True)
-both["shared"] = [ch09._shared(x, y) for x, y in zip(both.anchor, both.text)]
+both["shared"] = [ch09.shared(x, y) for x, y in zip(both.anchor, both.text)]
 ch09.accuracy(both).style.hide(axis="index").format(
     "{:.0f}", subset=["right", "accepted", "copied", "usable", "usable3"], na_rep=""
 )
@@ -312,6 +312,29 @@ live.style.format("{:.1f}").format("{:.0f}", subset="triplets")
 #
 # Both kinds of data help. Whether tuned data help *more* cannot be read off one small round.
 # So from here on we read three seeds, whole runs of three rounds.
+
+# %% [markdown]
+# ## The loop on one page
+#
+# You have seen every stage of a round. Here they are in a loop, all of ART in memory:
+
+# %%
+print(inspect.getsource(art.pipeline).split('"""')[-1])
+
+# %% [markdown]
+# One policy and one encoder live through all rounds: what one learns, the other judges next time.
+# A loop of two rounds, far too small to teach anything, shows that it turns:
+
+# %%
+fresh = corpora.premises(152, SEED + 90)
+rounds = [(fresh[:16], fresh[16:76]), (fresh[76:92], fresh[92:])]
+learner = models.load_encoder(own.encoder, device="cpu")
+triplets, logs = art.pipeline(
+    models.load_generator(own.generator, device="cpu"), judges, learner, rounds, own,
+    steps=2, batch_size=16, mini_batch_size=8, progress=False,
+)
+for number, (rows, steps) in enumerate(zip(triplets, logs), start=1):
+    print(f"round {number}: reward {steps[-1]['reward']:+.2f}, {len(rows)} triplets of 60 anchors")
 
 # %% [markdown]
 # ## Which reference, which encoder

@@ -48,7 +48,6 @@ import numpy as np
 import pandas as pd
 
 from synthlib import checks, curation, decoding, ledger, models, prompts, tiers, viz
-from synthlib.experiments import ch03
 from synthlib.methods import ranking
 from synthlib.experiments import ch10
 from synthlib.viz import explorers, page_examples
@@ -174,7 +173,7 @@ k = next(k for k, (a, b) in enumerate(zip(start, turned))
          if a[-1] != b[-1] and b[1] != b[0])
 said = turned[k]
 logits, before = (
-    ch03.forced_logits(llama, prompt.format(sentence=s), said[2])
+    decoding.forced_logits(llama, prompt.format(sentence=s), said[2])
     for s in (said[1], said[0])
 )
 pairs = zip_longest(start[k][2].split(), said[2].split())

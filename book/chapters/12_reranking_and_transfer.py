@@ -42,14 +42,16 @@ import synthlib
 synthlib.preflight()
 
 # %%
+import inspect
 import tempfile
 import time
 
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, evaluation, ledger, models, viz
+from synthlib import checks, evaluation, ledger, models, tiers, viz
 from synthlib.evaluation.embedding import paired_cosine
+from synthlib.methods import ranking
 from synthlib.runs import ranking as ranking_run
 from synthlib.experiments import ch12
 
@@ -100,6 +102,33 @@ viz.Figure(
 # wait for.
 # And we stop half-way: `until="kept"` ends the run when the lists have been written, verified and
 # compared by the teacher.
+
+# What it does, without folders and shards, fits on one page:
+
+# %%
+print(inspect.getsource(ranking.pipeline).split('"""')[-1])
+
+# %% [markdown]
+# *Write, verify, compare, refine, post-train.*
+# Twenty anchors and a copy of the encoder are enough to see it work:
+
+# %%
+settings = tiers.get("pocket").ranking
+small = models.load_encoder(settings.encoder, device="cpu")
+teacher = models.load_encoder(settings.teacher, device="cpu").encode
+kept, dropped = ranking.pipeline(
+    models.load_generator(settings.generator, device="cpu"),
+    ranking.anchors(settings, 20),
+    small,
+    teacher,
+    settings,
+    lists_per_step=2,
+    progress=False,
+)
+print(f"{len(kept)} lists kept, {sum(dropped.values())} dropped")
+
+# %% [markdown]
+# The command does the same with more anchors, and can be interrupted.
 
 # %%
 folder = tempfile.TemporaryDirectory()

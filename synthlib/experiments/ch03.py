@@ -197,51 +197,6 @@ def noise_means(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------ token by token
-def forced_logits(generator, prompt: str, text: str) -> np.ndarray:
-    """Next-token logits at every place of a text, given the prompt and what stands before.
-
-    The slow reference of the kernel: one context, no cache, no padding.
-
-    Parameters
-    ----------
-    generator : (model, tokenizer)
-    prompt, text : str
-
-    Returns
-    -------
-    float array [T + 1, V]
-        Row t: the scores of the words that may follow the first t words of the text.
-
-    Source: MultiCSR Eqs. 1 and 2.
-    """
-    model, tokenizer = generator
-    words = tokenizer(text, add_special_tokens=False)["input_ids"]
-    with decoding.inference(model):
-        if model.config.is_encoder_decoder:
-            ids = tokenizer(prompt, return_tensors="pt")["input_ids"].to(model.device)
-            start = [model.config.decoder_start_token_id, *words]
-            output = model(input_ids=ids, decoder_input_ids=ids.new_tensor([start]))
-        else:
-            before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-            ids = torch.tensor([before + words], device=model.device)
-            output = model(input_ids=ids)
-    return output.logits[0, -len(words) - 1 :].float().cpu().numpy()
-
-
-def flip(logits, noisy, ours: int, theirs: int) -> float:
-    """The ω at which word `theirs` overtakes word `ours` in l − ω·l̂.
-
-    Each word is a straight line in ω, with intercept l and slope −l̂; two lines cross once.
-
-    Returns
-    -------
-    float
-        NaN where they never cross (equal noisy logits).
-    """
-    rise = float(noisy[ours] - noisy[theirs])
-    return float(logits[ours] - logits[theirs]) / rise if rise else float("nan")
-
-
 # ------------------------------------------------------------------ generators with other habits
 def retrain(generator, opposite: float, *, steps=400, seed=0, lr=5e-4, batch=96):
     """Train a T5 generator further on examples with another share of opposite targets.
@@ -547,7 +502,7 @@ def breaking_point(generator, prompt: str, noisy: str, text: str, plausibility=0
     if not 0 < plausibility < 1:
         raise ValueError(f"plausibility must lie in (0, 1), got {plausibility}")
     tokenizer = generator[1]
-    logits, hat = (forced_logits(generator, p, text) for p in (prompt, noisy))
+    logits, hat = (decoding.forced_logits(generator, p, text) for p in (prompt, noisy))
     own = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
     own = np.array(own)[:, None]
     lead = np.take_along_axis(logits, own, 1) - logits  # [T + 1, V]

@@ -218,11 +218,11 @@ def outputs(seed):
     rows = list(zip(table["anchor"], table["text"], table["kind"], strict=True))
     table["outcome"] = [outcome(x, y, ASKED[kind]) for x, y, kind in rows]
     table["right"] = table["outcome"] == "right"
-    table["shared"] = [_shared(x, y) for x, y, _ in rows]
+    table["shared"] = [shared(x, y) for x, y, _ in rows]
     return table
 
 
-def _shared(anchor, text):
+def shared(anchor, text):
     words = set(text.split())
     return len(words & set(anchor.split())) / len(words) if words else 0.0
 

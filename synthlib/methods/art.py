@@ -30,9 +30,9 @@ import pandas as pd
 import torch
 
 from synthlib import curation, decoding, judging, models, ppo, prompts, rewards, tiers, training
-from synthlib.methods import multicsr
 
 KINDS = rewards.KINDS
+PROBES = 200  # sentences whose answers set the bounds of a round
 _PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
 
 
@@ -46,16 +46,11 @@ def settings(tier=None):
     return tiers.get(tier).art
 
 
-def form_of(generator) -> str:
-    """Which wording of the prompts a generator understands: "paper" or "pocket"."""
-    return getattr(generator[0].config, "synthlib_form", "paper")
-
-
 def prompt(anchor: str, kind: str, form: str = "paper") -> str:
     """The request for a positive or a negative variation of a sentence (Table 1)."""
     if kind not in KINDS:
         raise ValueError(f"kind must be positive or negative, got {kind!r}")
-    return _PROMPTS[kind][prompts._form(form)].format(sentence=anchor)
+    return _PROMPTS[kind][prompts.checked_form(form)].format(sentence=anchor)
 
 
 def tasks(anchors: Sequence[str], form: str = "paper") -> list[dict]:
@@ -186,15 +181,15 @@ def too_long(generator, discriminator, anchors, *, max_new_tokens) -> list[str]:
     -------
     list of n str
     """
-    form, reasons = form_of(generator), [""] * len(anchors)
+    form, reasons = prompts.form_of(generator[0]), [""] * len(anchors)
     fit = np.ones(len(anchors), dtype=bool)
     for kind in KINDS:
         asked = [prompt(anchor, kind, form) for anchor in anchors]
-        fit &= multicsr.fits(generator, asked, max_new_tokens)
+        fit &= decoding.fits(generator, asked, max_new_tokens)
     judged = judging.nli_fits(*discriminator, [(text, "") for text in anchors], max_new_tokens)
     for i in range(len(anchors)):
         if not fit[i]:
-            reasons[i] = multicsr.TOO_LONG
+            reasons[i] = decoding.TOO_LONG
         elif not judged[i]:
             reasons[i] = "with an answer it is longer than the discriminator's window"
     return reasons
@@ -249,7 +244,7 @@ def tune(policy, anchors, discriminator, encode, bounds, settings, **options) ->
         max_new_tokens=settings.max_new_tokens,
     )  # fmt: skip
     return ppo.train(
-        policy, tasks(anchors, form_of((policy.model, None))), parts,
+        policy, tasks(anchors, prompts.form_of(policy.model)), parts,
         (settings.w1, settings.w2), **chosen | options,
     )  # fmt: skip
 
@@ -331,7 +326,7 @@ def tune_rloo(
         with models.adapting():
             trainer = RLOOTrainer(
                 model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
-                train_dataset=Dataset.from_list(tasks(anchors, form_of(generator))),
+                train_dataset=Dataset.from_list(tasks(anchors, prompts.form_of(generator[0]))),
                 reward_funcs=list(
                     rewards.reward_functions(discriminator, encode, **bounds._asdict())
                 ),
@@ -387,7 +382,7 @@ def write(
         for candidate in range(candidates)
     ]
     table = pd.DataFrame(rows, columns=["row", "anchor", "kind", "candidate"])
-    form = form_of(generator)
+    form = prompts.form_of(generator[0])
     texts = decoding.generate_mixture(
         *generator, [[prompt(anchor, kind, form) for _, anchor, kind, _ in rows]], [1.0],
         do_sample=True, temperature=temperature, max_new_tokens=max_new_tokens,
@@ -495,3 +490,57 @@ def train(encoder, triplets, settings, **options):
     names = ("anchor", "positive", "negative")
     rows = list(zip(*(triplets[name] for name in names), strict=True))
     return training.train_supervised_simcse(encoder, rows, **chosen)
+
+
+# ------------------------------------------------------------------ the whole method
+def pipeline(
+    generator, discriminator, encoder, rounds, settings, *, seed=0, generation_batch=64, **options
+):  # fmt: skip
+    """ART in memory: in each round the generator is tuned, then writes, then the encoder learns.
+
+    Parameters
+    ----------
+    generator, discriminator : (model, tokenizer)
+        The generator's own weights stay as they are.
+    encoder : sentence_transformers.SentenceTransformer
+        Trained in place; the difficulty judge of the next round.
+    rounds : sequence of (prompted, anchors)
+        A pair of lists of sentences for each round: those that PPO asks for, and those that
+        triplets are written from.
+    settings : tiers.ART
+    seed : int
+    generation_batch : int
+        Answers that are written at once for the triplets.
+    **options
+        Of `ppo.train`: steps, batch_size, mini_batch_size, progress, …
+
+    Returns
+    -------
+    triplets : list of DataFrame
+        row, anchor, positive, negative of each round.
+    logs : list of lists of dict
+        `ppo.train`'s log of each round.
+
+    Source: ART § 3, Figure 1. `runs.art` takes the same stages, resumable.
+    """
+    own = policy(generator, settings, seed=seed)
+    speaker, room = (own.model, own.tokenizer), settings.max_new_tokens
+    triplets, logs = [], []
+    for number, (prompted, anchors) in enumerate(rounds, start=1):
+        drawn = 1000 * seed + number
+        bounds = choose_bounds(
+            speaker, [*prompted, *anchors][:PROBES], discriminator, encoder.encode,
+            max_new_tokens=room, seed=drawn,
+        )  # fmt: skip
+        logs.append(tune(
+            own, prompted, discriminator, encoder.encode, bounds, settings, seed=drawn, **options
+        ))  # fmt: skip
+        table = write(
+            speaker, anchors, temperature=settings.temperature, max_new_tokens=room, seed=drawn,
+            batch_size=generation_batch,
+        )  # fmt: skip
+        triplets.append(select(judge(table, discriminator)))
+        batch = min(settings.encoder_batch_size, max(len(triplets[-1]), 1))
+        progress = options.get("progress", True)
+        train(encoder, triplets[-1], settings, batch_size=batch, seed=seed, progress=progress)
+    return triplets, logs

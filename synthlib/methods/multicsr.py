@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import decoding, judging, losses, prompts, reading, training
+from synthlib import curation, decoding, judging, losses, prompts, reading, training
 from synthlib.evaluation.embedding import unit_rows
 
 KINDS = ("entailment", "contradiction")
@@ -115,34 +115,6 @@ def write(generator, asked, *, omega=0.3, max_new_tokens, **options):
     )
 
 
-TOO_LONG = "the prompt is longer than the generator's window"  # what `fits` finds, as a reason
-
-
-def fits(generator, texts, room=0):
-    """Which prompts a generator can read, with `room` for the answer where both share a window.
-
-    Parameters
-    ----------
-    generator : (model, tokenizer)
-    texts : sequence of n prompts
-    room : int
-        Tokens of the answer; they count for a causal model only.
-
-    Returns
-    -------
-    bool array [n]
-    """
-    model, tokenizer = generator
-    limit = decoding.window(model, tokenizer)
-    distinct = list(dict.fromkeys(texts))
-    if limit is None or not distinct:
-        return np.ones(len(texts), dtype=bool)
-    limit -= 0 if model.config.is_encoder_decoder else room
-    ids = decoding.prompt_ids(model, tokenizer, distinct)
-    fit = {text: len(row) <= limit for text, row in ids.items()}
-    return np.array([fit[text] for text in texts], dtype=bool)
-
-
 def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6, known=None):
     """The labelled triplets whose premises are nearest to each premise (Appendix G).
 
@@ -216,10 +188,11 @@ def judge(generator, triplets, *, method="text", **options):
         pair for other in ("positive", "negative")
         for pair in zip(triplets["anchor"], triplets[other], strict=True)
     ]  # fmt: skip
-    form = getattr(generator[0].config, "synthlib_form", "paper")
+    form = prompts.form_of(generator[0])
     template = options.get("template") or partial(prompts.similarity, form=form)
     asked = [i for i, pair in enumerate(pairs) if all(text.strip() for text in pair)]
-    fit = fits(generator, [template(*pairs[i]) for i in asked], 8 if method == "text" else 0)
+    room = 8 if method == "text" else 0
+    fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
     asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
     scores = np.full(2 * n, np.nan)
     scores[asked] = [
@@ -321,6 +294,51 @@ def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
         keep = false_negative_mask(guide, triplets, sigma=sigma)
     rows = list(zip(*_columns(triplets), strict=True))
     return training.train_supervised_simcse(encoder, rows, keep=keep, **chosen)
+
+
+# ------------------------------------------------------------------ the whole method
+def pipeline(
+    generator, premises, encoder, settings, *, guide=None, seed=0, generation_batch=64, **options
+):  # fmt: skip
+    """MultiCSR from premises to an encoder, in memory: all three stages, in their order.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+        Writes, and judges what it wrote.
+    premises : sequence of n sentences
+    encoder : sentence_transformers.SentenceTransformer
+        Trained in place.
+    settings : tiers.MultiCSR
+    guide : callable, optional
+        P_η of stage 3: a list of n strings to an (n, d) array.
+    seed : int
+    generation_batch : int
+        Rows that are written or judged at once.
+    **options
+        Of `train`.
+
+    Returns
+    -------
+    DataFrame
+        anchor, positive, negative, a, b, kept: the encoder is trained on the rows that are kept.
+
+    Source: MultiCSR § 3. `runs.multicsr` takes the same stages, resumable.
+    """
+    asked = ask(premises, seed=seed, form=settings.prompts)
+    triplets = write(
+        generator, asked, omega=settings.omega, max_new_tokens=settings.max_new_tokens,
+        batch_size=generation_batch,
+    )  # fmt: skip
+    triplets = triplets[usable(triplets)]
+    triplets = judge(generator, triplets, method=settings.scoring, batch_size=generation_batch)
+    select = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
+    triplets["kept"] = select.keep(triplets["a"], triplets["b"])
+    kept = triplets[triplets["kept"]]
+    # A corpus may be smaller than a batch: where a generator fails, little is kept.
+    options = dict(batch_size=min(settings.batch_size, max(len(kept), 1)), seed=seed) | options
+    train(encoder, kept, settings, guide=guide, **options)
+    return triplets
 
 
 def _columns(triplets):

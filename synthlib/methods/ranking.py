@@ -140,7 +140,7 @@ def write(
     if method == "at_once":
         return decoding.generate_lists_at_once(*generator, anchors, **options)
     if method == "step":
-        form = getattr(generator[0].config, "synthlib_form", "paper")
+        form = prompts.form_of(generator[0])
         options |= dict(lam=0.0, prompt=PROMPTS[method][form])
     else:
         options["lam"] = lam
@@ -322,6 +322,48 @@ def post_train(encoder, lists, targets, settings, *, dev=None, seed=0, **options
     names = "learning_rate lists_per_step epochs tau max_length eval_steps"
     chosen = {name: getattr(settings, name) for name in names.split()} | options
     return training.post_train_ranking(encoder, lists, targets, dev=dev, seed=seed, **chosen)
+
+# ------------------------------------------------------------------ the whole method
+def pipeline(
+    generator, anchors, encoder, teacher, settings, *, seed=0, generation_batch=64, **options
+):  # fmt: skip
+    """Ranking sentences from anchors to a post-trained encoder, in memory.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    anchors : sequence of n sentences
+        From `anchors`, or any other varied sentences.
+    encoder : sentence_transformers.SentenceTransformer
+        Trained before; post-trained in place.
+    teacher : callable
+        Frozen: a list of m strings to an (m, d) array. The encoder itself will do, as a copy.
+    settings : tiers.Ranking
+    seed : int
+    generation_batch : int
+        Lists that are written at once.
+    **options
+        Of `post_train`: dev, max_steps, …
+
+    Returns
+    -------
+    kept : list of lists of str
+        The lists that the encoder was trained on.
+    dropped : Counter
+        Reason to number of lists.
+
+    Source: Ranking sentences § 3. `runs.ranking` takes the same stages, resumable.
+    """
+    lists = write(
+        generator, anchors, lam=settings.lam, temperature=settings.temperature,
+        steps=settings.steps, max_new_tokens=settings.max_new_tokens, seed=seed,
+        batch_size=generation_batch,
+    )  # fmt: skip
+    kept, dropped = verify(lists, settings.steps)
+    phi = teacher_similarities(teacher, kept)
+    post_train(encoder, kept, targets(phi, settings.omega), settings, seed=seed, **options)
+    return kept, dropped
+
 
 def check_omega(omega) -> None:
     """Raise ValueError for a weight ω that is negative, no finite number or no number."""

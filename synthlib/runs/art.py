@@ -43,14 +43,13 @@ import pandas as pd
 
 from synthlib import commands, curation, data, decoding, evaluation, models, ppo, rewards, tiers
 from synthlib.evaluation import examination
-from synthlib.methods import art, multicsr
+from synthlib.methods import art
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
 STARTS = ("last", "first")
 RAW = "raw"  # the control, in the place of a round's number
 
-_BOUND_ANCHORS = 200  # that Ω and α are chosen on
 _SAVE_EVERY = 10  # steps of PPO between its checkpoints
 _SAVE_TRAINING = 100  # steps between the checkpoints of an encoder's training
 
@@ -393,7 +392,7 @@ class _Work:
 
     def __init__(self, plan: Plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
-        self.everyone = shards.world()
+        self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
         s = plan.settings
         found, rejects = runs.distinct_sentences(
@@ -591,7 +590,7 @@ class _Work:
         names = rewards.Bounds._fields
         given = {name: getattr(plan.settings, name) for name in names}
         if not file.is_file() and None in given.values():
-            some = [*self.prompted(number), *self.anchors(number)][:_BOUND_ANCHORS]
+            some = [*self.prompted(number), *self.anchors(number)][:art.PROBES]
             found = art.choose_bounds(
                 (policy.model, policy.tokenizer), some, self.discriminator, encode,
                 max_new_tokens=plan.settings.max_new_tokens, quantile=plan.quantile,
@@ -845,7 +844,7 @@ def _estimate(work, rounds, control) -> str:
     long = set(work._too_long()["row"])
     anchors = [text for i, text in enumerate(work.sentences) if i not in long][:_TRIAL]
     if not anchors:
-        raise ValueError(f"{multicsr.TOO_LONG} for all of {len(long)} sentences: give shorter ones")
+        raise ValueError(f"{decoding.TOO_LONG} for all of {len(long)} sentences: give shorter ones")
     seconds = {}
 
     def timed(what, action, *arguments, **options):

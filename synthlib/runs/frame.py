@@ -34,7 +34,7 @@ def carry_out(work, result, steps, report):
     work : object
         With `identity` (dict, decides whether two runs are the same), `stale` (of
         `shards.open_run`), `ready` (raises where a model cannot be had), `everyone`
-        (shards.World), `plan`, `quiet`, and a method for each step: step(result) -> whether it
+        (shards.Processes), `plan`, `quiet`, and a method for each step: step(result) -> whether it
         computed anything.
     result : object
         With `folder` (Path), `counts` and `minutes` (dicts), which the steps fill.

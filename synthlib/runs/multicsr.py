@@ -31,7 +31,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import commands, curation, data, evaluation, judging, models, prompts, tiers
+from synthlib import (
+    commands,
+    curation,
+    data,
+    decoding,
+    evaluation,
+    judging,
+    models,
+    prompts,
+    tiers,
+)
 from synthlib.evaluation import examination
 from synthlib.evaluation.embedding import unit_rows
 from synthlib.methods import multicsr
@@ -412,7 +422,7 @@ class _Work:
 
     def __init__(self, plan: Plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
-        self.everyone = shards.world()
+        self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
         if plan.no_logits:
             given, self.rejects = data.load_triplets(plan.source)
@@ -533,10 +543,10 @@ class _Work:
         """P_η: list of strings → array."""
         try:
             encoder = models.load_encoder(self.plan.settings.guide, device=self.plan.device)
-        except ValueError as error:
-            said = str(error).partition(": pass")[0]
+        except models.UnknownPooling:
             raise ValueError(
-                f"the guide {said}; take an encoder that was saved with its pooling"
+                f"the guide {self.plan.settings.guide} does not say how it pools tokens into a "
+                "sentence vector: take an encoder that was saved with its pooling"
             ) from None
         return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
 
@@ -608,7 +618,7 @@ class _Work:
                 self.guide, part, self.labelled, count=settings.demonstrations,
                 similarity=settings.demonstration_similarity, known=self.labelled_vectors,
             )  # fmt: skip
-        form = getattr(self.generator[0].config, "synthlib_form", "paper")
+        form = prompts.form_of(self.generator[0])
         asked = multicsr.ask(
             part, seed=plan.seed, form=form, noise=plan.noise, examples=examples, start=start
         )
@@ -616,7 +626,7 @@ class _Work:
         parts = ("prompt", "noisy") if omega else ("prompt",)
         fit = np.ones(len(part), dtype=bool)
         for name in (f"{kind}_{part}" for kind in multicsr.KINDS for part in parts):
-            fit &= multicsr.fits(self.generator, asked[name], settings.max_new_tokens)
+            fit &= decoding.fits(self.generator, asked[name], settings.max_new_tokens)
         sampling = {}
         if plan.temperature:
             sampling = dict(
@@ -630,7 +640,7 @@ class _Work:
         )  # fmt: skip
         table = asked[["anchor", *multicsr.KINDS]].assign(
             row=range(start, stop), positive="", negative="",
-            reason=np.where(fit, "", multicsr.TOO_LONG),
+            reason=np.where(fit, "", decoding.TOO_LONG),
         )  # fmt: skip
         for name in ("positive", "negative"):
             table.loc[fit, name] = texts[name].to_numpy()

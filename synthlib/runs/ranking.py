@@ -33,9 +33,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import commands, curation, data, losses, models, tiers
+from synthlib import commands, curation, data, decoding, losses, models, prompts, tiers
 from synthlib.evaluation import examination
-from synthlib.methods import multicsr, ranking
+from synthlib.methods import ranking
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
@@ -362,7 +362,7 @@ class _Work:
 
     def __init__(self, plan: Plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
-        self.everyone = shards.world()
+        self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
         settings = plan.settings
         if plan.from_file:
@@ -477,10 +477,10 @@ class _Work:
             name, base = self.plan.settings.teacher, self.plan.settings.encoder
             pooling = self.plan.pooling if name == base else None
             encoder = models.load_encoder(name, pooling=pooling, device=self.plan.device)
-        except ValueError as error:
-            said = str(error).partition(": pass")[0]
+        except models.UnknownPooling:
             raise ValueError(
-                f"the teacher {said}; take an encoder that was saved with its pooling"
+                f"the teacher {name} does not say how it pools tokens into a sentence "
+                "vector: take an encoder that was saved with its pooling"
             ) from None
         return _encode(encoder)
 
@@ -508,7 +508,7 @@ class _Work:
             if long.any():
                 rows = self.found.index[self.found["sentence"].isin(drawn["anchor"][long])]
                 self.rejects = pd.concat(
-                    [self.rejects, runs.refused(self.found, rows, multicsr.TOO_LONG)],
+                    [self.rejects, runs.refused(self.found, rows, decoding.TOO_LONG)],
                     ignore_index=True,
                 )
             new = not shards.whole(folder / "written", len(self.anchors), plan.shard_size)
@@ -531,7 +531,7 @@ class _Work:
         long = [text for text, ok in zip(self.sentences, fit, strict=True) if not ok]
         if len(sentences) < min(self.plan.settings.clusters, self.plan.anchors or math.inf):
             raise ValueError(
-                f"{multicsr.TOO_LONG} for {len(long)} of {len(self.sentences)} sentences, and the "
+                f"{decoding.TOO_LONG} for {len(long)} of {len(self.sentences)} sentences, and the "
                 f"{len(sentences)} others are fewer than the clusters: give shorter sentences, or "
                 "lower --max-new-tokens or --clusters"
             )
@@ -539,17 +539,17 @@ class _Work:
             self.plan.settings, self.plan.anchors, self.plan.seed, sentences=sentences,
             encode=_encode(self.base()),
         )  # fmt: skip
-        reasons = [""] * len(drawn) + [multicsr.TOO_LONG] * len(long)
+        reasons = [""] * len(drawn) + [decoding.TOO_LONG] * len(long)
         return pd.DataFrame({"anchor": [*drawn, *long], "reason": reasons})
 
     def _fits(self, sentences):
         """Which sentences' prompts leave the generator room for an answer."""
         plan, settings = self.plan, self.plan.settings
-        form = getattr(self.generator[0].config, "synthlib_form", "paper")
+        form = prompts.form_of(self.generator[0])
         template = ranking.PROMPTS[plan.method][form]
         asked = [template.replace("{sentence}", text) for text in sentences]
         room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
-        return multicsr.fits(self.generator, asked, room)
+        return decoding.fits(self.generator, asked, room)
 
     def _write(self, start, stop):
         plan, settings = self.plan, self.plan.settings
@@ -565,7 +565,7 @@ class _Work:
         return pd.DataFrame({
             "row": range(start, stop),
             "sentences": [next(lists) if ok else [x] for x, ok in zip(part, fit, strict=True)],
-            "reason": np.where(fit, "", multicsr.TOO_LONG),
+            "reason": np.where(fit, "", decoding.TOO_LONG),
         })  # fmt: skip
 
     def kept(self, result):

@@ -30,7 +30,7 @@ _MADE = "made_with"  # in it: what decides no run, and is noted
 
 
 @dataclass(frozen=True)
-class World:
+class Processes:
     """The processes that share a run (`torchrun` or `accelerate launch` starts several)."""
 
     rank: int = 0
@@ -44,10 +44,10 @@ class World:
             PartialState().wait_for_everyone()
 
 
-def world() -> World:
+def processes() -> Processes:
     """This process among those of its run."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return World()
+        return Processes()
     import torch
     from accelerate import PartialState
 
@@ -55,11 +55,11 @@ def world() -> World:
     state = PartialState(
         cpu=not torch.cuda.is_available(), timeout=datetime.timedelta(days=7)
     )  # fmt: skip
-    return World(state.process_index, state.num_processes)
+    return Processes(state.process_index, state.num_processes)
 
 
 @contextlib.contextmanager
-def open_run(folder, settings: dict, *, stale=None, call=None, everyone: World = World(),
+def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Processes = Processes(),
              say=tqdm.write):  # fmt: skip
     """Hold a run's folder for the time of the work; make it where it is not there.
 
@@ -75,7 +75,7 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: World =
     call : dict, optional
         How this call works (processes, versions …), which makes it no other run: noted in
         ``run.json``, each kind of call once.
-    everyone : World
+    everyone : Processes
     say : function of str
         Gets a line where something is put aside.
 
@@ -242,7 +242,7 @@ def rows(
     make: Callable[[int, int], pd.DataFrame],
     *,
     size: int,
-    everyone: World = World(),
+    everyone: Processes = Processes(),
     progress: bool = True,
     unit: str = "row",
     say: Callable[[str], None] = tqdm.write,
@@ -259,7 +259,7 @@ def rows(
         Rows `start` to `stop` of the step; the same whatever was made before.
     size : int
         Rows of the input in a shard.
-    everyone : World
+    everyone : Processes
         Each process makes every so many-th shard, and all of them return all rows.
     progress : bool
     unit : str

@@ -44,7 +44,7 @@ def contrast_steps(generator, prompt, noisy, omegas, *, top=3, max_new_tokens=28
 
     Source: MultiCSR § 3.1.
     """
-    from synthlib.experiments.ch03 import forced_logits
+    from synthlib.decoding import forced_logits
 
     model, tokenizer = generator
     vocabulary = np.array(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
