@@ -11,7 +11,8 @@ STAMP    := $(VENV)/.requirements-installed
 # Other people's versions: Colab's (on its Python 3.13 where there is one), and the newest.
 COLAB    := .venv-colab
 NEWEST   := .venv-newest
-COLAB_PYTHON ?= $(shell python3.13 -c '' 2>/dev/null && echo python3.13 || echo $(PYTHON))
+COLAB_PYTHON ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python $(PYTHON); do \
+                      $$p -c '' 2>/dev/null && echo $$p && break; done)
 # The core of the package's tests: the kernels, PPO, the widgets, and what the first cell says.
 CORE     := $(patsubst %,tests/test_%.py,losses rewards ranking_losses curation decoding ppo viz preflight)
 CORE_RUN := -m pytest -q -n 2 --dist loadgroup -m "not slow and not browser" $(CORE)

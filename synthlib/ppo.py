@@ -392,6 +392,7 @@ def train(
     gamma: float = 1.0,
     lam: float = 0.95,
     clip: float = 0.2,
+    value_clip: float = 0.2,
     value_weight: float = 0.1,
     patience: int = 5,
     seed: int = 0,
@@ -435,7 +436,7 @@ def train(
         this many nats. The policy of that step is not kept, whatever it has earned.
     max_new_tokens, temperature
         Of the answers.
-    gamma, lam, clip, value_weight
+    gamma, lam, clip, value_clip, value_weight
         Of `gae` and `ppo_loss`.
     patience : int
         Steps whose mean reward decides which adapter is the best one.
@@ -483,7 +484,7 @@ def train(
         steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs,
         micro_batch_size=micro_batch_size or mini_batch_size, save_steps=save_steps,
         patience=patience, learning_rate=learning_rate, temperature=temperature, clip=clip,
-        kl_limit=kl_limit,
+        value_clip=value_clip, kl_limit=kl_limit,
     )  # fmt: skip
     # Not accelerate's autocast: the precision of whoever trained before in this process would be
     # ours too, for it is kept in a state that all its objects share.
@@ -500,8 +501,8 @@ def train(
         steps=steps, batch_size=batch_size, mini_batch_size=mini_batch_size, epochs=epochs,
         learning_rate=learning_rate, seed=seed, tasks=len(tasks), weights=list(reward_weights),
         kl="adaptive" if controller else kl, max_new_tokens=max_new_tokens,
-        temperature=temperature, gamma=gamma, lam=lam, clip=clip, value_weight=value_weight,
-        precision=precision,
+        temperature=temperature, gamma=gamma, lam=lam, clip=clip, value_clip=value_clip,
+        value_weight=value_weight, precision=precision,
     ))  # fmt: skip
     log, best = state.load()
     if ranks > 1:  # whatever each process drew for its first adapter, they start from one
@@ -559,7 +560,7 @@ def train(
                 rows = order[start : start + size]
                 gradients = functools.partial(
                     _gradients, policy, answers, old, rows, temperature, passes_in, clip,
-                    value_weight, scale=scaler.scale,
+                    value_clip, value_weight, scale=scaler.scale,
                 )  # fmt: skip
                 found, micro = memory.fitting(gradients, micro, _PASSES)
                 if ranks > 1:
@@ -617,7 +618,8 @@ def train(
 
 
 def _gradients(
-    policy, answers, old, rows, temperature, precision, clip, value_weight, micro, scale=None
+    policy, answers, old, rows, temperature, precision, clip, value_clip, value_weight, micro,
+    scale=None,
 ):  # fmt: skip
     """Gradients of one mini-batch, added up over its micro-batches; `scale` enlarges the loss."""
     policy.zero_grad()
@@ -631,8 +633,9 @@ def _gradients(
             log_p, _, value = policy(batch, temperature)
         before = {key: x[part] for key, x in old.items()}
         loss, found = ppo_loss(
-            log_p, value, before, batch.mask, clip=clip, value_weight=value_weight
-        )
+            log_p, value, before, batch.mask, clip=clip, value_clip=value_clip,
+            value_weight=value_weight,
+        )  # fmt: skip
         loss = share * loss
         (loss if scale is None else scale(loss)).backward()
         total = {key: total[key] + share * found[key] for key in total}

@@ -343,6 +343,18 @@ def test_micro_batches_add_up_to_the_mini_batch(tmp_path):
         assert a["policy_loss"] == pytest.approx(b["policy_loss"], abs=1e-4)
 
 
+def test_a_narrow_value_clip_holds_the_values_where_they_were(tmp_path):
+    """Of the second pass's two errors the larger counts: that of a value that could not move."""
+    options = dict(steps=1, batch_size=16, mini_batch_size=16, epochs=8, learning_rate=5e-2)
+    free, held = (
+        bandit(tmp_path / str(clip), value_clip=clip, **options)[1][0]["value_loss"]
+        for clip in (100.0, 1e-6)
+    )
+    assert held > free + 1e-3
+    with pytest.raises(ValueError, match="value_clip"):
+        bandit(tmp_path / "no", value_clip=0.0, **options)
+
+
 def test_the_precision_of_an_earlier_training_is_not_taken_over(tmp_path):
     """Accelerate shares its state within a process, and an encoder may be trained in bfloat16."""
     from accelerate import Accelerator

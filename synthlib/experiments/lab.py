@@ -9,7 +9,7 @@ change them.
 import copy
 from functools import cache, lru_cache
 
-from synthlib import models, tiers
+from synthlib import models, prompts, tiers
 from synthlib.curation import Thresholds
 from synthlib.methods import multicsr, ranking
 from synthlib.world import corpora
@@ -84,7 +84,7 @@ def corpus(
             guide, anchors, corpora.triplets(NLI_PREMISES, NLI_SEED),
             count=count, similarity=similarity,
         )  # fmt: skip
-    asked = multicsr.ask(anchors, seed=seed, form=settings.prompts, examples=examples)
+    asked = multicsr.ask(anchors, seed=seed, form=prompts.form_of(model[0]), examples=examples)
     options = dict(batch_size=128, progress=False)
     written = multicsr.write(
         model, asked, omega=omega, max_new_tokens=settings.max_new_tokens, **options

@@ -216,7 +216,7 @@ def usable(triplets):
 
 
 # ------------------------------------------------------------------ stage 3
-def false_negative_mask(guide, triplets, *, sigma=0.9, same_text=True):
+def false_negative_mask(guide, triplets, *, sigma=0.9):
     """Stage 3: the mask of Eq. 6 for any batch of the triplets, from embeddings computed once.
 
     P_η is frozen, so a sentence has one embedding for the whole training; a step costs one
@@ -230,8 +230,6 @@ def false_negative_mask(guide, triplets, *, sigma=0.9, same_text=True):
         The corpus in the order that training sees it.
     sigma : float in (0, 1]
         Threshold on the guide's cosine.
-    same_text : bool
-        Mask another row's candidate that is word for word the anchor or its positive, too.
 
     Returns
     -------
@@ -253,7 +251,7 @@ def false_negative_mask(guide, triplets, *, sigma=0.9, same_text=True):
 
     def keep(rows):
         batch = ids[:, rows.cpu()]
-        texts = batch.tolist() if same_text else None
+        texts = batch.tolist()
         by_rows = losses.false_negative_rows(
             *vectors[batch].to(rows.device), sigma=sigma, texts=texts
         )
@@ -325,7 +323,7 @@ def pipeline(
 
     Source: MultiCSR § 3. `runs.multicsr` takes the same stages, resumable.
     """
-    asked = ask(premises, seed=seed, form=settings.prompts)
+    asked = ask(premises, seed=seed, form=prompts.form_of(generator[0]))
     triplets = write(
         generator, asked, omega=settings.omega, max_new_tokens=settings.max_new_tokens,
         batch_size=generation_batch,
