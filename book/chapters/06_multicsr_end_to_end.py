@@ -627,8 +627,7 @@ shown("06-table5", backbones)
 # But no backbone beats plain SimCSE once the data are good. Prompt pooling stays far behind. Rank
 # distillation comes within a point: at the weight that its public code gives it, a tenth, it does
 # little harm, and no good. The teacher, an unsupervised encoder, ranks the batch by the very
-# habits that the triplets are there to correct. (Its rows were trained in float32, the others in
-# bfloat16.)
+# habits that the triplets are there to correct.
 #
 # The paper's other backbones are not trained here.
 # On the larger tiers they enter by name, as what is fitted:
