@@ -585,7 +585,7 @@ def test_memory_that_ends_within_a_mini_batch_leaves_no_gradient_behind(policy, 
     with torch.no_grad():
         log_p, _, value = policy(answers)
     old = dict(log_p=log_p, value=value, returns=value + 1, advantage=torch.randn_like(value))
-    rest = (policy, answers, old, [0, 1, 2, 3], 1.0, contextlib.nullcontext, 0.2, 0.1)
+    rest = (policy, answers, old, [0, 1, 2, 3], 1.0, contextlib.nullcontext, 0.2, 0.2, 0.1)
 
     whole = ppo._gradients(*rest, 4)
     expected, loss, calls = gradients(policy), ppo.ppo_loss, []
@@ -657,7 +657,7 @@ def fixed(folder):
     with torch.no_grad():
         log_p, _, value = policy(answers)
     old = dict(log_p=log_p, value=value, returns=value + 1, advantage=torch.randn_like(value))
-    return policy, (answers, old, 1.0, contextlib.nullcontext, 0.2, 0.1), answers.mask
+    return policy, (answers, old, 1.0, contextlib.nullcontext, 0.2, 0.2, 0.1), answers.mask
 
 
 def gradients(policy):
