@@ -4,6 +4,7 @@ A mistake of the user (a wrong name, an absent or damaged file) ends in one line
 and exit code 2.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -68,9 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output went away, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if not (more := _goes_on(argv)):
+            return 0
+        print(f"stopped: nobody reads the output any more{more}", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(_said(error).split())}", file=sys.stderr)
         return 2
     except Exception as error:
         if "out of memory" in str(error) or isinstance(error, MemoryError):
@@ -119,8 +123,31 @@ def _check_text(argv):
         shown = argument.encode("utf-8", "replace").decode()
         if shown != argument:
             raise ValueError(f"the argument {shown} is not UTF-8 text: rename that file")
-        if not argument:
-            raise ValueError("an argument is empty (\"\"): leave its option out, or give a value")
+        if not argument.rpartition("=")[2].strip():  # --premises=$FILE, say, where it is not set
+            what = argument.strip() or "an argument"
+            raise ValueError(f"{what} is empty: leave the option out, or give a value")
+
+
+# What to do where the system refuses a path in its own words.
+_REMEDIES = {
+    errno.ENOSPC: "make room, and give the same command again",
+    errno.EDQUOT: "make room, and give the same command again",
+    errno.EACCES: "give a place that you may write to, or a file that you may read",
+    errno.EPERM: "give a place that you may write to, or a file that you may read",
+    errno.EROFS: "give a place that can be written to",
+    errno.ENOTDIR: "a part of it is a file: give another path",
+    errno.ELOOP: "its links lead in a circle: give another path",
+    errno.ENAMETOOLONG: "give a shorter one",
+}
+
+
+def _said(error) -> str:
+    """What an error says; of the system's own: which path, what is wrong, what to do."""
+    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
+        return str(error)
+    where = "" if error.filename is None else f"{error.filename}: "
+    remedy = _REMEDIES.get(error.errno)
+    return f"{where}{error.strerror}" + (f"; {remedy}" if remedy else "")
 
 
 def _goes_on(argv) -> str:
@@ -191,11 +218,11 @@ def _add_evaluate(listed) -> None:
     )
     what = add.add_argument_group("what")
     what.add_argument(
-        "--encoder", required=True, metavar="NAME",
+        "--encoder", type=commands.name, required=True, metavar="NAME",
         help="pocket name, local folder or hub id of a sentence encoder",
     )  # fmt: skip
     what.add_argument(
-        "--data", metavar="DIR",
+        "--data", type=commands.name, metavar="DIR",
         help="SentEval's downstream folder, with STS/, SICK/, TREC/ … in it (default: STS-B "
         "from the Hub; for a pocket encoder the pocket sets, which need no download)",
     )  # fmt: skip
@@ -209,11 +236,11 @@ def _add_evaluate(listed) -> None:
     what.add_argument("--transfer", action="store_true",
                       help="also all transfer tasks that are there")  # fmt: skip
     what.add_argument(
-        "--rerank", nargs="?", const="", metavar="FILE",
+        "--rerank", type=commands.name, nargs="?", const="", metavar="FILE",
         help="also reranking: a CSV file of question, label, candidate, or a folder of such; "
         "without FILE the pocket sets, for a pocket encoder",
     )  # fmt: skip
-    what.add_argument("--bitext", nargs=2, metavar=("SOURCE", "TARGET"),
+    what.add_argument("--bitext", type=commands.name, nargs=2, metavar=("SOURCE", "TARGET"),
                       help="also finding translations: two files, line by line")  # fmt: skip
     how = add.add_argument_group("how")
     how.add_argument(
@@ -224,10 +251,10 @@ def _add_evaluate(listed) -> None:
                      "where the encoder carries another one")  # fmt: skip
     how.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     how.add_argument("--dtype", help="float32, bfloat16 or float16 (default: float32)")
-    how.add_argument("--batch-size", type=int, default=64, metavar="N",
+    how.add_argument("--batch-size", type=commands.whole, default=64, metavar="N",
                      help="sentences in one batch of the encoder (default: 64)")  # fmt: skip
     how.add_argument(
-        "--out", type=Path, default=Path("evaluation.csv"), metavar="FILE.csv",
+        "--out", type=commands.path, default=Path("evaluation.csv"), metavar="FILE.csv",
         help="where the STS table goes; other tables go beside it, as FILE-transfer.csv … "
         "(default: evaluation.csv in the working folder)",
     )  # fmt: skip

@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import errno
 import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -348,8 +349,10 @@ def _read_source(source, column) -> list:
         return [_from_records(path, _records(path, column), column)]
     if path.is_dir():
         return _read_folder(path, column)
-    if reading.format_of(path) or path.is_absolute():
-        raise FileNotFoundError(f"file not found: {path}")
+    if reading.format_of(path) or path.is_absolute() or path.exists() or path.is_symlink():
+        raise reading.no_file(path)
+    if str(source).startswith(".") or path.parent.is_file():
+        raise FileNotFoundError(f"there is no file or folder {source}")
     if len(path.parts) > 1 and path.parent.is_dir():
         names = [str(path.parent / entry.name) for entry in path.parent.iterdir()]
         near = difflib.get_close_matches(str(path), names, n=1)
@@ -406,13 +409,20 @@ def _read_folder(folder, column) -> list:
 _SPLIT = re.compile(
     r"(?<![a-z])(train|training|test|testing|eval|evaluation|valid|validation|dev|val)(?![a-z])"
 )
+_MOST_FILES = 100_000  # in a folder that is given for its texts
 _ABOUT = re.compile(r"(00-)?(readme|licen[cs]e|notice|changelog|dataset_infos?)\b", re.IGNORECASE)
 
 
 def _training_files(folder) -> list[Path]:
     """Files of a known format, without what is about them and without the other splits."""
+    entries = list(itertools.islice(folder.rglob("*"), _MOST_FILES + 1))
+    if len(entries) > _MOST_FILES:  # a whole disk would be walked through for minutes
+        raise ValueError(
+            f"{folder} holds more than {_MOST_FILES:,} files and folders: give the folder of the "
+            "texts, or one file"
+        )
     files = [
-        file for file in sorted(folder.rglob("*"))
+        file for file in sorted(entries)
         if file.is_file() and reading.format_of(file) and not _ABOUT.match(file.name)
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]  # fmt: skip

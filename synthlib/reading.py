@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 __all__ = [
-    "Records", "csv_rows", "fault", "format_of", "is_header", "load_json", "read_arrow",
+    "Records", "csv_rows", "fault", "format_of", "is_header", "load_json", "no_file", "read_arrow",
     "read_lines", "read_records", "read_table", "text_column", "texts_in", "tidy",
 ]  # fmt: skip
 
@@ -176,12 +176,25 @@ def read_table(path, columns: int) -> Iterable[tuple[int, list[str]]]:
         yield number, cells
 
 
+def no_file(path) -> OSError | ValueError:
+    """What to raise of a path that is no file: it is not there, or something else stands there."""
+    path = Path(path)
+    if path.is_dir():
+        return ValueError(f"{path} is a folder; a file is wanted")
+    if path.exists():  # a pipe would be read once, and its rows are wanted again on going on
+        return ValueError(
+            f"{path} is a device or a pipe and no file: write what comes from it into a file, and "
+            "give that"
+        )
+    if path.is_symlink():
+        return FileNotFoundError(f"{path} is a link to nothing that is there")
+    return FileNotFoundError(f"file not found: {path}")
+
+
 def _content(path: Path) -> bytes:
     """The bytes of a file, unpacked, in UTF-8 where a byte order mark names another encoding."""
     if not path.is_file():
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder; a file is wanted")
-        raise FileNotFoundError(f"file not found: {path}")
+        raise no_file(path)
     raw = path.read_bytes()
     for magic, unpack in _PACKED.items():
         if raw.startswith(magic):
@@ -668,7 +681,7 @@ def read_arrow(path, kind="parquet", raw=None, choose=None):
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"file not found: {path}")
+        raise no_file(path)
     name = {"parquet": "Parquet", "arrow": "Arrow"}[kind]
     try:
         source = pa.BufferReader(raw) if raw is not None else pa.OSFile(str(path))

@@ -1,10 +1,13 @@
 """The command line: what it prints and writes, and that mistakes end in one line."""
 
+import errno
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -320,9 +323,198 @@ def test_an_interrupted_run_says_that_it_goes_on(capsys, monkeypatch):
     assert run(capsys, "run", "art", "--out", "x", "--dry-run")[2] == "\ninterrupted\n"
 
 
+# ---------------------------------------------------------------- values, as a kind
+_PARSERS = {
+    "run multicsr": commands.multicsr, "run ranking": commands.ranking, "run art": commands.art,
+    "pocket": commands.pocket, "ledger": commands.ledger,
+}  # fmt: skip
+_NUMBERS = [
+    (command, action.option_strings[0])
+    for command, parser in _PARSERS.items() for action in parser()._actions
+    if action.type not in (None, commands.name, commands.path) and action.dest != "stages"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "many", "3,5", "0x10", "1/2"])
+@pytest.mark.parametrize(("command", "option"), [*_NUMBERS, ("evaluate", "--batch-size")])
+def test_what_is_no_finite_number_is_refused_by_every_option(capsys, command, option, value):
+    with pytest.raises(SystemExit) as left:
+        main([*command.split(), f"{option}={value}"])
+    err = capsys.readouterr().err
+    assert left.value.code == 2 and err.count("\n") == 1
+    assert err.startswith(f"error: argument {option}") and value in err
+    assert "number" in err and "float" not in err and "int " not in err  # no words of Python's
+
+
+def test_every_option_with_a_number_is_among_those():
+    assert len(_NUMBERS) > 60
+    for command, parser in _PARSERS.items():
+        for action in parser()._actions:
+            assert action.type not in (int, float), (command, action.dest)
+
+
 @pytest.mark.parametrize(
-    ("argument", "said"), [("", "an argument is empty"), ("caf\udce9.txt", "is not UTF-8 text")]
+    ("argv", "said"),
+    [
+        (["pocket", "--seed", "-1"], "seed must lie between 0 and"),
+        (["pocket", "--seed", "99999999999"], "seed must lie between 0 and"),
+        (["pocket", "--scale", "0"], "scale, a factor on the steps, must lie in"),
+        (["pocket", "--scale", "1e18"], "scale, a factor on the steps, must lie in"),
+        (["pocket", "--workers", "0"], "workers must be at least 1, got 0"),
+        (["pocket", "--only", "nope"], "unknown job 'nope': the jobs are generator-t5"),
+        (["page-model", "--only", "nope"], "no model 'nope' for pages: there are"),
+    ],
 )
+def test_a_number_out_of_range_trains_and_writes_nothing(capsys, tmp_path, argv, said):
+    code, out, err = run(capsys, *argv, "--out", tmp_path / "new")
+    assert (code, out) == (2, "") and said in err and err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "2147483648", "99999999999999999999"])
+def test_the_ledger_measures_no_seed_out_of_range(capsys, monkeypatch, seed):
+    monkeypatch.setattr("synthlib.ledger._add_seed", lambda *a: pytest.fail("it was measured"))
+    with pytest.raises(SystemExit) as left:
+        main(["ledger", "--seeds", seed])
+    assert left.value.code == 2 and "a seed lies between 0 and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["run", "multicsr", "--out", "a", "--out", "b"], "--out"),
+        (["run", "art", "--out", "b", "--rounds=1", "--round", "2"], "--rounds"),
+        (["run", "multicsr", "--n", "3", "--out", "b", "--sentences", "4"], "--sentences"),
+        (["ledger", "--seeds", "1", "--seeds", "2"], "--seeds"),
+    ],
+)
+def test_of_an_option_given_twice_the_last_counts_and_that_is_said(monkeypatch, argv, option):
+    seen = []
+    for name in ("recipes.multicsr_run", "recipes.art_run", "ledger"):
+        monkeypatch.setattr(f"synthlib.{name}.main", seen.append)
+    with pytest.warns(UserWarning, match=f"^{option} is given twice: the last one counts$"):
+        assert main(argv) == 0
+    parser = commands.ledger() if argv[0] == "ledger" else getattr(commands, argv[1])()
+    with pytest.warns(UserWarning):
+        found = vars(parser.parse_args(seen[0]))
+    assert found.get("out", "b") == "b" and found.get("rounds") in (None, 2)
+    assert found.get("n") in (None, 4) and found.get("seeds") in (None, [2])
+
+
+def test_an_option_that_may_be_repeated_is_not(capsys):
+    argv = ["figures", "--only", "fig-xx", "--only", "fig-yy", "--out", "never"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        code, _, err = run(capsys, *argv)
+    assert code == 2 and "no figure or chapter 'fig-xx'" in err
+
+
+# ---------------------------------------------------------------- paths, as a kind
+_PLACES = [
+    (command, action.option_strings[0])
+    for command, parser in _PARSERS.items() for action in parser()._actions
+    if action.type in (commands.name, commands.path)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "option"), _PLACES)
+def test_a_path_begins_at_home_and_an_address_is_no_path(capsys, monkeypatch, command, option):
+    monkeypatch.setenv("HOME", "/home/reader")
+    monkeypatch.setenv("USERPROFILE", "/home/reader")
+    parser = _PARSERS[command]()
+    parser.error = lambda message: pytest.fail(message)
+    rest = [] if option == "--out" or command == "pocket" else ["--out", "x"]
+    found = vars(parser.parse_args([f"{option}=~/runs/a b", *rest]))
+    assert "/home/reader/runs/a b" in map(str, found.values())
+    for value, said in (("https://x.org/a.txt", "is an address"), ("~no.such.user/x", "no home")):
+        with pytest.raises(SystemExit):
+            main([*command.split(), f"{option}={value}"])
+        err = capsys.readouterr().err
+        assert said in err and value in err and err.count("\n") == 1
+
+
+def test_every_option_with_a_path_is_among_those():
+    for command in ("run multicsr", "run ranking", "run art"):
+        words = ("DIR", "FILE", "folder", "hub id")
+        for action in _PARSERS[command]()._actions:
+            about = f"{action.metavar} {action.help}"
+            if action.nargs is None and any(word in about for word in words):
+                assert (command, action.option_strings[0]) in _PLACES, action.dest
+
+
+def test_paths_of_evaluate_begin_at_home(capsys, loaded, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    argv = ["evaluate", "--encoder=~/x", "--data=~/downstream", "--tasks", "STS12", "--quiet"]
+    assert run(capsys, *argv, "--out=~/here.csv")[0] == 0
+    assert loaded[0][0] == str(tmp_path / "x") and (tmp_path / "here.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("loop.txt", "is a link to nothing that is there"),
+        ("dangling.txt", "is a link to nothing that is there"),
+        ("pipe.txt", "is a device or a pipe and no file"),
+        ("/dev/null", "is a device or a pipe and no file"),
+        ("absent.txt", "file not found"),
+        ("./absent", "there is no file or folder ./absent"),
+        ("p.txt/below", "file not found|no file or folder"),
+        ("x" * 300, "File name too long; give a shorter one"),
+        ("empty", "holds no file of text"),
+        ("empty.txt", "holds no sentence, it is empty"),
+        ("zero.txt", "zero bytes"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_one_line(capsys, tmp_path, monkeypatch, name, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    (tmp_path / "dangling.txt").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "p.txt").write_text("a line\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "zero.txt").write_bytes(b"a\0b\n")
+    for method in ("multicsr", "art", "ranking"):
+        code, out, err = run(capsys, "run", method, "--out", "new", "--premises", name)
+        assert (code, out) == (2, "") and re.search(said, err) and err.count("\n") == 1
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_whole_disk_is_not_walked_through(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("synthlib.data._MOST_FILES", 20)
+    for number in range(25):
+        (tmp_path / f"{number}.txt").write_text("a line\n")
+    code, _, err = run(capsys, "run", "multicsr", "--out", "new", "--premises", tmp_path)
+    assert code == 2 and "holds more than 20 files and folders: give the folder" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), "runs/x: No space left on d"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), "give a place that you may writ"),
+        (OSError(errno.EROFS, "Read-only file system", "x"), "x: Read-only file system; give a"),
+        (OSError(errno.EIO, "Input/output error"), "error: Input/output error\n"),
+    ],
+)
+def test_what_the_system_says_names_the_path_and_what_to_do(capsys, monkeypatch, error, said):
+    def main_(argv):
+        raise error
+
+    monkeypatch.setattr("synthlib.recipes.art_run.main", main_)
+    code, _, err = run(capsys, "run", "art", "--out", "x")
+    assert code == 2 and said in err and "Errno" not in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("", "an argument is empty"), (" ", "an argument is empty"),
+        ("--column=", "--column= is empty: leave the option out"),
+        ("caf\udce9.txt", "is not UTF-8 text"),
+    ],
+)  # fmt: skip
 def test_arguments_that_no_file_can_keep(capsys, argument, said):
     code, _, err = run(capsys, "run", "art", "--out", "x", "--premises", argument)
     assert code == 2 and said in err and err.count("\n") == 1

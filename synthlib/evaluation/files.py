@@ -28,6 +28,8 @@ def data_folder(data_dir, marks: Iterable[str]) -> Path:
     whether a neighbouring folder is the one that was meant.
     """
     folder = Path(data_dir).expanduser()
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; SentEval's downstream folder is wanted")
     if not folder.is_dir():
         raise FileNotFoundError(f"data folder not found: {folder}")
     marks = list(marks)

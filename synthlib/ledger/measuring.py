@@ -111,6 +111,10 @@ def run(
     ValueError
         For a claim that is unknown or has no measuring function.
     """
+    seeds = list(dict.fromkeys(seeds))
+    for seed in seeds:
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"a seed lies between 0 and {2**31 - 1}, got {seed}")
     functions = _functions(ids)
     failures = []
     for position, made in enumerate(functions, 1):

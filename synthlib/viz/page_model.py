@@ -173,6 +173,8 @@ def write(folder, names=NAMES) -> list[Path]:
     for name in set(names) - set(NAMES):
         raise ValueError(f"no model {name!r} for pages: there are {', '.join(NAMES)}")
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; the name of a folder is wanted")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in names:

@@ -445,6 +445,11 @@ def build(
     -------
     dict
         Seconds by job, also written to ``build.json`` in `out`, with the processor's seconds.
+
+    Raises
+    ------
+    ValueError
+        For an unknown job, a number out of its range, and a file in the folder's place.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -455,13 +460,22 @@ def build(
     unknown = [j for j in jobs if j not in JOBS]
     if unknown:
         raise ValueError(f"unknown job {unknown[0]!r}: the jobs are {', '.join(JOBS)}")
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed must lie between 0 and {2**31 - 1}, got {seed}")
+    if not 0 < scale <= 1000:
+        raise ValueError(f"scale, a factor on the steps, must lie in (0, 1000], got {scale}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; the name of a folder is wanted")
     precision = models.training_precision("cpu", precision)
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers: tiny models lose on more
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     seconds, processor = {}, {}
-    with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=context) as pool:
         futures = [pool.submit(_run, job, str(out), seed, scale, precision) for job in jobs]
         for done in as_completed(futures):
             job, took, worked = done.result()
