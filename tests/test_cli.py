@@ -390,7 +390,7 @@ def test_the_ledger_measures_no_seed_out_of_range(capsys, monkeypatch, seed):
 )
 def test_of_an_option_given_twice_the_last_counts_and_that_is_said(monkeypatch, argv, option):
     seen = []
-    for name in ("recipes.multicsr_run", "recipes.art_run", "ledger"):
+    for name in ("runs.multicsr", "runs.art", "ledger"):
         monkeypatch.setattr(f"synthlib.{name}.main", seen.append)
     with pytest.warns(UserWarning, match=f"^{option} is given twice: the last one counts$"):
         assert main(argv) == 0
@@ -502,7 +502,7 @@ def test_what_the_system_says_names_the_path_and_what_to_do(capsys, monkeypatch,
     def main_(argv):
         raise error
 
-    monkeypatch.setattr("synthlib.recipes.art_run.main", main_)
+    monkeypatch.setattr("synthlib.runs.art.main", main_)
     code, _, err = run(capsys, "run", "art", "--out", "x")
     assert code == 2 and said in err and "Errno" not in err and err.count("\n") == 1
 
