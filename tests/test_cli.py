@@ -373,7 +373,9 @@ def test_a_number_out_of_range_trains_and_writes_nothing(capsys, tmp_path, argv,
 
 @pytest.mark.parametrize("seed", ["-1", "2147483648", "99999999999999999999"])
 def test_the_ledger_measures_no_seed_out_of_range(capsys, monkeypatch, seed):
-    monkeypatch.setattr("synthlib.ledger._add_seed", lambda *a: pytest.fail("it was measured"))
+    monkeypatch.setattr(
+        "synthlib.ledger.measuring._add_seed", lambda *a: pytest.fail("it was measured")
+    )
     with pytest.raises(SystemExit) as left:
         main(["ledger", "--seeds", seed])
     assert left.value.code == 2 and "a seed lies between 0 and" in capsys.readouterr().err
@@ -518,3 +520,128 @@ def test_what_the_system_says_names_the_path_and_what_to_do(capsys, monkeypatch,
 def test_arguments_that_no_file_can_keep(capsys, argument, said):
     code, _, err = run(capsys, "run", "art", "--out", "x", "--premises", argument)
     assert code == 2 and said in err and err.count("\n") == 1
+
+
+# ---------------------------------------------------------------- a run's folder, data and models
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """Options of a dry run on a file of sentences, by method; the working folder is new."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    lines = [f"a man is in park {number}" for number in range(30)]
+    (tmp_path / "p.txt").write_text("\n".join(lines))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    return ["--premises", "p.txt", "--sentences", "24"]
+
+
+@pytest.mark.parametrize("method", ["multicsr", "ranking", "art"])
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("file", "file is a file; the name of a folder is wanted"),
+        ("file/below/it", "file/below/it cannot be made, for .*file is a file: give another"),
+        ("/dev/null/x", "cannot be made, for /dev/null is a file: give another folder"),
+        ("loop", "loop is a link to nothing that is there: give another folder"),
+        (".", "holds file and no run|holds p.txt and no run|holds loop and no run"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_found_before_a_model(
+    capsys, few, tmp_path, monkeypatch, method, out, said
+):
+    for loader in ("load_generator", "load_encoder", "load_nli", "find"):
+        monkeypatch.setattr(f"synthlib.models.{loader}", lambda *a, **k: pytest.fail("loaded"))
+    before = sorted(tmp_path.rglob("*"))
+    for dry in ([], ["--dry-run"]):
+        code, _, err = run(capsys, "run", method, *few, "--out", out, *dry)
+        assert code == 2 and re.search(said, err) and err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_of_somebody_else_is_found_before_a_model(capsys, few, tmp_path, monkeypatch):
+    monkeypatch.setattr("synthlib.models.find", lambda *a, **k: pytest.fail("loaded"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    code, _, err = run(capsys, "run", "multicsr", *few, "--out", "new/run")
+    assert code == 2 and f"{tmp_path} cannot be written to: give another folder than new/run" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_called_from_python_begins_at_home_too(few, tmp_path):
+    from synthlib.runs import multicsr
+
+    result = multicsr.run(
+        "~/run", until="written", premises="p.txt", n=8, quiet=True, device="cpu", seed=3
+    )
+    assert result.folder == tmp_path / "home" / "run" and (result.folder / "written").is_dir()
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("multicsr", "--data file", "data must be SentEval's downstream folder, and file is a fi"),
+        ("art", "--data nowhere", "data folder not found: nowhere"),
+        ("multicsr", "--learning-rate 1.5", "rate must be positive and at most 1, got 1.5"),
+        ("art", "--encoder-learning-rate 1e18", "encoder_learning_rate must be positive and at"),
+        ("ranking", "--learning-rate 0", "learning_rate must be positive and at most 1, got 0.0"),
+        ("multicsr", "--generator /dev/null", "no folder /dev/null"),
+        ("multicsr", "--guide file", "file is a file; give the folder of a saved model"),
+        ("ranking", "--teacher ./nowhere", "no folder ./nowhere"),
+        ("ranking", "--base a/b/c", "no folder a/b/c"),
+        ("art", "--discriminator -", "'-' is not a model name: give a pocket name"),
+        ("multicsr", "--nli file", "nli is a corpus for supervised training or demonstrations"),
+        ("multicsr", "--supervised --nli nowhere.jsonl", "file not found: nowhere.jsonl"),
+        ("multicsr", "--demonstrations 2 --nli file", "file"),
+    ],
+)
+def test_a_wrong_value_is_one_line_before_minutes_and_leaves_nothing(
+    capsys, few, tmp_path, monkeypatch, method, options, said
+):
+    monkeypatch.setattr("synthlib.decoding.generate_mixture", lambda *a, **k: pytest.fail("wrote"))
+    for dry in (["--dry-run"], []):
+        code, _, err = run(capsys, "run", method, *few, "--out", "new", *options.split(), *dry)
+        assert code == 2 and re.search(said, err), err
+        assert [line for line in err.splitlines() if line.startswith("error")] == [
+            err.splitlines()[-1]
+        ]
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_batch_that_several_processes_share_is_not_halved_and_that_is_said(tmp_path):
+    """The option that the message names is one of the parser, and the step begins anew with it."""
+    import torch
+
+    from synthlib.runs import frame
+
+    class Work:
+        everyone, batch = SimpleNamespace(size=2), "--batch-size"
+
+    with pytest.raises(OSError, match="in step 'trained': 2 processes share each batch and do not"):
+        with frame._shared_batch(Work, "trained"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    with pytest.raises(RuntimeError, match="^another fault$"):
+        with frame._shared_batch(Work, "trained"):
+            raise RuntimeError("another fault")
+    Work.everyone = SimpleNamespace(size=1)  # alone, what is halved has its own words
+    with pytest.raises(torch.OutOfMemoryError, match="^CUDA out of memory"):
+        with frame._shared_batch(Work, "trained"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    for method in ("multicsr", "ranking", "art"):
+        work = importlib.import_module(f"synthlib.runs.{method}")._Work
+        assert work.batch in getattr(commands, method)()._option_string_actions
+
+
+def test_a_reader_that_goes_away_does_not_pass_for_an_end(capsys, monkeypatch):
+    def main_(argv):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("synthlib.runs.art.main", main_)
+    monkeypatch.setattr("os.dup2", lambda *a: None)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(fileno=lambda: 1, flush=lambda: None))
+    assert main(["run", "art", "--out", "x"]) == 1
+    assert main(["run", "art", "--out", "x", "--dry-run"]) == 0
+    err = capsys.readouterr().err
+    assert err == (
+        "stopped: nobody reads the output any more; the same command goes on from here\n"
+    )

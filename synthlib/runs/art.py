@@ -161,8 +161,7 @@ def make_plan(
     runs.check_seed(seed)
     if start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
-    if data is not None and not Path(data).is_dir():
-        raise FileNotFoundError(f"data folder not found: {data}")
+    runs.check_data(data)
     if premises is None:
         source = "pocket" if settings.corpus is None else settings.corpus
     else:
@@ -219,7 +218,9 @@ def _check(s, candidates, generation_batch, shard_size, quantile):
             f"ppo_batch_size {s.ppo_batch_size} must be a multiple of ppo_mini_batch_size "
             f"{s.ppo_mini_batch_size}"
         )
-    for name in ("learning_rate", "temperature", "encoder_epochs", "encoder_learning_rate"):
+    for name in ("learning_rate", "encoder_learning_rate"):
+        runs.check_rate(name, getattr(s, name))
+    for name in ("temperature", "encoder_epochs"):
         if not 0 < getattr(s, name) < math.inf:
             raise ValueError(f"{name} must be positive, got {getattr(s, name)}")
     for name in ("w1", "w2", "kl"):
@@ -383,12 +384,15 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
     if until is not None and not 0 <= until <= plan.settings.rounds:
         raise ValueError(f"until must be a round from 0 to {plan.settings.rounds}, got {until}")
     work = _Work(plan, quiet)
+    runs.check_models(work.wanted().values())
     work.frames  # noqa: B018  (a damaged file, or none at all, costs seconds, not hours)
-    return runs.carry_out(work, Result(Path(out)), work.steps(until), _report)
+    return runs.carry_out(work, Result(Path(out).expanduser()), work.steps(until), _report)
 
 
 class _Work:
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
+
+    batch = "--encoder-batch-size"  # the option for a batch of the training
 
     def __init__(self, plan: Plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
@@ -519,6 +523,11 @@ class _Work:
         return [others[i % len(others)] for i in places]
 
     # -------------------------------------------------------------- models
+    def wanted(self) -> dict:
+        """Role to the name of its model."""
+        s = self.plan.settings
+        return {name: getattr(s, name) for name in ("discriminator", "encoder", "generator")}
+
     def ready(self):
         """Raise where a model cannot be had."""
         plan = self.plan
@@ -809,10 +818,11 @@ def describe(out, *, until=None, **options) -> str:
     """
     plan = make_plan(**options)
     work = _Work(plan, quiet=True)
+    out = Path(out).expanduser()
     changed, _ = shards.check_settings(out, work.identity, work.stale)
     s = plan.settings
     rounds = s.rounds if until is None else until
-    wanted = {name: getattr(s, name) for name in ("discriminator", "encoder", "generator")}
+    wanted = work.wanted()
     runs.say_fitted(plan)
     lines = [f"tier {plan.tier}, {rounds} rounds → {out}"]
     lines += [shards.said_of(out, changed)] if changed else []

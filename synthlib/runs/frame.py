@@ -6,6 +6,7 @@ tells two versions of a model apart, and writes the trained encoder whole or not
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import data, models, reading, tiers
+from synthlib import data, memory, models, reading, tiers
 from synthlib.runs import shards
 
+_MODEL = ("config.json", "modules.json")  # one of them is in every folder of a model
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -34,7 +36,8 @@ def carry_out(work, result, steps, report):
     work : object
         With `identity` (dict, decides whether two runs are the same), `stale` (of
         `shards.open_run`), `ready` (raises where a model cannot be had), `everyone`
-        (shards.Processes), `plan`, `quiet`, and a method for each step: step(result) -> whether it
+        (shards.Processes), `plan`, `quiet`, `batch` (the option that says how large a batch of the
+        training is), and a method for each step: step(result) -> whether it
         computed anything.
     result : object
         With `folder` (Path), `counts` and `minutes` (dicts), which the steps fill.
@@ -65,7 +68,9 @@ def carry_out(work, result, steps, report):
             say_fitted(work.plan)
         for step in steps:
             started = time.perf_counter()
-            if getattr(work, step)(result):
+            with _shared_batch(work, step):
+                new = getattr(work, step)(result)
+            if new:
                 result.minutes[step] = (time.perf_counter() - started) / 60
         if work.everyone.rank == 0:
             content = json.dumps(result.counts, indent=1)
@@ -73,6 +78,22 @@ def carry_out(work, result, steps, report):
             if not work.quiet:
                 print(report(work.plan, result), flush=True)
     return result
+
+
+@contextmanager
+def _shared_batch(work, step):
+    """One clear line where a batch that several processes share does not fit: it is not halved."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        many = work.everyone.size
+        if many == 1 or isinstance(error, memory.OutOfMemory) or not memory.ran_out(error):
+            raise
+        raise memory.OutOfMemory(
+            f"out of memory in step {step!r}: {many} processes share each batch and do not halve "
+            f"it, as one alone does; lower {work.batch} in the same folder, or give the same "
+            "command to one process: what was written is read"
+        ) from error
 
 
 def command(parser, run, describe, argv=None) -> int:
@@ -178,6 +199,21 @@ def refused(found, rows, reasons, where="generation") -> pd.DataFrame:
     })  # fmt: skip
 
 
+def check_data(folder) -> None:
+    """Raise where the folder of the evaluation's files is none."""
+    if folder is None or Path(folder).is_dir():
+        return
+    if Path(folder).exists():
+        raise ValueError(f"data must be SentEval's downstream folder, and {folder} is a file")
+    raise FileNotFoundError(f"data folder not found: {folder}")
+
+
+def check_rate(name, value) -> None:
+    """Raise ValueError for a learning rate with which nothing is learned."""
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} must be positive and at most 1, got {value}")
+
+
 def check_numbers(options: dict) -> None:
     """Raise ValueError for a whole number that no library holds, or a seed out of range."""
     for name, value in options.items():
@@ -272,8 +308,8 @@ def folder_of(name) -> Path | None:
 def fingerprint(name) -> str:
     """Tells two versions of a local model apart: sizes, beginnings and ends of its weights."""
     folder = folder_of(name)
-    if folder is None:
-        return ""
+    if folder is None or not any((folder / mark).is_file() for mark in _MODEL):
+        return ""  # no model: loading it will say so, and its folders may be many
     digest = hashlib.blake2b(digest_size=4)
     for file in sorted(folder.rglob("*.safetensors")):
         size = file.stat().st_size
@@ -293,8 +329,27 @@ def digest_of(texts) -> str:
 
 
 def at_hand(name) -> Path | None:
-    """Folder of a model that needs no download: of that name, or in the local cache."""
-    return folder_of(name) or (models.cached(str(name)) if str(name).count("/") < 2 else None)
+    """Folder of a model that needs no download: of that name, or in the local cache.
+
+    Raises
+    ------
+    ValueError, OSError
+        For a path at which there is no model, and for what can be no name of one.
+    """
+    folder, text = folder_of(name), str(name)
+    if folder is not None:
+        return folder
+    with contextlib.suppress(ValueError):
+        path = text.startswith((".", "/", "~")) or text.count("/") > 1 or Path(text).is_file()
+        if not path:
+            return models.cached(text)
+    return Path(models.find(name, "encoder")[0])  # raises: it says what is wrong with the name
+
+
+def check_models(names) -> None:
+    """Raise where a model's path leads nowhere, before anything is read for its examination."""
+    for name in names:
+        at_hand(name)
 
 
 def no_estimate(wanted: dict) -> list[str]:

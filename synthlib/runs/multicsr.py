@@ -183,12 +183,13 @@ def make_plan(
     if n is not None:  # an eighth, for not all of them are kept
         most = max(2, n // 8)
         settings, fitted = runs.fit(settings, dict(batch_size=batch_size), batch_size=most)
+    if nli is not None and not (supervised or settings.demonstrations):
+        raise ValueError("nli is a corpus for supervised training or demonstrations: ask for one")
     if language != "english" and not _is_pocket(premises, settings, no_logits):
         raise ValueError("language is for the pocket world's premises; a file has its own")
     if select not in (None, "dev", "last"):
         raise ValueError(f'select must be "dev" or "last", got {select!r}')
-    if data is not None and not Path(data).is_dir():
-        raise FileNotFoundError(f"data folder not found: {data}")
+    runs.check_data(data)
     source = _source(premises, settings, no_logits)
     which = examination.kind(settings.encoder, data, source)
     if select is None:
@@ -247,10 +248,9 @@ def _check(settings, noise, temperature, backbone, pooling, generation_batch, sh
         )
     if settings.batch_size < 2:
         raise ValueError(f"batch_size must be at least 2, got {settings.batch_size}")
-    for name in ("learning_rate", "epochs"):
-        value = getattr(settings, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{name} must be positive, got {value}")
+    runs.check_rate("learning_rate", settings.learning_rate)
+    if settings.epochs is not None and not 0 < settings.epochs < math.inf:
+        raise ValueError(f"epochs must be positive, got {settings.epochs}")
     choices = {
         "noise": (noise, prompts.NOISE), "backbone": (backbone, BACKBONES),
         "scoring": (settings.scoring, ("text", "expected")),
@@ -411,14 +411,17 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     """
     last = _last(until)
     work = _Work(make_plan(**options), quiet)
+    runs.check_models(work.wanted().values())
     work.read_sets(until)
     if last >= STEPS.index("trained"):
         work.refuse_few()
-    return runs.carry_out(work, Result(Path(out)), STEPS[: last + 1], _report)
+    return runs.carry_out(work, Result(Path(out).expanduser()), STEPS[: last + 1], _report)
 
 
 class _Work:
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
+
+    batch = "--batch-size"  # the option for a batch of the training
 
     def __init__(self, plan: Plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
@@ -461,6 +464,9 @@ class _Work:
 
     def read_sets(self, until):
         """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
+        plan = self.plan
+        if plan.settings.demonstrations or (plan.supervised and until not in ("written", "judged")):
+            self.labelled  # noqa: B018
         if until in ("trained", "evaluated"):
             self.development  # noqa: B018
         if until == "evaluated":
@@ -898,6 +904,9 @@ def describe(out, *, until="evaluated", **options) -> str:
     work = _Work(plan, quiet=True)
     if last >= STEPS.index("trained"):
         work.refuse_few()
+    asked_for = plan.supervised or plan.settings.demonstrations
+    labelled = len(work.labelled) if plan.nli and asked_for else plan.nli_rows
+    out = Path(out).expanduser()
     changed, _ = shards.check_settings(out, work.identity, work.stale)
     s, rows = plan.settings, len(work.premises)
     asked, wanted = work.asks(), work.wanted()
@@ -918,7 +927,7 @@ def describe(out, *, until="evaluated", **options) -> str:
     if asked:
         lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
     steps = s.max_steps or math.ceil(
-        s.epochs * ((rows + plan.nli_rows * plan.supervised) // s.batch_size)
+        s.epochs * ((rows + labelled * plan.supervised) // s.batch_size)
     )
     most = "" if s.max_steps else "at most "
     if last >= STEPS.index("trained"):

@@ -159,8 +159,7 @@ def make_plan(
             raise ValueError(
                 f"{name} must be one of {', '.join(filter(None, allowed))}, got {value!r}"
             )
-    if data is not None and not Path(data).is_dir():
-        raise FileNotFoundError(f"data folder not found: {data}")
+    runs.check_data(data)
     source = _source(premises, lists, settings)
     which = examination.kind(settings.encoder, data, source)
     if select is None:
@@ -207,10 +206,8 @@ def _check(settings, n, anchors, generation_batch, shard_size, scale):
         ranking.check_omega(settings.omega)
     if not 0 <= settings.temperature < math.inf:
         raise ValueError(f"temperature must be 0 (greedy) or above, got {settings.temperature}")
-    positive = dict(
-        learning_rate=settings.learning_rate, epochs=settings.epochs, scale=scale,
-    )  # fmt: skip
-    for name, value in positive.items():
+    runs.check_rate("learning_rate", settings.learning_rate)
+    for name, value in {"epochs": settings.epochs, "scale": scale}.items():
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value}")
 
@@ -346,6 +343,7 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     if until not in STEPS:
         raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
     work = _Work(make_plan(**options), quiet)
+    runs.check_models(work.wanted().values())
     work.read_sets(until)
     many, each = work.everyone.size, work.plan.settings.lists_per_step
     if each % many and STEPS.index(until) >= STEPS.index("trained"):
@@ -354,11 +352,14 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
             "together (--until kept), then give the same command to one process alone, or take "
             f"--lists-per-step {many}"
         )
-    return runs.carry_out(work, Result(Path(out)), STEPS[: STEPS.index(until) + 1], _report)
+    steps = STEPS[: STEPS.index(until) + 1]
+    return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
 
 
 class _Work:
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
+
+    batch = "--lists-per-step"  # the option for a batch of the training
 
     def __init__(self, plan: Plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
@@ -778,6 +779,7 @@ def describe(out, *, until="evaluated", **options) -> str:
     """
     plan = make_plan(**options)
     work = _Work(plan, quiet=True)
+    out = Path(out).expanduser()
     changed, _ = shards.check_settings(out, work.identity, work.stale)
     s = plan.settings
     wanted = work.wanted()

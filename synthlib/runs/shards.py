@@ -89,7 +89,7 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
     with contextlib.ExitStack() as stack:
         if everyone.rank == 0:
             changed, wrong = check_settings(folder, settings, stale)
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
             stack.enter_context(_locked(folder))
             for unfinished in folder.rglob(".*.part"):
                 unfinished.unlink()
@@ -104,6 +104,14 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
         everyone.wait()
         check_settings(folder, settings)
         yield folder
+
+
+def _make(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = error.strerror or error
+        raise OSError(f"the folder {folder} cannot be made ({said}): give another") from None
 
 
 @contextlib.contextmanager
@@ -124,9 +132,19 @@ def _locked(folder):
 
 
 def _refuse_foreign(folder):
-    """A file, or a folder with things in it that no run of ours has put there."""
+    """A file, or a folder with things in it that no run of ours has put there.
+
+    Or a folder that cannot be made: this is found out before models are loaded.
+    """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; the name of a folder is wanted")
+    if folder.is_symlink() and not folder.exists():
+        raise ValueError(f"{folder} is a link to nothing that is there: give another folder")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{folder} cannot be made, for {there} is a file: give another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} cannot be written to: give another folder than {folder}")
     if folder.is_dir() and not (folder / _RUN).is_file():
         found = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
         if found:
