@@ -824,6 +824,40 @@ def test_a_judge_that_writes_no_numbers(options, tmp_path, monkeypatch):
         multicsr_run.run(tmp_path / "run", **options)
 
 
+def test_the_other_way_of_scoring_works_in_the_same_folder(options, tmp_path, monkeypatch):
+    folder, real = tmp_path / "run", judging.score_similarity
+
+    def silent(model, tokenizer, pairs, *, method, **more):
+        return real(model, tokenizer, pairs, method=method, **more) if method == "expected" else (
+            [None] * len(pairs)
+        )  # fmt: skip
+
+    monkeypatch.setattr(judging, "score_similarity", silent)
+    with pytest.raises(ValueError, match="take --scoring expected in the same folder") as said:
+        multicsr_run.run(folder, **options | dict(scoring="text"))
+    assert "another --generator in another" in str(said.value)
+    monkeypatch.setattr(multicsr, "write", lambda *a, **k: pytest.fail("written anew"))
+    assert multicsr_run.run(folder, until="kept", **options).counts["kept"] >= 8
+
+
+@pytest.mark.parametrize("change", [dict(generator="llama"), dict(max_new_tokens=7)])
+def test_after_repeats_and_blanks_another_folder_takes_what_the_message_names(
+    options, here, tmp_path, monkeypatch, change
+):
+    changed = options | change | dict(gamma="-")
+    if "generator" in change:
+        changed["generator"] = str(here / change["generator"])
+    with monkeypatch.context() as patch:
+        bad = premise_of if "generator" in change else lambda prompt: " "
+        answers(patch, bad)
+        words = "only repeats.* --generator" if "generator" in change else "larger --max-new-tok"
+        with pytest.raises(ValueError, match=f"{words}.* in another folder"):
+            multicsr_run.run(tmp_path / "run", **options)
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        multicsr_run.run(tmp_path / "run", **changed)
+    assert multicsr_run.run(tmp_path / "other", until="kept", **changed).counts["kept"] == 24
+
+
 def test_models_of_another_world_are_noted(tmp_path):
     file = tmp_path / "p.txt"
     file.write_text("the committee adjourned its hearing until january\n" * 8)
