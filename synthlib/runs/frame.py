@@ -24,7 +24,7 @@ import pandas as pd
 from synthlib import data, memory, models, reading, tiers
 from synthlib.runs import shards
 
-_MODEL = ("config.json", "modules.json")  # one of them is in every folder of a model
+_MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
