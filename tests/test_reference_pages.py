@@ -1,4 +1,4 @@
-"""The directives of the reference pages: the ledger, the prompts, the course."""
+"""The directives of the pages of reference: ledger, prompts, course, tiers, architecture."""
 
 import html
 import io
@@ -10,7 +10,7 @@ import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from synthlib import ledger, models, prompts
+from synthlib import ledger, models, prompts, tiers
 
 CLAIM, T5 = "02-judge-spearman", "02-t5-plain"
 SETTINGS = {
@@ -120,6 +120,7 @@ def test_ledger_is_filled_in_after_all_pages_were_read(build, monkeypatch):
 @pytest.mark.parametrize("page,fault", [
     ("```{ledger} two\n```", "chapter numbers are wanted, given 'two'"),
     ("```{ledger} 2 77\n```", "no claims of chapter 77"),
+    ("```{tiers} magic\n```", "no settings of 'magic'; there are: simcse_unsupervised,"),
     ("```{prompt} NOTHING\n```", "synthlib.prompts has no 'NOTHING'"),
     ("```{prompt} RANKING\n:form: long\n```", '"long" unknown'),
 ])  # fmt: skip
@@ -158,6 +159,78 @@ def test_course_counts_exercises_and_claims(build, tmp_path, monkeypatch):
     cells = re.findall(r"<td><p>(.*?)</p></td>", page)
     assert cells[1:] == ["1", str(len(ledger.claims(0)))] and "The lab" in cells[0]
     assert "notebooks/00_lab" in warnings  # the link is a real one: here its page is not there
+
+
+def cells(row):
+    """The texts of a table's row, its paragraphs apart by a bar and its quotes straight."""
+    found = re.findall(r"<td>(.*?)</td>", row, re.S)
+    texts = (re.sub(r"</p>\s*<p>", " | ", cell) for cell in found)
+    texts = (html.unescape(re.sub(r"<[^>]+>", "", text)).strip() for text in texts)
+    return [text.replace("’", "'") for text in texts]
+
+
+def test_the_page_of_tiers_holds_every_setting(build, root):
+    page, warnings, _ = build((root / "book/reference/tiers.md").read_text("utf-8"))
+    assert not warnings
+    tables = re.findall(r'<table class="ledger tiers.*?</table>', page, re.S)
+    methods = tiers.table().groupby("method", sort=False)
+    assert len(tables) == len(methods)
+    for shown, (method, rows) in zip(tables, methods, strict=True):
+        lines = [cells(row) for row in re.findall(r"<tr.*?</tr>", shown, re.S)[1:]]
+        assert [line[0] for line in lines] == list(rows["setting"].unique()), method
+        for line in lines:
+            of = rows[rows["setting"] == line[0]].set_index("tier")
+            differs = ["≠ paper" in cell for cell in line[1:4]]
+            assert differs == [not of.loc[name, "as_paper"] for name in tiers.NAMES]
+            assert line[4].startswith(of.loc["paper", "source"])
+            assert all(why in line[4] for why in of["why"])
+    omega, lam = (next(line for line in map(cells, re.findall(r"<tr.*?</tr>", tables[n], re.S)[1:])
+                       if line[0] == name) for n, name in ((2, "omega"), (4, "lam")))  # fmt: skip
+    assert omega[1:4] == ["0.3", "0.3", "0.3"] and "§4.1" in omega[4]
+    assert lam[1:4] == ["1.5 | ≠ paper", "0.5", "0.5"]
+    assert "pocket: a small model keeps its direction less well" in lam[4]
+
+
+def test_the_architecture_is_drawn_from_the_sources(build, root):
+    import architecture_page
+    import rooms
+
+    page, warnings, _ = build((root / "book/reference/architecture.md").read_text("utf-8"))
+    assert "undefined label" not in warnings and "WARNING" not in warnings
+    pictures = re.findall(r'<svg class="sc-rooms sc-(\w+)".*?</svg>', page, re.S)
+    assert pictures == ["wide", "narrow"]
+    sources = rooms.Sources()
+    for picture in re.findall(r'<svg class="sc-rooms.*?</svg>', page, re.S):
+        assert html.unescape(re.search('aria-label="([^"]+)"', picture)[1]) == (
+            architecture_page.alt(sources)
+        )
+        texts = [html.unescape(t) for t in re.findall(r"<text[^>]*>(.*?)</text>", picture)]
+        for number, (stage, address) in enumerate(rooms.ROAD, start=1):
+            assert f"{number} {stage}" in texts and address in texts
+        named = re.findall(r'<text[^>]*class="name"[^>]*>(\w+)(?:  \([\d ]+\))?</text>', picture)
+        assert all(named.count(room) == 1 for room in rooms.ROOMS)
+        right = float(re.search(r'viewBox="-1 -1 (\d+)', picture)[1])
+        for x, wide in re.findall(r'<rect x="(\d+)" y="\d+" width="(\d+)"', picture):
+            assert int(x) + int(wide) <= right
+    shown = [cells(row)[1] for row in re.findall(r"<tr.*?</tr>", page, re.S)[1:]]
+    assert sorted(shown) == sorted(sources.trees)
+
+
+def test_the_drawing_follows_the_imports(tmp_path, monkeypatch):
+    import architecture_page
+    import rooms
+
+    def boxes():
+        return architecture_page.draw(rooms.Sources(tmp_path), "wide")
+
+    monkeypatch.setattr(rooms, "ROAD", (("write", "methods.write"),))
+    (tmp_path / "methods.py").write_text("from synthlib import prompts\ndef write(): prompts.x\n")
+    for name in ("prompts", "decoding"):
+        (tmp_path / f"{name}.py").write_text("")
+    assert "imports: ground<" in boxes() and "with prompts<" in boxes()
+    text = "from synthlib import decoding\ndef write(): decoding.x\n"
+    (tmp_path / "methods.py").write_text(text)
+    assert "imports: kernels<" in boxes() and "with decoding<" in boxes()
 
 
 def entries(root):

@@ -78,7 +78,8 @@ def test_steps_or_epochs(name, method):
 
 def test_table_covers_every_setting_with_a_source():
     table = tiers.table()
-    assert list(table.columns) == ["tier", "method", "setting", "value", "source", "as_paper"]
+    columns = ["tier", "method", "setting", "value", "source", "as_paper", "why"]
+    assert list(table.columns) == columns
     counts = table.groupby("tier").size()
     assert set(counts.index) == set(tiers.NAMES) and counts.nunique() == 1
     assert set(table.method) == set(METHODS)

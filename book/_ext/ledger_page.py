@@ -133,9 +133,11 @@ def save(app, exception):
 
 
 def setup(app):
-    """Register the directives of this page, of the prompts and of the instructors' page."""
+    """Register the directives of this page and of the other generated pages of reference."""
     app.setup_extension("prompts_page")
     app.setup_extension("course_page")
+    app.setup_extension("architecture_page")
+    app.setup_extension("tiers_page")
     app.add_css_file("reference.css")
     app.add_node(Pending)
     app.add_directive("ledger", Ledger)
