@@ -12,11 +12,6 @@ FORBIDDEN = {
     "methods": ("runs", "experiments"),
     "viz": ("methods", "runs", "experiments", "checks"),
 }
-#: Imports that exist and should not: this list only gets shorter.
-EXCEPTIONS = {
-    # A figure of a page forces a text as the chapter does.
-    ("viz.page_examples", "experiments.ch03"),
-}
 #: Modules of one room that import one another, inside of functions: the world's four files.
 CIRCLE = {"world.grammar", "world.oracle", "world.scenes", "world.tavi"}
 #: What the book's extension may take from the package.
@@ -52,8 +47,7 @@ def test_modules_import_in_a_circle_only_where_it_is_known(sources):
 
 
 def test_nothing_imports_what_stands_above_it(sources):
-    found = upward(sources)
-    assert found <= EXCEPTIONS, sorted(found - EXCEPTIONS)
+    assert not upward(sources)
 
 
 def test_the_books_extension_takes_only_what_pages_show(root):
