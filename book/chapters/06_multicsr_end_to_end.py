@@ -42,6 +42,7 @@ import synthlib
 synthlib.preflight()
 
 # %%
+import dataclasses
 import inspect
 import json
 import tempfile
@@ -141,10 +142,12 @@ print(inspect.getsource(multicsr.pipeline).split('"""')[-1])
 # encoder.
 #
 # We give it the generator, 4,000 premises, a masked language model to train, and an unsupervised
-# SimCSE as the guide of stage 3:
+# SimCSE as the guide of stage 3.
+# The pocket tier would read a score from the generator's probabilities; here it writes the score
+# as text, as in the paper (chapter {ref}`4 <ch-04>` compares the two):
 
 # %%
-settings = tiers.get("pocket").multicsr
+settings = dataclasses.replace(tiers.get("pocket").multicsr, scoring="text")
 generator = models.load_generator(settings.generator, device="cpu")
 ours = models.load_encoder(settings.encoder, pooling=settings.pooling, device="cpu")
 guide = ch06.committed("simcse-unsup")

@@ -525,22 +525,22 @@ def pipeline(
     """
     own = policy(generator, settings, seed=seed)
     speaker, room = (own.model, own.tokenizer), settings.max_new_tokens
+    judges = discriminator, encoder.encode
     triplets, logs = [], []
     for number, (prompted, anchors) in enumerate(rounds, start=1):
         drawn = 1000 * seed + number
-        bounds = choose_bounds(
-            speaker, [*prompted, *anchors][:PROBES], discriminator, encoder.encode,
-            max_new_tokens=room, seed=drawn,
-        )  # fmt: skip
-        logs.append(tune(
-            own, prompted, discriminator, encoder.encode, bounds, settings, seed=drawn, **options
-        ))  # fmt: skip
+        some = [*prompted, *anchors][:PROBES]
+        bounds = choose_bounds(speaker, some, *judges, max_new_tokens=room, seed=drawn)
+        log = tune(own, prompted, *judges, bounds, settings, seed=drawn, **options)
         table = write(
-            speaker, anchors, temperature=settings.temperature, max_new_tokens=room, seed=drawn,
-            batch_size=generation_batch,
+            speaker, anchors, temperature=settings.temperature, max_new_tokens=room,
+            seed=drawn, batch_size=generation_batch,
         )  # fmt: skip
-        triplets.append(select(judge(table, discriminator)))
-        batch = min(settings.encoder_batch_size, max(len(triplets[-1]), 1))
-        progress = options.get("progress", True)
-        train(encoder, triplets[-1], settings, batch_size=batch, seed=seed, progress=progress)
+        rows = select(judge(table, discriminator))
+        # Where a generator fails, little is kept: less than a batch, perhaps.
+        batch = min(settings.encoder_batch_size, max(len(rows), 1))
+        show = options.get("progress", True)
+        train(encoder, rows, settings, batch_size=batch, seed=seed, progress=show)
+        triplets.append(rows)
+        logs.append(log)
     return triplets, logs

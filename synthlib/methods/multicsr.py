@@ -323,18 +323,19 @@ def pipeline(
 
     Source: MultiCSR § 3. `runs.multicsr` takes the same stages, resumable.
     """
+    size, room = generation_batch, settings.max_new_tokens
     asked = ask(premises, seed=seed, form=prompts.form_of(generator[0]))
-    triplets = write(
-        generator, asked, omega=settings.omega, max_new_tokens=settings.max_new_tokens,
-        batch_size=generation_batch,
-    )  # fmt: skip
-    triplets = triplets[usable(triplets)]
-    triplets = judge(generator, triplets, method=settings.scoring, batch_size=generation_batch)
+    texts = write(
+        generator, asked, omega=settings.omega, max_new_tokens=room, batch_size=size
+    )
+    texts = texts[usable(texts)]
+    triplets = judge(generator, texts, method=settings.scoring, batch_size=size)
     select = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
     triplets["kept"] = select.keep(triplets["a"], triplets["b"])
     kept = triplets[triplets["kept"]]
-    # A corpus may be smaller than a batch: where a generator fails, little is kept.
-    options = dict(batch_size=min(settings.batch_size, max(len(kept), 1)), seed=seed) | options
+    # Where a generator fails, little is kept: less than a batch, perhaps.
+    batch = min(settings.batch_size, max(len(kept), 1))
+    options = dict(batch_size=batch, seed=seed) | options
     train(encoder, kept, settings, guide=guide, **options)
     return triplets
 

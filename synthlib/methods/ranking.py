@@ -354,14 +354,15 @@ def pipeline(
 
     Source: Ranking sentences § 3. `runs.ranking` takes the same stages, resumable.
     """
+    how = dict(lam=settings.lam, temperature=settings.temperature, steps=settings.steps)
+    room, size = settings.max_new_tokens, generation_batch
     lists = write(
-        generator, anchors, lam=settings.lam, temperature=settings.temperature,
-        steps=settings.steps, max_new_tokens=settings.max_new_tokens, seed=seed,
-        batch_size=generation_batch,
-    )  # fmt: skip
+        generator, anchors, **how, max_new_tokens=room, seed=seed, batch_size=size
+    )
     kept, dropped = verify(lists, settings.steps)
     phi = teacher_similarities(teacher, kept)
-    post_train(encoder, kept, targets(phi, settings.omega), settings, seed=seed, **options)
+    goals = targets(phi, settings.omega)
+    post_train(encoder, kept, goals, settings, seed=seed, **options)
     return kept, dropped
 
 
