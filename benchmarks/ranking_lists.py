@@ -46,12 +46,12 @@ def make_anchors(n, length):
 @contextmanager
 def every_beginning_read():
     """Within this context the kernel reads 2B whole prompts."""
-    plain = decoding._shared_beginning
-    decoding._shared_beginning = lambda *_: 0
+    plain = decoding.shared_beginning
+    decoding.shared_beginning = lambda *_: 0
     try:
         yield
     finally:
-        decoding._shared_beginning = plain
+        decoding.shared_beginning = plain
 
 
 def fresh(model, tokenizer, anchors, prompt, options):

@@ -650,7 +650,7 @@ def read_prompts(model, prompts, pad, way) -> list:
     read = []
     for group in groups.values():
         some = [prompts[u] for u in group]
-        shared = _shared_beginning(some) if way.shared else 0
+        shared = shared_beginning(some) if way.shared else 0
         read.append((group, _read_group(model, some, pad, way, shared)))
     return read
 
@@ -735,7 +735,7 @@ def _copied(cache):
     return cache
 
 
-def _shared_beginning(prompts) -> int:
+def shared_beginning(prompts) -> int:
     """Tokens with which all prompts begin, or 0 where a pass for them alone would not pay."""
     shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
     return shared if shared * (len(prompts) - 1) >= 128 else 0

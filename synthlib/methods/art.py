@@ -17,7 +17,7 @@ would need the merged weights kept beside the adapter.
 
 **Which encoder.** Each round's encoder goes on from the last one, on that round's triplets alone:
 § 3.3 "further trains" it, and the bounds and the rewards of a round are those of the encoder that
-will read its triplets. ``start="first"`` in `art_run.run` is the opposite, for comparison: the
+will read its triplets. ``start="first"`` in `runs.art.run` is the opposite, for comparison: the
 first encoder on the triplets of all rounds so far.
 """
 
