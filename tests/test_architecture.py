@@ -12,8 +12,6 @@ FORBIDDEN = {
     "methods": ("runs", "experiments"),
     "viz": ("methods", "runs", "experiments", "checks"),
 }
-#: Modules of one room that import one another, inside of functions: the world's four files.
-CIRCLE = {"world.grammar", "world.oracle", "world.scenes", "world.tavi"}
 #: What the book's extension may take from the package.
 EXTENSION = {"ledger", "prompts", "tiers", "viz"}
 
@@ -41,9 +39,8 @@ def test_rooms_do_not_import_in_a_circle(sources):
     assert not rooms.circles(sources.rooms)
 
 
-def test_modules_import_in_a_circle_only_where_it_is_known(sources):
-    found = rooms.circles(sources.imports)
-    assert all(group <= CIRCLE for group in found), found
+def test_modules_do_not_import_in_a_circle(sources):
+    assert not rooms.circles(sources.imports)
 
 
 def test_nothing_imports_what_stands_above_it(sources):

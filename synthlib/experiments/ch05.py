@@ -20,8 +20,8 @@ from synthlib.evaluation.embedding import unit_rows
 from synthlib.experiments import lab
 from synthlib.methods import multicsr
 from synthlib.world import corpora, nli, parse, random_scene, realize
-from synthlib.world.grammar import Words, random_style
-from synthlib.world.scenes import contradict, weaken
+from synthlib.world.edits import contradict, weaken
+from synthlib.world.wording import Words, random_style
 
 TRIPLETS = 3_000  # of every corpus that is trained on here
 # § 4.1: batches of 256. Three epochs, as in the released README.

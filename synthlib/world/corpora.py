@@ -17,19 +17,12 @@ import pandas as pd
 
 from . import lexicon as lx
 from . import tavi
-from .grammar import Style, Words, random_style, realize, say
+from .edits import contradict, drift, strengthen, weaken
+from .grammar import realize, say
 from .oracle import nli as nli_label
 from .oracle import similarity
-from .scenes import (
-    Agent,
-    Scene,
-    Thing,
-    contradict,
-    drift,
-    random_scene,
-    strengthen,
-    weaken,
-)
+from .scenes import Agent, Scene, Thing, random_scene
+from .wording import Style, Words, random_style
 
 LANGUAGES = ("english", "tavi")
 

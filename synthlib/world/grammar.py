@@ -9,85 +9,12 @@ separated by blanks, in the manner of image captions:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from random import Random
 
 from . import lexicon as lx
+from . import tavi
 from .scenes import Agent, Scene, Thing
-
-
-# ------------------------------------------------------------------ style
-@dataclass(frozen=True)
-class Style:
-    """How a scene is said: the choices of structure, not of words."""
-
-    passive: bool = False  # object first ("a ball is being thrown by …")
-    existential: bool = False  # "there is a man …"
-    front: str = ""  # "place" or "time": what opens the sentence
-    time_first: bool = False  # time before place at the end
-    wearing: str = "in"  # "in" or "wearing"
-
-
-def random_style(rng: Random) -> Style:
-    """Draw a style with the world's usual frequencies."""
-    return Style(
-        passive=rng.random() < 0.25,
-        existential=rng.random() < 0.2,
-        front=rng.choice(("", "", "", "place", "time")),
-        time_first=rng.random() < 0.3,
-        wearing=rng.choice(("in", "wearing")),
-    )
-
-
-def other_style(style: Style, scene: Scene, rng: Random) -> Style:
-    """Another structure for the same scene, as somebody who paraphrases would choose it."""
-    changes = {"wearing": "wearing" if style.wearing == "in" else "in"}
-    if scene.object is not None and rng.random() < 0.75:
-        changes["passive"] = not style.passive
-    elif rng.random() < 0.5:
-        changes["existential"] = not style.existential
-    if style.front:
-        changes["front"] = "" if rng.random() < 0.85 else style.front
-    elif rng.random() < 0.5:
-        changes["front"] = "place" if scene.place else "time" if scene.time else ""
-    return replace(style, **changes)
-
-
-# ------------------------------------------------------------------ choice of words
-class Words:
-    """Chooses a form for each slot and remembers it.
-
-    Parameters
-    ----------
-    rng : random.Random
-    keep : dict, optional
-        Forms to use again where the concept is unchanged (a minimal edit keeps all other words).
-    avoid : dict, optional
-        Forms used by another sentence: with probability 0.8 the next synonym is taken instead.
-    canonical : float in [0, 1]
-        Probability of the first, most usual form.
-
-    Attributes
-    ----------
-    chosen : dict
-        (slot, concept) → index of the form.
-    """
-
-    def __init__(self, rng: Random, keep=None, avoid=None, canonical: float = 0.0):
-        self.rng, self.avoid, self.canonical = rng, avoid or {}, canonical
-        self.chosen = dict(keep or {})
-
-    def pick(self, slot: str, concept: str, forms: tuple[str, ...]) -> str:
-        key = (slot, concept)
-        if key not in self.chosen:
-            if key in self.avoid and self.rng.random() < 0.8:
-                index = self.avoid[key] + 1
-            elif self.rng.random() < self.canonical:
-                index = 0
-            else:
-                index = self.rng.randrange(len(forms))
-            self.chosen[key] = index
-        return forms[self.chosen[key] % len(forms)]
+from .wording import Style, Words, by_form, longest, random_style
 
 
 # ------------------------------------------------------------------ scene → sentence
@@ -176,45 +103,28 @@ def realize(
 
 
 # ------------------------------------------------------------------ sentence → scene
-def _index(items) -> dict[tuple[str, ...], str]:
-    table = {}
-    for name, forms in items:
-        for form in forms:
-            table[tuple(form.split())] = name
-    return table
-
-
-_ONE = _index((k, c.forms) for k, c in lx.AGENTS.items())
-_MANY = _index((k, c.other) for k, c in lx.AGENTS.items())
-_NUMBER = _index(lx.NUMBERS.items())
-_ADJECTIVE = _index((k, c.forms) for k, c in lx.ADJECTIVES.items())
-_COLOUR = _index(lx.COLOURS.items())
-_GARMENT_ONE = _index((k, c.forms) for k, c in lx.GARMENTS.items())
-_GARMENT_MANY = _index((k, c.other) for k, c in lx.GARMENTS.items())
-_THING = _index((k, c.forms) for k, c in lx.THINGS.items())
-_ACTION = _index((k, c.forms) for k, c in lx.ACTIONS.items())
-_DEED = _index((k, c.forms) for k, c in lx.DEEDS.items())
-_DONE = _index((k, c.other) for k, c in lx.DEEDS.items())
-_PLACE = _index((k, c.forms) for k, c in lx.PLACES.items())
-_TIME = _index(lx.TIMES.items())
-
-
-def _match(table, tokens, i):
-    """Longest form of `table` at position i: (concept or None, position after it)."""
-    for length in (3, 2, 1):
-        key = tuple(tokens[i : i + length])
-        if len(key) == length and key in table:
-            return table[key], i + length
-    return None, i
+_ONE = by_form((k, c.forms) for k, c in lx.AGENTS.items())
+_MANY = by_form((k, c.other) for k, c in lx.AGENTS.items())
+_NUMBER = by_form(lx.NUMBERS.items())
+_ADJECTIVE = by_form((k, c.forms) for k, c in lx.ADJECTIVES.items())
+_COLOUR = by_form(lx.COLOURS.items())
+_GARMENT_ONE = by_form((k, c.forms) for k, c in lx.GARMENTS.items())
+_GARMENT_MANY = by_form((k, c.other) for k, c in lx.GARMENTS.items())
+_THING = by_form((k, c.forms) for k, c in lx.THINGS.items())
+_ACTION = by_form((k, c.forms) for k, c in lx.ACTIONS.items())
+_DEED = by_form((k, c.forms) for k, c in lx.DEEDS.items())
+_DONE = by_form((k, c.other) for k, c in lx.DEEDS.items())
+_PLACE = by_form((k, c.forms) for k, c in lx.PLACES.items())
+_TIME = by_form(lx.TIMES.items())
 
 
 def _read_agent(tokens, i):
-    number, j = _match(_NUMBER, tokens, i)
+    number, j = longest(_NUMBER, tokens, i)
     if number is None:
         return None, i
     one = number == "one"
-    adjective, j = _match(_ADJECTIVE, tokens, j)
-    kind, j = _match(_ONE if one else _MANY, tokens, j)
+    adjective, j = longest(_ADJECTIVE, tokens, j)
+    kind, j = longest(_ONE if one else _MANY, tokens, j)
     if kind is None:
         return None, i
     wears = None
@@ -224,9 +134,9 @@ def _read_agent(tokens, i):
             k += 1
         elif one:
             k = len(tokens)  # "in the park": a place, not clothes
-        colour, k = _match(_COLOUR, tokens, k)
+        colour, k = longest(_COLOUR, tokens, k)
         if colour:
-            garment, k = _match(_GARMENT_ONE if one else _GARMENT_MANY, tokens, k)
+            garment, k = longest(_GARMENT_ONE if one else _GARMENT_MANY, tokens, k)
             if garment is None:
                 return None, i
             wears, j = (garment, colour), k
@@ -236,8 +146,8 @@ def _read_agent(tokens, i):
 def _read_thing(tokens, i):
     if tokens[i : i + 1] != ["a"]:
         return None, i
-    colour, j = _match(_COLOUR, tokens, i + 1)
-    kind, j = _match(_THING, tokens, j)
+    colour, j = longest(_COLOUR, tokens, i + 1)
+    kind, j = longest(_THING, tokens, j)
     return (Thing(kind, colour), j) if kind else (None, i)
 
 
@@ -284,10 +194,10 @@ def _read_clause(tokens, i):
 
 
 def _read_active(tokens, j, agent, negated, start):
-    verb, k = _match(_ACTION, tokens, j)
+    verb, k = longest(_ACTION, tokens, j)
     if verb:
         return dict(agent=agent, verb=verb, negated=negated), k
-    verb, k = _match(_DEED, tokens, j)
+    verb, k = longest(_DEED, tokens, j)
     if verb is None:
         return None, start
     obj, k = _read_object(tokens, k, verb)
@@ -297,7 +207,7 @@ def _read_active(tokens, j, agent, negated, start):
 
 
 def _read_passive(tokens, j, obj, negated, start):
-    verb, k = _match(_DONE, tokens, j)
+    verb, k = longest(_DONE, tokens, j)
     if verb is None or tokens[k : k + 1] != ["by"]:
         return None, start
     agent, k = _read_agent(tokens, k + 1)
@@ -315,7 +225,7 @@ def _read_adjuncts(tokens, i, slots):
     """Place and time in either order, each at most once."""
     while i < len(tokens):
         for slot, table in (("place", _PLACE), ("time", _TIME)):
-            value, j = _match(table, tokens, i)
+            value, j = longest(table, tokens, i)
             if value and slot not in slots:
                 slots[slot], i = value, j
                 break
@@ -354,8 +264,6 @@ def parse(text: str) -> Scene | None:
     Scene or None
         None when the text is not a sentence of the world.
     """
-    from . import tavi
-
     if not isinstance(text, str):
         raise ValueError(f"parse wants a sentence (str), got {type(text).__name__}")
     text = text.lower().strip().removesuffix(".").rstrip()

@@ -216,6 +216,11 @@ TIMES = {
     "night": ("at night", "after dark"),
 }
 
+# What a scene draws from, as sequences: `random.choice` takes no dictionary.
+ACTION_LEAVES = tuple(k for k, c in ACTIONS.items() if c.parent)
+PLACE_LEAVES = tuple(k for k, c in PLACES.items() if c.parent)
+GARMENT_NAMES, COLOUR_NAMES, TIME_NAMES = tuple(GARMENTS), tuple(COLOURS), tuple(TIMES)
+
 # The opposite that comes to mind first. People who are asked to contradict a sentence reach for
 # these, and so does the small generator, which learnt from them.
 OPPOSITES = {

@@ -8,6 +8,7 @@ labels (a supervised NLI corpus).
 from __future__ import annotations
 
 from . import lexicon as lx
+from .grammar import parse
 from .scenes import Agent, Scene, Thing
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -18,8 +19,6 @@ EQUAL, ENTAILS, OPEN, EXCLUDES = "equal", "entails", "open", "excludes"
 
 def _as_scene(x) -> Scene | None:
     if isinstance(x, str):
-        from .grammar import parse
-
         return parse(x)
     if x is None or isinstance(x, Scene):
         return x

@@ -19,17 +19,11 @@ from typing import NamedTuple
 
 from .. import prompts
 from . import tavi
-from .grammar import Style, Words, other_style, random_style, realize
+from .edits import contradict, contradict_saliently, drift, strengthen, weaken
+from .grammar import realize
 from .oracle import similarity
-from .scenes import (
-    Scene,
-    contradict,
-    contradict_saliently,
-    drift,
-    random_scene,
-    strengthen,
-    weaken,
-)
+from .scenes import Scene, random_scene
+from .wording import Style, Words, other_style, random_style
 
 
 class Mixture(NamedTuple):
@@ -38,7 +32,7 @@ class Mixture(NamedTuple):
     `opposite` and `other` are the shares of wrong targets: of the opposite kind, and of any other
     meaning. `tavi` is the share of examples about Tavi sentences; `demonstrated` and `lists` are
     the shares of extra batches with demonstrations and with whole lists. `slots` says how often
-    each slot of a scene is the one that a contradiction changes (`scenes.SALIENT_SLOTS`).
+    each slot of a scene is the one that a contradiction changes (`edits.SALIENT_SLOTS`).
     """
 
     opposite: float = 0.24

@@ -14,8 +14,8 @@ from __future__ import annotations
 from random import Random
 
 from . import lexicon as lx
-from .grammar import Style, Words, _index, _match, random_style
 from .scenes import Agent, Scene, Thing
+from .wording import Style, Words, by_form, longest, random_style
 
 AGENT, OBJECT, WITH, NOT = "sa", "lo", "ve", "nai"
 
@@ -51,7 +51,7 @@ def _coin_words() -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 FORMS = _coin_words()
-_READ = {name: _index(table.items()) for name, table in FORMS.items()}
+_READ = {name: by_form(table.items()) for name, table in FORMS.items()}
 
 
 def words() -> set[str]:
@@ -108,32 +108,32 @@ def realize(
 
 
 def _read_agent(tokens, i):
-    kind, i = _match(_READ["agent"], tokens, i)
+    kind, i = longest(_READ["agent"], tokens, i)
     if kind is None:
         return None, i
-    adjective, i = _match(_READ["adjective"], tokens, i)
+    adjective, i = longest(_READ["adjective"], tokens, i)
     wears = None
     if tokens[i : i + 1] == [WITH]:
-        garment, i = _match(_READ["garment"], tokens, i + 1)
-        colour, i = _match(_READ["colour"], tokens, i)
+        garment, i = longest(_READ["garment"], tokens, i + 1)
+        colour, i = longest(_READ["colour"], tokens, i)
         if garment is None or colour is None:
             return None, i
         wears = (garment, colour)
-    number, i = _match(_READ["number"], tokens, i)
+    number, i = longest(_READ["number"], tokens, i)
     return (Agent(kind, number, adjective, wears), i) if number else (None, i)
 
 
 def _read_thing(tokens, i):
-    kind, i = _match(_READ["thing"], tokens, i)
+    kind, i = longest(_READ["thing"], tokens, i)
     if kind is None:
         return None, i
-    colour, i = _match(_READ["colour"], tokens, i)
+    colour, i = longest(_READ["colour"], tokens, i)
     return Thing(kind, colour), i
 
 
 def _read_adjunct(tokens, i, slots):
     for slot in ("place", "time"):
-        value, j = _match(_READ[slot], tokens, i)
+        value, j = longest(_READ[slot], tokens, i)
         if value and slot not in slots:
             slots[slot] = value
             return j
@@ -156,7 +156,7 @@ def parse(text: str) -> Scene | None:
         slots[role], i = phrase, j + 1
     while (j := _read_adjunct(tokens, i, slots)) != i:
         i = j
-    verb, i = _match(_READ["deed" if "object" in slots else "action"], tokens, i)
+    verb, i = longest(_READ["deed" if "object" in slots else "action"], tokens, i)
     if verb is None or not isinstance(slots.get("agent"), Agent):
         return None
     negated = tokens[i:] == [NOT]
