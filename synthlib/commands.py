@@ -14,7 +14,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from synthlib import paths, prompts, tiers
+from synthlib import options, paths, tiers
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,8 +96,19 @@ def path(text) -> Path:
     return Path(name(text))
 
 
-# ------------------------------------------------------------------ what the runs share
-def _run(method, description, examples, least):
+def _stages(text) -> tuple[int, ...]:
+    if text == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"numbers with commas, such as 1,2,3, or none, got {text!r}"
+        ) from None
+
+
+# ------------------------------------------------------------------ the runs
+def _run(method, of, description, examples, least):
     parser = Parser(
         prog=f"python -m synthlib run {method}",
         description=f"{description}\nInterrupt it when you like: the same command goes on, with "
@@ -110,54 +121,57 @@ def _run(method, description, examples, least):
         help="folder of the run: new, or to go on in")  # fmt: skip
     add("--dry-run", action="store_true",
         help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
-    add("--tier", choices=tiers.NAMES, help="values for all that is not given (default: pocket, "
-        "or what SYNTHLIB_TIER says)")  # fmt: skip
-    add("--seed", type=whole, default=0, metavar="N", help="of everything drawn (default: 0)")
     add("--quiet", action="store_true", help="no progress bars, no report")
+    group = parser
+    for one in options.declared(of).values():
+        if one.group:
+            group = parser.add_argument_group(one.group)
+        _add(group, one)
     return parser
 
 
-def _sentences(add):
-    add("--premises", type=name, metavar="SOURCE",
-        help="text file (a sentence a line), CSV, TSV, JSON, JSON "
-        "Lines, Parquet or Arrow file, folder of such, name of a data set, or pocket (default: the "
-        "tier's corpus)")  # fmt: skip
-    add("--column", metavar="NAME", help="of a table or data set with several text columns")
+_READ = {int: whole, float: number, options.Name: name, tuple[int, ...]: _stages}
+_METAVAR = {int: "N", float: "X"}
 
 
-def _shards(add, rows, unit, size):
-    add("--generation-batch", type=whole, default=64, metavar="N",
-        help=f"{rows} that the generator works on at once; another number is no other run "
-        "(default: 64)")  # fmt: skip
-    add("--shard-size", type=whole, default=size, metavar="N",
-        help=f"{unit} in a shard, what an interruption can lose (default: {size})")  # fmt: skip
+def _add(group, one: options.Option) -> None:
+    """An option as it is declared, for the command line."""
+    flags, about = one.flags or (f"--{one.name.replace('_', '-')}",), one.help
+    if one.kind is bool:
+        action = "store_false" if one.default else "store_true"
+        group.add_argument(*flags, dest=one.name, action=action, help=about)
+        return
+    if one.default is not None and one.name != "until":
+        shown = f"{one.default:g}" if one.kind is float else one.default
+        about += f" (default: {shown})"
+    more = {"nargs": "+"} if one.kind == tuple[str, ...] else {}
+    if one.choices and not one.metavar:
+        more["choices"] = one.choices
+    else:
+        more["metavar"] = one.metavar or _METAVAR.get(one.kind, "NAME")
+        more["type"] = _or_words(one.words) if one.words else _READ.get(one.kind)
+    group.add_argument(*flags, dest=one.name, default=one.default, help=about, **more)
 
 
-def _training(add, select=True):
-    add("--precision", metavar="NAME",
-        help="of training: fp32, bf16 or fp16 (default: what is fast here)")  # fmt: skip
-    if select:
-        add("--select", choices=("dev", "last"), help="keep the weights that are best on the "
-            "development pairs, or the last")  # fmt: skip
+def _or_words(words):
+    """Reads a number, or one of some words in its place."""
 
+    def read(text):
+        wanted = f"a number or {' or '.join(words)}"
+        return text if text in words else number(text, wanted)
 
-def _machine(add):
-    add("--data", type=name, metavar="DIR",
-        help="SentEval's downstream folder (default: STS-B from the Hub; "
-        "for pocket models the pocket sets)")  # fmt: skip
-    add("--device", help="cuda, mps or cpu (default: the best there is)")
-    add("--dtype", help="of the generator: float32, bfloat16 or float16")
+    return read
 
 
 def _each_tier(say) -> str:
     return ", ".join(f"{name} {say(tiers.get(name)):,}" for name in tiers.NAMES)
 
 
-# ------------------------------------------------------------------ multicsr
 def multicsr() -> Parser:
     """Of ``run multicsr``."""
-    parser = _run(
+    return _run(
         "multicsr",
+        options.MultiCSR,
         "MultiCSR from premises to an evaluated encoder.",
         "  python -m synthlib run multicsr --out runs/first\n"
         "  python -m synthlib run multicsr --tier colab --premises mine.txt --out runs/mine\n"
@@ -168,82 +182,13 @@ def multicsr() -> Parser:
         f"{_each_tier(lambda tier: tier.multicsr.batch_size)};\nwith fewer premises give "
         "--sentences N, and the batch is made to fit.",
     )
-    add = parser.add_argument
-    add("--stages", type=_stages, metavar="1,2,3", help="the paper's stages that take part, or "
-        "none: without 1 plain decoding, without 2 all triplets, without 3 no mask")  # fmt: skip
-    add("--until", default="evaluated", metavar="STEP",
-        help="stop after written, judged, kept or trained; without it the run goes on")  # fmt: skip
-
-    add = parser.add_argument_group("where from").add_argument
-    _sentences(add)
-    add("--sentences", "--n", dest="n", type=whole, metavar="N",
-        help="so many premises, drawn with the seed; a batch size that is not given is made to "
-        "fit")  # fmt: skip
-    add("--language", choices=("english", "tavi"), default="english",
-        help="of the pocket world's premises")  # fmt: skip
-    add("--no-logits", type=name, metavar="FILE.jsonl",
-        help="triplets from a model behind an API, with or "
-        "without scores a, b, in place of stage 1 (CSV, TSV, JSON, Parquet too)")  # fmt: skip
-    add("--supervised", action="store_true", help="train on a labelled NLI corpus as well")
-    add("--nli", type=name, metavar="FILE",
-        help="that corpus, a table in any of these formats with anchor, "
-        "positive, negative, or SimCSE's sent0, sent1, hard_neg (default: the tier's)")  # fmt: skip
-
-    add = parser.add_argument_group("stage 1, generation").add_argument
-    add("--generator", type=name, metavar="NAME", help="pocket name, folder or hub id")
-    add("--omega", type=number, metavar="ω", help="weight of the noisy instruction")
-    add("--noise", choices=prompts.NOISE, default="opposite", help="kind of noisy instruction")
-    add("--temperature", type=number, default=0.0, metavar="T",
-        help="above 0: sampled, with the seed (default: 0, greedy)")  # fmt: skip
-    add("--max-new-tokens", type=whole, metavar="N", help="longest text")
-    add("--demonstrations", type=whole, metavar="L", help="worked examples before each premise")
-    add("--demonstration-similarity", type=number, metavar="λ", help="least cosine of an example")
-    _shards(add, "rows", "premises", 512)
-
-    add = parser.add_argument_group("stage 2, selection").add_argument
-    add("--scoring", choices=("text", "expected"), help="how the generator's score is read")
-    add("--alpha", type=number, metavar="α", help="least score of a positive")
-    add("--beta", type=number, metavar="β", help="greatest score of a negative")
-    add("--gamma", type=_gamma, metavar="γ", help="least margin between them; - leaves this rule "
-        "out")  # fmt: skip
-
-    add = parser.add_argument_group("stage 3 and training").add_argument
-    add("--encoder", type=name, metavar="NAME",
-        help="pocket name, folder or hub id of what is trained")  # fmt: skip
-    add("--pooling", metavar="NAME", help="cls, mean, …")
-    add("--backbone", choices=("simcse", "prompt", "rank"), default="simcse",
-        help="prompt: PromptBERT's template; rank: rank distillation from the guide")  # fmt: skip
-    add("--guide", type=name, metavar="NAME", help="the frozen encoder that finds false negatives")
-    add("--sigma", type=number, metavar="σ", help="cosine from which a negative is masked")
-    add("--batch-size", type=whole, metavar="N", help="triplets that contrast with each other")
-    add("--learning-rate", type=number, metavar="X")
-    add("--epochs", type=number, metavar="X")
-    add("--max-steps", type=whole, metavar="N")
-    _training(add)
-    _machine(parser.add_argument_group("evaluation and machine").add_argument)
-    return parser
 
 
-def _stages(text) -> tuple[int, ...]:
-    if text == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"numbers with commas, such as 1,2,3, or none, got {text!r}"
-        ) from None
-
-
-def _gamma(text):
-    return text if text == "-" else number(text, "a number or -")
-
-
-# ------------------------------------------------------------------ ranking
 def ranking() -> Parser:
     """Of ``run ranking``."""
-    parser = _run(
+    return _run(
         "ranking",
+        options.Ranking,
         "Ranking sentences from anchors to a post-trained, evaluated encoder.",
         "  python -m synthlib run ranking --out runs/ranked\n"
         "  python -m synthlib run ranking --tier colab --base runs/mine/encoder \\\n"
@@ -256,71 +201,13 @@ def ranking() -> Parser:
         f"{_each_tier(lambda tier: tier.ranking.clusters)};\nwith fewer give --sentences N, and "
         "the clusters are made to fit.",
     )
-    add = parser.add_argument
-    add("--base", type=name, metavar="ENCODER",
-        help="pocket name, folder or hub id of what is post-trained")  # fmt: skip
-    add("--pooling", metavar="NAME", help="of a base that does not carry its own: cls, mean, …")
-    add("--until", default="evaluated", metavar="STEP",
-        help="stop after written, kept or trained; without it the run goes on")  # fmt: skip
-
-    add = parser.add_argument_group("anchors").add_argument
-    _sentences(add)
-    add("--sentences", dest="n", type=whole, metavar="N", help="so many of them, drawn with the "
-        "seed; clusters that are not given are made to fit")  # fmt: skip
-    add("--anchors", type=whole, metavar="N", help="so many, drawn by k-means")
-    add("--clusters", type=whole, metavar="N", help="from so many clusters")
-
-    add = parser.add_argument_group("lists").add_argument
-    add("--lists", type=name, metavar="FILE",
-        help="JSON Lines or Parquet file with anchor, sentences, in "
-        "place of writing lists")  # fmt: skip
-    add("--generator", type=name, metavar="NAME", help="pocket name, folder or hub id")
-    add("--method", default="directional", metavar="NAME",
-        help="directional, step (step by step, without direction) or at_once (the whole list)"
-        )  # fmt: skip
-    add("--steps", type=whole, metavar="N", help="sentences after the anchor")
-    add("--lam", type=number, metavar="λ", help="strength of the direction")
-    add("--temperature", type=number, metavar="T", help="above 0: sampled, with the seed")
-    add("--max-new-tokens", type=whole, metavar="N", help="longest sentence")
-    _shards(add, "lists", "lists", 64)
-
-    add = parser.add_argument_group("target").add_argument
-    add("--teacher", type=name, metavar="NAME",
-        help="the frozen encoder of the similarities φ, or base: "
-        "the base itself, where no better one is at hand")  # fmt: skip
-    add("--omega", type=_omega, metavar="ω", help="weight of the order of the list, or adaptive: "
-        "one for each row, from how far teacher and list agree")  # fmt: skip
-    add("--mode", default="full", metavar="NAME",
-        help="full; rank: the order alone; semantic: the teacher alone")  # fmt: skip
-    add("--variant", default="paper", metavar="NAME",
-        help="of Algorithm 1: paper (default), printed or released")  # fmt: skip
-    add("--scale", type=number, default=1.0, metavar="X",
-        help="factor on the teacher's cosines (default: 1; as released: 20)")  # fmt: skip
-
-    add = parser.add_argument_group("post-training").add_argument
-    add("--learning-rate", type=number, metavar="X")
-    add("--lists-per-step", type=whole, metavar="N")
-    add("--epochs", type=number, metavar="X")
-    add("--eval-steps", type=whole, metavar="N",
-        help="steps between looks at the development pairs")  # fmt: skip
-    _training(add)
-    add = parser.add_argument_group("evaluation and machine").add_argument
-    _machine(add)
-    add("--rerank", type=name, metavar="FILE",
-        help="CSV file of question, label, candidate, or a folder of "
-        "such (default for pocket models: the pocket sets)")  # fmt: skip
-    return parser
 
 
-def _omega(text):
-    return text if text == "adaptive" else number(text, "a number or adaptive")
-
-
-# ------------------------------------------------------------------ art
 def art() -> Parser:
     """Of ``run art``."""
-    parser = _run(
+    return _run(
         "art",
+        options.ART,
         "Adaptive reinforcement tuning: a generator and an encoder, round after round, and the "
         "control\nbeside them.",
         "  python -m synthlib run art --tier pocket --rounds 3 --out runs/art\n"
@@ -331,63 +218,6 @@ def art() -> Parser:
         f"{_each_tier(lambda tier: tier.art.rounds * tier.art.anchors)};\nwith fewer give "
         "--sentences N, and anchors, steps of PPO and batches are made to fit.",
     )
-    add = parser.add_argument
-    add("--rounds", type=whole, metavar="N", help="rounds of tuning, writing and training")
-    add("--until", type=whole, metavar="N", help="stop after so many of them; without it the run "
-        "goes on")  # fmt: skip
-    add("--no-control", dest="control", action="store_false",
-        help="leave out the untuned generator's data through the same filter")  # fmt: skip
-
-    add = parser.add_argument_group("where from").add_argument
-    _sentences(add)
-    add("--sentences", dest="n", type=whole, metavar="N", help="so many of them, drawn with the "
-        "seed; anchors, steps and batches that are not given are made to fit")  # fmt: skip
-    add("--generator", type=name, metavar="NAME",
-        help="pocket name, folder or hub id of what is tuned")  # fmt: skip
-    add("--discriminator", type=name, metavar="NAME",
-        help="of an NLI model, the judge of correctness")  # fmt: skip
-    add("--encoder", type=name, metavar="NAME",
-        help="of the sentence encoder that is to be improved")  # fmt: skip
-    add("--pooling", metavar="NAME", help="of an encoder that does not carry its own: cls, mean, …")
-
-    add = parser.add_argument_group("reward").add_argument
-    add("--lower-bound", type=number, metavar="Ω", help="least probability of the asked-for label")
-    add("--positive-bound", type=number, metavar="α⁺", help="least similarity of a positive")
-    add("--negative-bound", type=number, metavar="α⁻",
-        help="greatest similarity of a hard negative")  # fmt: skip
-    add("--quantile", type=number, default=0.05, metavar="X", help="of the rule that chooses the "
-        "bounds that nobody gives (default: 0.05)")  # fmt: skip
-    add("--w1", type=number, metavar="X", help="weight of correctness")
-    add("--w2", type=number, metavar="X", help="weight of difficulty")
-
-    add = parser.add_argument_group("tuning").add_argument
-    add("--ppo-steps", type=whole, metavar="N", help="steps of a round")
-    add("--ppo-batch-size", type=whole, metavar="N", help="answers of a step")
-    add("--ppo-mini-batch-size", type=whole, metavar="N", help="answers of an update")
-    add("--ppo-epochs", type=whole, metavar="N", help="passes over a step's answers")
-    add("--targets", nargs="+", metavar="LAYER", help="layers that LoRA adapts, by name (q_proj "
-        "v_proj …), or all-linear (default: the tier's)")  # fmt: skip
-    add("--learning-rate", type=number, metavar="X")
-    add("--kl", type=number, metavar="β", help="coefficient of the KL penalty")
-
-    add = parser.add_argument_group("writing").add_argument
-    add("--anchors", type=whole, metavar="N", help="sentences that a round writes triplets from")
-    add("--candidates", type=whole, default=3, metavar="N", help="of each kind for an anchor "
-        "(default: 3)")  # fmt: skip
-    add("--temperature", type=number, metavar="T")
-    add("--max-new-tokens", type=whole, metavar="N", help="longest text")
-    _shards(add, "texts", "anchors", 256)
-
-    add = parser.add_argument_group("training and evaluation").add_argument
-    add("--train-from", "--start", dest="start", choices=("last", "first"), default="last",
-        help="train the last round's encoder on this round's triplets, or the first one on all so "
-        "far (default: last)")  # fmt: skip
-    add("--encoder-epochs", type=number, metavar="X")
-    add("--encoder-learning-rate", type=number, metavar="X")
-    add("--encoder-batch-size", type=whole, metavar="N", help="triplets that contrast")
-    _training(add, select=False)
-    _machine(add)
-    return parser
 
 
 # ------------------------------------------------------------------ the others

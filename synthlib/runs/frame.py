@@ -1,13 +1,15 @@
-"""What the methods' runs from end to end share: steps in a folder, models by name, clear errors.
+"""What the methods' runs from end to end share: options, steps in a folder, models by name.
 
-`shards` keeps the rows that a run makes; this module takes the run's steps one after another,
-tells two versions of a model apart, and writes the trained encoder whole or not at all.
+`shards` keeps the rows that a run makes; this module makes a plan of a run's options, takes its
+steps one after another, tells two versions of a model apart, and writes the trained encoder whole
+or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -16,16 +18,245 @@ import shutil
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from synthlib import data, memory, models, reading, tiers
+from synthlib import data, memory, models, options, reading, tiers
+from synthlib.evaluation import examination
 from synthlib.runs import shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
+
+
+# ------------------------------------------------------------------ options
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a plan says beside the run's options, which are in it as they are carried out."""
+
+    settings: object  # the tier's, with what was given in their place
+    source: object  # "pocket", a file or hub name, a corpus, or a tuple of sentences
+    examination: str  # of `examination.kind`
+    fitted: str  # what n has lowered, to be said
+
+
+def settle(of, given: dict):
+    """Options that are given, plain and each in its range, and the tier's settings with them.
+
+    Parameters
+    ----------
+    of : type
+        Of `options`.
+    given : dict
+
+    Returns
+    -------
+    asked : of
+        Its `tier` is a name; premises in memory are a tuple.
+    settings : of.tier_settings
+
+    Raises
+    ------
+    ValueError
+        For the first value that is out of its range.
+    """
+    asked, all_of = of(**given), options.declared(of)
+    check_numbers({name: getattr(asked, name) for name in all_of})
+    tier = tiers.get(asked.tier)
+    own = next(some for some in vars(tier).values() if isinstance(some, of.tier_settings))
+    plain = {
+        name: _plain(getattr(asked, name), one, getattr(own, one.setting) if one.setting else None)
+        for name, one in all_of.items()
+    }
+    plain |= {"tier": tier.name, "premises": in_memory(plain["premises"], asked.column)}
+    asked = of(**plain)
+    settings = dataclasses.replace(own, **{
+        one.setting: plain[name]
+        for name, one in all_of.items() if one.setting and plain[name] is not None
+    })  # fmt: skip
+    for name, one in all_of.items():
+        value = getattr(settings, one.setting) if one.setting else plain[name]
+        if value is None or value in one.words:
+            continue
+        if one.choices and value not in one.choices:
+            raise ValueError(f"{name} must be one of {', '.join(one.choices)}, got {value!r}")
+        if one.range and value not in one.range:
+            raise ValueError(f"{name} {one.range.says}, got {value}")
+    if asked.precision is not None:
+        models.training_precision(asked.device, asked.precision)
+    check_data(asked.data)
+    return asked, settings
+
+
+def _plain(value, one, of_tier):
+    """A value as ``run.json`` can hold it."""
+    if value is None or one.kind is bool:
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if type(value).__module__ == "torch":  # a device, or a kind of numbers
+        return str(value).removeprefix("torch.")
+    if one.kind == tuple[str, ...]:
+        return (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(one.default if of_tier is None else of_tier, float) and value not in one.words:
+        return float(value)
+    return value
+
+
+def source_of(asked, settings):
+    """What a run's sentences come from: what was given, else the tier's corpus."""
+    if asked.premises is not None:
+        return asked.premises
+    return "pocket" if settings.corpus is None else settings.corpus
+
+
+def complete(plan, asked, settings, **more):
+    """A plan of a run: its options with the settings' values, the settings, and more of it."""
+    values = {
+        name: getattr(settings, one.setting) if one.setting else getattr(asked, name)
+        for name, one in options.declared(plan).items()
+    }
+    return plan(settings=settings, **(values | more))
+
+
+def identity(plan, **more) -> dict:
+    """What makes two runs the same run, as JSON holds it: options, settings, and what else."""
+    all_of = options.declared(type(plan))
+    kept = {
+        name: getattr(plan, name)
+        for name, one in all_of.items() if one.identity and not one.setting
+    }  # fmt: skip
+    source = plan.source
+    kept["source"] = (
+        source.name if isinstance(source, tiers.Corpus)
+        else "a list" if isinstance(source, tuple) else source
+    )  # fmt: skip
+    settings = dataclasses.asdict(plan.settings)
+    settings["corpus"] = plan.settings.corpus.name if plan.settings.corpus else "pocket"
+    for one in all_of.values():
+        if one.setting and one.kind == options.Name:
+            settings[one.setting] += fingerprint(settings[one.setting])
+    return json.loads(json.dumps(kept | more | settings))
+
+
+# ------------------------------------------------------------------ the steps
+@dataclass
+class Result:
+    """What a run has made, of any method.
+
+    Attributes
+    ----------
+    folder : Path
+    counts : dict
+    minutes : dict of str to float
+        Of the steps that this call computed.
+    """
+
+    folder: Path
+    counts: dict = field(default_factory=dict)
+    minutes: dict = field(default_factory=dict)
+
+    def kept(self):
+        """What was kept and trained on, as a data set."""
+        return data.load(self.folder / "kept.parquet")
+
+    def encoder(self, device=None):
+        """The trained encoder."""
+        return models.load_encoder(self.folder / "encoder", device=device)
+
+
+class Work:
+    """One call of a run: what its steps share; a method's own class adds the steps.
+
+    It names `batch`, the option for a batch of the training, and sets `identity`, `rejects` and
+    `note`.
+    """
+
+    def __init__(self, plan, quiet: bool):
+        self.plan, self.quiet = plan, quiet
+        self.everyone = shards.processes()
+        self.progress = not quiet and self.everyone.rank == 0
+
+    @functools.cached_property
+    def frames(self):
+        return examination.sts(self.plan.examination, self.plan.data)
+
+    def development_tasks(self):
+        """Of SentEval's folder, those that select weights."""
+        return ("STS-B",)
+
+    @functools.cached_property
+    def development(self):
+        plan = self.plan
+        if plan.select != "dev":
+            return None
+        return examination.development(plan.examination, plan.data, self.development_tasks())
+
+    def read_sets(self, until):
+        """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
+        if until in ("trained", "evaluated"):
+            self.development  # noqa: B018
+        if until == "evaluated":
+            self.frames  # noqa: B018
+
+    def find(self, name, kind="generator"):
+        """Raise where a model cannot be had."""
+        models.find(name, kind, device=self.plan.device, dtype=self.plan.dtype)
+
+    def load_generator(self):
+        plan, name = self.plan, self.plan.generator
+        held = models.load_generator(name, device=plan.device, dtype=plan.dtype)
+        self.note(name, held[1])
+        return held
+
+    def frozen(self, role, name, pooling=None):
+        """A frozen encoder: list of strings → array."""
+        try:
+            encoder = models.load_encoder(name, pooling=pooling, device=self.plan.device)
+        except models.UnknownPooling:
+            raise ValueError(
+                f"the {role} {name} does not say how it pools tokens into a sentence vector: take "
+                "an encoder that was saved with its pooling"
+            ) from None
+        return encoding(encoder)
+
+    def train_in(self, home, train, fresh) -> bool:
+        """Train an encoder and write it, where there is none yet.
+
+        Parameters
+        ----------
+        home : Path
+            Of the run, or of one of its rounds.
+        train : function
+            () -> the trained encoder.
+        fresh : function
+            () -> the same as it was loaded: its tokenizer has no memory of the training.
+        """
+        new = not (home / "encoder").is_dir()
+        if new:
+            encoder = train()
+            if self.everyone.rank == 0:
+                save_encoder(encoder, fresh(), home, processes=self.everyone.size)
+        self.everyone.wait()
+        if self.everyone.rank == 0:
+            shutil.rmtree(home / "training", ignore_errors=True)
+        return new
+
+    def table_in(self, file, make) -> bool:
+        """Write a table that `make` gives, where it is not there yet."""
+        new = not file.is_file()
+        if new and self.everyone.rank == 0:
+            data.write_bytes(file, make().to_csv(index=False).encode())
+        self.everyone.wait()
+        return new
+
+
+def encoding(encoder):
+    """List of strings → array, without a progress bar."""
+    return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
 
 
 def carry_out(work, result, steps, report):
@@ -98,14 +329,25 @@ def _shared_batch(work, step):
 
 def command(parser, run, describe, argv=None) -> int:
     """The command line of a run: its options, then `run`, or `describe` for ``--dry-run``."""
-    options = vars(parser.parse_args(argv))
-    out, dry = options.pop("out"), options.pop("dry_run")
+    given = vars(parser.parse_args(argv))
+    out, dry = given.pop("out"), given.pop("dry_run")
     if dry:
-        del options["quiet"]
-        print(describe(out, **options))
+        del given["quiet"]
+        print(describe(out, **given))
     else:
-        run(out, **options)
+        run(out, **given)
     return 0
+
+
+def opening(work, out, what="", width=10) -> list[str]:
+    """How a dry run begins: the tier, what has changed in the folder, the models."""
+    plan = work.plan
+    changed, _ = shards.check_settings(out, work.identity, work.stale)
+    wanted = sorted(work.wanted().items())
+    say_fitted(plan)
+    lines = [f"tier {plan.tier}{what} → {out}"]
+    lines += [shards.said_of(out, changed)] if changed else []
+    return lines + [f"{role:{width}} {name}{size_of(name)}" for role, name in wanted]
 
 
 def fit(settings, given: dict, **most):
@@ -246,15 +488,15 @@ def full_disk(folder):
         ) from error
 
 
-def stale(changed, later, made):
+def stale(changed, step_of, made):
     """What of a run no longer holds when settings have changed: `stale` of `shards.open_run`.
 
     Parameters
     ----------
     changed : dict
         By the name of a setting.
-    later : dict of str to sequence of str
-        Step to the settings that first matter there. What stands nowhere matters from the start.
+    step_of : dict of str to str
+        Setting to the step where it first matters. What stands nowhere matters from the start.
     made : dict of str to sequence of str
         Step to what it makes, by its name in the folder; in the order of the steps.
 
@@ -262,7 +504,6 @@ def stale(changed, later, made):
     -------
     list of str, or None where a setting matters from the start
     """
-    step_of = {name: step for step, names in later.items() for name in names}
     if set(changed) - set(step_of):
         return None
     steps = list(made)
@@ -363,6 +604,12 @@ def trial_batch(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, float]:
     """A batch for a trial, of at most `TRIAL_ROWS`, and how many of its size the true one holds."""
     some = min(size, TRIAL_ROWS)
     return rows.iloc[np.arange(some) % len(rows)], size / some
+
+
+def said_minutes(result) -> list[str]:
+    """A report's line on the steps that this call computed."""
+    spent = ", ".join(f"{step} {minutes:.1f}" for step, minutes in result.minutes.items())
+    return [f"minutes    {spent}"] if spent else []
 
 
 def said_times(seconds: dict) -> str:

@@ -20,12 +20,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
-import os
-import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +36,7 @@ from synthlib import (
     evaluation,
     judging,
     models,
+    options,
     prompts,
     tiers,
 )
@@ -49,87 +47,23 @@ from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
 STAGES = (1, 2, 3)
-STEPS = ("written", "judged", "kept", "trained", "evaluated")
-BACKBONES = ("simcse", "prompt", "rank")
-NO_GAMMA = "-"  # as Table 6 prints a third rule that is left out
+STEPS = options.MULTICSR_STEPS
+BACKBONES = options.declared(options.MultiCSR)["backbone"].choices
 
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
 
 
 # ------------------------------------------------------------------ what is asked for
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(options.MultiCSR, runs.Planned):
     """All that decides a run, checked and complete; `make_plan` builds it."""
 
-    tier: str
-    stages: tuple[int, ...]
-    settings: tiers.MultiCSR  # the tier's, with what was given in their place
-    source: str  # of the premises, or the JSONL file with triplets
-    no_logits: bool
-    column: str | None
-    n: int | None
-    seed: int
-    language: str
-    noise: str
-    temperature: float
     thresholds: curation.Thresholds
-    supervised: bool
-    nli: str | None
     nli_rows: int
-    pooling: str | None  # as it was given
-    backbone: str
-    data: str | None
-    select: str
-    precision: str | None  # of training, where it was given
-    shard_size: int
-    dtype: str | None
-    # Only how, not what: a run may go on with others.
-    generation_batch: int = field(compare=False)
-    device: str | None = field(compare=False)
-    examination: str = field(compare=False)  # of `examination.kind`, by what stands above
-    fitted: str = field(compare=False)  # what n has lowered, to be said
 
 
-def make_plan(
-    *,
-    tier=None,
-    stages=None,
-    premises=None,
-    no_logits=None,
-    column=None,
-    n=None,
-    seed=0,
-    language="english",
-    omega=None,
-    noise="opposite",
-    temperature=0.0,
-    max_new_tokens=None,
-    scoring=None,
-    alpha=None,
-    beta=None,
-    gamma=None,
-    sigma=None,
-    supervised=False,
-    nli=None,
-    demonstrations=None,
-    demonstration_similarity=None,
-    generator=None,
-    encoder=None,
-    guide=None,
-    pooling=None,
-    backbone="simcse",
-    data=None,
-    select=None,
-    batch_size=None,
-    learning_rate=None,
-    epochs=None,
-    max_steps=None,
-    precision=None,
-    generation_batch=64,
-    shard_size=512,
-    device=None,
-    dtype=None,
-) -> Plan:
+@options.taken(options.MultiCSR)
+def make_plan(**given) -> Plan:
     """Check the options of `run` and fill in the tier's values.
 
     Raises
@@ -137,8 +71,9 @@ def make_plan(
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    runs.check_numbers(locals())
-    chosen, premises = tiers.get(tier), runs.in_memory(premises, column)
+    asked, settings = runs.settle(options.MultiCSR, given)
+    no_logits, n = asked.no_logits, asked.n
+    stages = asked.stages
     if stages is None:
         stages = (2, 3) if no_logits else STAGES
     stages = tuple(sorted(set(stages)))
@@ -148,162 +83,43 @@ def make_plan(
         raise ValueError(
             "stage 1 needs a generator's logits: with triplets from a file the stages are 2 and 3"
         )
-    if no_logits and premises is not None:
+    if no_logits and asked.premises is not None:
         raise ValueError("give premises to write from or a file with triplets, not both")
-    settings = chosen.multicsr
-    thresholds = curation.Thresholds(
-        alpha=float(settings.alpha if alpha is None else alpha),
-        beta=float(settings.beta if beta is None else beta),
-        gamma=None if gamma == NO_GAMMA else float(settings.gamma if gamma is None else gamma),
-    )
-    if epochs is not None and max_steps is not None:
-        raise ValueError("give epochs or max_steps, not both")
-    length = {}
-    if epochs is not None or max_steps is not None:
-        length = dict(epochs=epochs and float(epochs), max_steps=max_steps)
-    given = dict(
-        omega=omega, max_new_tokens=max_new_tokens, scoring=scoring, sigma=sigma,
-        demonstrations=demonstrations, demonstration_similarity=demonstration_similarity,
-        generator=generator, encoder=encoder, guide=guide, batch_size=batch_size,
-        learning_rate=learning_rate,
-    )  # fmt: skip
-    given = {
-        name: float(value) if isinstance(getattr(settings, name), float) else _plain(value)
-        for name, value in given.items()
-        if value is not None
-    }
-    settings = dataclasses.replace(
-        settings, alpha=thresholds.alpha, beta=thresholds.beta, gamma=thresholds.gamma,
-        **length, **given,
-    )  # fmt: skip
-    _check(settings, noise, temperature, backbone, pooling, generation_batch, shard_size, n)
-    if precision is not None:
-        models.training_precision(device, precision)
+    if asked.gamma == options.NO_GAMMA:
+        settings = dataclasses.replace(settings, gamma=None)
+    thresholds = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
+    if asked.epochs is not None or asked.max_steps is not None:
+        if asked.epochs is not None and asked.max_steps is not None:
+            raise ValueError("give epochs or max_steps, not both")
+        length = asked.epochs and float(asked.epochs)
+        settings = dataclasses.replace(settings, epochs=length, max_steps=asked.max_steps)
+    if asked.pooling is not None and (asked.backbone == "prompt") != (asked.pooling == "prompt"):
+        raise ValueError(
+            f"the backbone {asked.backbone} does not go with pooling={asked.pooling!r}"
+        )
     fitted = ""
     if n is not None:  # an eighth, for not all of them are kept
-        most = max(2, n // 8)
-        settings, fitted = runs.fit(settings, dict(batch_size=batch_size), batch_size=most)
-    if nli is not None and not (supervised or settings.demonstrations):
+        settings, fitted = runs.fit(settings, vars(asked), batch_size=max(2, n // 8))
+    if asked.nli is not None and not (asked.supervised or settings.demonstrations):
         raise ValueError("nli is a corpus for supervised training or demonstrations: ask for one")
-    if language != "english" and not _is_pocket(premises, settings, no_logits):
+    source = no_logits or runs.source_of(asked, settings)
+    if asked.language != "english" and source != "pocket":
         raise ValueError("language is for the pocket world's premises; a file has its own")
-    if select not in (None, "dev", "last"):
-        raise ValueError(f'select must be "dev" or "last", got {select!r}')
-    runs.check_data(data)
-    source = _source(premises, settings, no_logits)
-    which = examination.kind(settings.encoder, data, source)
+    which = examination.kind(settings.encoder, asked.data, source)
+    select = asked.select
     if select is None:
-        held_out = examination.selects(which, data)
-        select = "dev" if held_out and chosen.name != "pocket" else "last"
-    return Plan(
-        tier=chosen.name,
-        stages=stages,
-        settings=settings,
-        source=source,
-        no_logits=bool(no_logits),
-        column=column,
-        n=n,
-        seed=seed,
-        language=language,
-        noise=noise,
-        temperature=float(temperature),
-        thresholds=thresholds,
-        supervised=supervised,
-        nli=_plain(nli),
-        nli_rows=chosen.simcse_supervised.sentences,
-        pooling=pooling,
-        backbone=backbone,
-        data=_plain(data),
-        examination=which,
-        select=select,
-        precision=precision,
-        shard_size=shard_size,
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
-        generation_batch=generation_batch,
-        device=None if device is None else str(device),
+        held_out = examination.selects(which, asked.data)
+        select = "dev" if held_out and asked.tier != "pocket" else "last"
+    return runs.complete(
+        Plan, asked, settings, source=source, stages=stages, thresholds=thresholds, select=select,
+        nli_rows=tiers.get(asked.tier).simcse_supervised.sentences, examination=which,
         fitted=fitted,
-    )
-
-
-def _check(settings, noise, temperature, backbone, pooling, generation_batch, shard_size, n):
-    counts = dict(
-        generation_batch=generation_batch, shard_size=shard_size, n=n,
-        max_new_tokens=settings.max_new_tokens, max_steps=settings.max_steps,
     )  # fmt: skip
-    for name, value in counts.items():
-        if value is not None and (value != int(value) or value < 1):
-            raise ValueError(f"{name} must be a whole number from 1 up, got {value}")
-    if not math.isfinite(settings.omega):
-        raise ValueError(f"omega must be a finite number, got {settings.omega}")
-    if not 0 < settings.sigma <= 1:
-        raise ValueError(f"sigma must lie in (0, 1], got {settings.sigma}")
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
-    if settings.demonstrations < 0:
-        raise ValueError(f"demonstrations must be at least 0, got {settings.demonstrations}")
-    if not -1 <= settings.demonstration_similarity <= 1:
-        raise ValueError(
-            "demonstration_similarity is a cosine in [-1, 1], got "
-            f"{settings.demonstration_similarity}"
-        )
-    if settings.batch_size < 2:
-        raise ValueError(f"batch_size must be at least 2, got {settings.batch_size}")
-    runs.check_rate("learning_rate", settings.learning_rate)
-    if settings.epochs is not None and not 0 < settings.epochs < math.inf:
-        raise ValueError(f"epochs must be positive, got {settings.epochs}")
-    choices = {
-        "noise": (noise, prompts.NOISE), "backbone": (backbone, BACKBONES),
-        "scoring": (settings.scoring, ("text", "expected")),
-    }  # fmt: skip
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    if pooling is not None and (backbone == "prompt") != (pooling == "prompt"):
-        raise ValueError(f"the backbone {backbone} does not go with pooling={pooling!r}")
-
-
-def _plain(value):
-    return str(value) if isinstance(value, os.PathLike) else value
-
-
-def _is_pocket(premises, settings, no_logits) -> bool:
-    return not no_logits and (
-        premises == "pocket" or (premises is None and settings.corpus is None)
-    )
-
-
-def _source(premises, settings, no_logits):
-    """What the premises come from; a list of sentences stays a list."""
-    if no_logits:
-        return str(no_logits)
-    if _is_pocket(premises, settings, no_logits):
-        return "pocket"
-    if premises is None:
-        return settings.corpus
-    return _plain(premises)
-
-
-def _identity(plan: Plan, texts) -> dict:
-    """What makes two runs the same run, as JSON holds it."""
-    kept = {f.name: getattr(plan, f.name) for f in dataclasses.fields(Plan) if f.compare}
-    settings = dataclasses.asdict(kept.pop("settings"))
-    kept["thresholds"] = dataclasses.asdict(kept["thresholds"])
-    kept["source"] = (
-        kept["source"].name if isinstance(kept["source"], tiers.Corpus)
-        else "a list" if isinstance(kept["source"], tuple) else kept["source"]
-    )  # fmt: skip
-    if settings.pop("corpus") is None:
-        settings["corpus"] = "pocket"
-    else:
-        settings["corpus"] = plan.settings.corpus.name
-    for name in ("generator", "encoder", "guide"):
-        settings[name] += runs.fingerprint(settings[name])
-    return json.loads(json.dumps(kept | settings | {"rows": runs.digest_of(texts)}))
 
 
 # ------------------------------------------------------------------ the run
 @dataclass
-class Result:
+class Result(runs.Result):
     """What a run has made.
 
     Attributes
@@ -318,25 +134,15 @@ class Result:
         Of the steps that this call computed.
     """
 
-    folder: Path
-    counts: dict = field(default_factory=dict)
     sts: pd.DataFrame | None = None
-    minutes: dict = field(default_factory=dict)
 
     def triplets(self):
         """All triplets with scores, as a data set."""
         return data.load(self.folder / "triplets.parquet")
 
-    def kept(self):
-        """The kept triplets, as a data set."""
-        return data.load(self.folder / "kept.parquet")
 
-    def encoder(self, device=None):
-        """The trained encoder."""
-        return models.load_encoder(self.folder / "encoder", device=device)
-
-
-def run(out, *, until="evaluated", quiet=False, **options) -> Result:
+@options.taken(options.MultiCSR)
+def run(out, *, quiet=False, **given) -> Result:
     """Premises → generated pairs → scores → kept triplets → trained encoder → STS table.
 
     Interrupted at any moment, the same call with the same folder goes on and ends with the same
@@ -347,53 +153,9 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     ----------
     out : path
         Folder of the run.
-    until : "written", "judged", "kept", "trained" or "evaluated"
-        The last step to take; a later call goes on from there.
     quiet : bool
         No progress bars and no report.
-    tier : "pocket", "colab" or "paper"
-        Where the values come from that are not given; default as `tiers.get`.
-    stages : sequence of 1, 2, 3
-        The paper's stages that take part (Table 3). Without 1 the decoding is plain, without 2
-        every triplet is kept, without 3 nothing is masked. Default all; 2 and 3 with `no_logits`.
-    premises : optional
-        A source of `data.load_premises`; default the tier's corpus.
-    no_logits : path, optional
-        File of triplets that another model wrote (`data.load_triplets`), in place of stage 1.
-        Where it gives scores, stage 2 only compares them.
-    column, n, seed, language
-        Of `data.load_premises`; n is the tier's number for its own corpus. The seed serves the
-        drawing of instructions, sampling, and the training as well.
-    omega, noise, temperature, max_new_tokens
-        Stage 1: ω; kind of noisy instruction; 0 for greedy decoding; longest text.
-    scoring, alpha, beta, gamma
-        Stage 2: "text" or "expected"; thresholds, where ``gamma="-"`` leaves the third rule out.
-    sigma : float in (0, 1]
-        Stage 3.
-    supervised : bool
-        Train on T ∪ NLI, the kept triplets and a labelled NLI corpus.
-    nli : path, optional
-        The labelled corpus for `supervised` and `demonstrations`, in place of the tier's.
-    demonstrations, demonstration_similarity
-        L and λ of Appendix G.
-    generator, encoder, guide, pooling
-        Models in place of the tier's; how the encoder pools.
-    backbone : "simcse", "prompt" or "rank"
-        "prompt": PromptBERT's template as pooling; "rank": in-batch rank distillation beside the
-        contrast, from the guide.
-    data : path, optional
-        Evaluate on SentEval's files there. Default: STS-B from the Hub, and the pocket sets for a
-        pocket encoder or on the pocket world's premises.
-    select : "dev" or "last"
-        Keep the weights that are best on STS-B dev (the pocket world's development pairs where
-        its sets evaluate), or the last ones. Default "dev" on the larger tiers, unless STS-B dev
-        is absent from `data`.
-    batch_size, learning_rate, epochs, max_steps, precision
-        Of the training.
-    generation_batch, shard_size
-        Rows that the generator works on at once; premises in a shard.
-    device, dtype
-        Of `models.load_generator`; the device serves the encoders too.
+    {options}
 
     Returns
     -------
@@ -409,24 +171,22 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
 
     Source: MultiCSR § 3, Appendix G.
     """
-    last = _last(until)
-    work = _Work(make_plan(**options), quiet)
+    work = _Work(make_plan(**given), quiet)
+    until = work.plan.until
     runs.check_models(work.wanted().values())
     work.read_sets(until)
-    if last >= STEPS.index("trained"):
-        work.refuse_few()
-    return runs.carry_out(work, Result(Path(out).expanduser()), STEPS[: last + 1], _report)
+    work.refuse_few()
+    steps = STEPS[: STEPS.index(until) + 1]
+    return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
 
 
-class _Work:
+class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     batch = "--batch-size"  # the option for a batch of the training
 
     def __init__(self, plan: Plan, quiet: bool):
-        self.plan, self.quiet = plan, quiet
-        self.everyone = shards.processes()
-        self.progress = not quiet and self.everyone.rank == 0
+        super().__init__(plan, quiet)
         if plan.no_logits:
             given, self.rejects = data.load_triplets(plan.source)
             self.rejects = self.rejects.assign(file=plan.source, where=plan.source)
@@ -447,79 +207,62 @@ class _Work:
             self.premises = list(self.found["sentence"])
             self.rejects = self.rejects.assign(where="premises")
             texts = self.premises
-        self.identity = _identity(plan, texts)
+        self.identity = runs.identity(
+            plan, no_logits=bool(plan.no_logits), nli_rows=plan.nli_rows,
+            thresholds=dataclasses.asdict(plan.thresholds), rows=runs.digest_of(texts),
+        )  # fmt: skip
         self.note = functools.partial(runs.note_unknown_words, self.premises, set())
 
     # -------------------------------------------------------------- what examines
-    @functools.cached_property
-    def frames(self):
-        return examination.sts(self.plan.examination, self.plan.data)
-
-    @functools.cached_property
-    def development(self):
-        plan = self.plan
-        if plan.select != "dev":
-            return None
-        return examination.development(plan.examination, plan.data)
-
     def read_sets(self, until):
         """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
         plan = self.plan
-        if plan.settings.demonstrations or (plan.supervised and until not in ("written", "judged")):
+        if plan.demonstrations or (plan.supervised and until not in ("written", "judged")):
             self.labelled  # noqa: B018
-        if until in ("trained", "evaluated"):
-            self.development  # noqa: B018
-        if until == "evaluated":
-            self.frames  # noqa: B018
+        super().read_sets(until)
 
     def stale(self, changed):
         """What other settings make wrong (`shards.open_run`): later ones, not what was written."""
-        plan = self.plan
-        later = {
-            "judged": ["scoring"],
-            "kept": ["alpha", "beta", "gamma", "thresholds"],
-            "trained": [
-                "encoder", "pooling", "backbone", "sigma", "tau", "batch_size", "learning_rate",
-                "epochs", "max_steps", "max_length", "projection", "eval_steps", "precision",
-                "bf16", "select", "supervised",
-            ],
-            "evaluated": ["data"],
-        }  # fmt: skip
-        if not plan.settings.demonstrations:  # else it writes from them
-            later["trained"] += ["guide", "nli", "nli_rows"]
+        plan, step_of = self.plan, options.steps_of(options.MultiCSR)
+        if plan.demonstrations:  # it writes from them
+            for name in ("guide", "nli", "nli_rows"):
+                del step_of[name]
         if "dev" in (plan.select, *changed.get("select", ())):
-            later = later | {"trained": [*later["trained"], "data"], "evaluated": []}
+            step_of["data"] = "trained"
         if "stages" in changed:
             other = set(changed["stages"][0]) ^ set(changed["stages"][1])
             if 1 not in other:
-                later["judged" if 2 in other else "trained"].append("stages")
+                step_of["stages"] = "judged" if 2 in other else "trained"
         made = {
             "judged": ["judged"],
             "kept": ["triplets.parquet", "kept.parquet"],
             "trained": ["training", "encoder"],
             "evaluated": ["sts.csv", "report.json"],
         }
-        return runs.stale(changed, later, made)
+        return runs.stale(changed, step_of, made)
 
     def refuse_few(self):
         """Rows that cannot fill one batch, before hours are spent on them."""
-        rows, size = len(self.premises), self.plan.settings.batch_size
-        if rows < size and not self.plan.supervised:
+        rows, size = len(self.premises), self.plan.batch_size
+        if rows < size and not self.plan.supervised and self.trains():
             fits = f"--sentences {rows} makes the batch fit, --batch-size sets it"
             raise ValueError(
                 f"{rows:,} sentences give at most {rows:,} triplets, fewer than one batch of "
                 f"{size:,} (tier {self.plan.tier}): {fits if rows > 1 else 'give more sentences'}"
             )
 
+    def trains(self) -> bool:
+        return STEPS.index(self.plan.until) >= STEPS.index("trained")
+
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
         """Role to the name of its model, for the models that this run takes."""
-        plan, s = self.plan, self.plan.settings
-        wanted = {"encoder": s.encoder}
+        plan = self.plan
+        wanted = {"encoder": plan.encoder}
         if not plan.no_logits or self.asks():
-            wanted["generator"] = s.generator
-        if 3 in plan.stages or s.demonstrations or plan.backbone == "rank":
-            wanted["guide"] = s.guide
+            wanted["generator"] = plan.generator
+        if 3 in plan.stages or plan.demonstrations or plan.backbone == "rank":
+            wanted["guide"] = plan.guide
         return wanted
 
     def asks(self) -> bool:
@@ -528,33 +271,24 @@ class _Work:
 
     def ready(self):
         """Raise where a model cannot be had."""
-        plan, wanted = self.plan, self.wanted()
+        wanted = self.wanted()
         if "generator" in wanted:
-            models.find(wanted["generator"], "generator", device=plan.device, dtype=plan.dtype)
+            self.find(wanted["generator"])
         if "guide" in wanted:
             self.guide  # noqa: B018
         self.fresh_encoder()
 
     @functools.cached_property
     def generator(self):
-        plan = self.plan
-        held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
-        self.note(plan.settings.generator, held[1])
-        if 2 in plan.stages:  # what keeps the judge from judging is found before stage 1
-            judging.score_similarity(*held, [("a", "a")], method=plan.settings.scoring)
+        held = self.load_generator()
+        if 2 in self.plan.stages:  # what keeps the judge from judging is found before stage 1
+            judging.score_similarity(*held, [("a", "a")], method=self.plan.scoring)
         return held
 
     @functools.cached_property
     def guide(self):
         """P_η: list of strings → array."""
-        try:
-            encoder = models.load_encoder(self.plan.settings.guide, device=self.plan.device)
-        except models.UnknownPooling:
-            raise ValueError(
-                f"the guide {self.plan.settings.guide} does not say how it pools tokens into a "
-                "sentence vector: take an encoder that was saved with its pooling"
-            ) from None
-        return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
+        return self.frozen("guide", self.plan.guide)
 
     @functools.cached_property
     def labelled(self):
@@ -743,36 +477,30 @@ class _Work:
             settings.epochs * (len(rows) // settings.batch_size)
         )
         result.counts["steps"] = steps
-        new = not (folder / "encoder").is_dir()
-        if new:
-            options = {}
+
+        def train():
+            more = {}
             if plan.backbone == "rank":
-                options["distill"] = _teacher(self.guide, rows)
+                more["distill"] = _teacher(self.guide, rows)
             if 3 in plan.stages:
-                options["guide"] = functools.partial(self.guide, show_progress_bar=self.progress)
-            encoder = multicsr.train(
+                more["guide"] = functools.partial(self.guide, show_progress_bar=self.progress)
+            return multicsr.train(
                 self.fresh_encoder(), pd.DataFrame(rows, columns=list(data.TRIPLET)), settings,
                 seed=plan.seed, precision=plan.precision, output_dir=folder / "training",
-                dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **options,
+                dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **more,
             )  # fmt: skip
-            if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
-                runs.save_encoder(
-                    encoder, self.fresh_encoder(), folder, processes=self.everyone.size
-                )
-        self.everyone.wait()
-        if self.everyone.rank == 0:
-            shutil.rmtree(folder / "training", ignore_errors=True)
-        return new
+
+        return self.train_in(folder, train, self.fresh_encoder)
 
     def evaluated(self, result):
+        def examine():
+            encode = runs.encoding(result.encoder(self.plan.device))
+            return evaluation.score_sts(
+                encode, self.frames, batch_size=1024, progress=self.progress
+            )
+
         file = result.folder / "sts.csv"
-        new = not file.is_file()
-        if new and self.everyone.rank == 0:
-            encoder = models.load_encoder(result.folder / "encoder", device=self.plan.device)
-            encode = functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
-            sts = evaluation.score_sts(encode, self.frames, batch_size=1024, progress=self.progress)
-            data.write_bytes(file, sts.to_csv(index=False).encode())
-        self.everyone.wait()
+        new = self.table_in(file, examine)
         result.sts = pd.read_csv(file)
         return new
 
@@ -864,9 +592,7 @@ def _report(plan, result) -> str:
             f"trained    {counts['steps']:,} steps of {plan.settings.batch_size} on "
             f"{counts['trained_on']:,} triplets{more}: {folder / 'encoder'}"
         )
-    if result.minutes:
-        spent = ", ".join(f"{step} {m:.1f}" for step, m in result.minutes.items())
-        lines.append(f"minutes    {spent}")
+    lines += runs.said_minutes(result)
     if result.sts is not None:
         table = result.sts[["task", "pairs", "spearman"]].copy()
         if len(table) > 1:
@@ -885,14 +611,15 @@ def _report(plan, result) -> str:
 _TRIAL = 32  # premises
 
 
-def describe(out, *, until="evaluated", **options) -> str:
+@options.taken(options.MultiCSR)
+def describe(out, **given) -> str:
     """What `run` would do: models, counts, and an estimate from a trial on a few rows.
 
     The trial needs all models on this machine; nothing is written and nothing downloaded for it.
 
     Parameters
     ----------
-    out, until, **options
+    out, **given
         Of `run`.
 
     Returns
@@ -900,21 +627,14 @@ def describe(out, *, until="evaluated", **options) -> str:
     str
         Lines to print.
     """
-    plan, last = make_plan(**options), _last(until)
+    plan = make_plan(**given)
     work = _Work(plan, quiet=True)
-    if last >= STEPS.index("trained"):
-        work.refuse_few()
-    asked_for = plan.supervised or plan.settings.demonstrations
+    work.refuse_few()
+    asked_for = plan.supervised or plan.demonstrations
     labelled = len(work.labelled) if plan.nli and asked_for else plan.nli_rows
-    out = Path(out).expanduser()
-    changed, _ = shards.check_settings(out, work.identity, work.stale)
-    s, rows = plan.settings, len(work.premises)
-    asked, wanted = work.asks(), work.wanted()
-    runs.say_fitted(plan)
-    lines = [f"tier {plan.tier}, stages {', '.join(map(str, plan.stages)) or 'none'} → {out}"]
-    lines += [shards.said_of(out, changed)] if changed else []
-    for role, name in sorted(wanted.items()):
-        lines.append(f"{role:10} {name}{runs.size_of(name)}")
+    s, rows, asked, wanted = plan.settings, len(work.premises), work.asks(), work.wanted()
+    stages = ", ".join(map(str, plan.stages)) or "none"
+    lines = runs.opening(work, Path(out).expanduser(), f", stages {stages}")
     lines.append(f"rows       {rows:,} from {work.identity['source']}")
     if len(work.rejects):
         lines[-1] += f", and {len(work.rejects):,} that cannot be used"
@@ -923,30 +643,24 @@ def describe(out, *, until="evaluated", **options) -> str:
         lines.append(
             f"to write   {2 * rows:,} texts of at most {s.max_new_tokens} tokens, ω = {omega:g}"
         )
-    asked &= last >= STEPS.index("judged")
+    asked &= STEPS.index(plan.until) >= STEPS.index("judged")
     if asked:
         lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
     steps = s.max_steps or math.ceil(
         s.epochs * ((rows + labelled * plan.supervised) // s.batch_size)
     )
     most = "" if s.max_steps else "at most "
-    if last >= STEPS.index("trained"):
+    if work.trains():
         kept = f"{plan.select} weights kept"
         lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {kept}")
     else:
         steps = 0
-    if until == STEPS[-1]:
+    if plan.until == STEPS[-1]:
         lines.append(f"to test    {examination.said(plan.examination, plan.data)}")
     else:
-        lines.append(f"until      {until}")
+        lines.append(f"until      {plan.until}")
     lines += runs.no_estimate(wanted) or _estimate(work, rows, steps, asked)
     return "\n".join(lines)
-
-
-def _last(until) -> int:
-    if until not in STEPS:
-        raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
-    return STEPS.index(until)
 
 
 def _estimate(work, rows, steps, asked) -> list[str]:

@@ -442,7 +442,8 @@ class _Work:
             "trained": ["training", "encoder"],
             "evaluated": ["results.csv", "report.json"],
         }
-        return runs.stale(changed, later, made)
+        step_of = {name: step for step, names in later.items() for name in names}
+        return runs.stale(changed, step_of, made)
 
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
