@@ -441,6 +441,7 @@ class Ranking(Run):
     lists_per_step: int | None = _of_tier(
         "lists of a step of the training", range=COUNT, step="trained"
     )
+    tau: float | None = _tau("the sentences of a list")
     epochs: float | None = _of_tier("passes over the lists", range=POSITIVE, step="trained")
     eval_steps: int | None = _of_tier(
         "steps between looks at the development pairs", range=COUNT, step="trained"

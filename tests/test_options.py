@@ -6,9 +6,10 @@ import inspect
 
 import pytest
 
-from synthlib import commands, options, tiers
+from synthlib import commands, losses, options, tiers
+from synthlib.methods import ranking
 
-RUNS = {"multicsr": options.MultiCSR}
+RUNS = {"multicsr": options.MultiCSR, "ranking": options.Ranking}
 EACH = [(run, name) for run, of in RUNS.items() for name in options.declared(of)]
 
 
@@ -76,3 +77,17 @@ def test_the_temperature_of_the_contrast_reaches_the_training(run):
     for value in (0, -0.1):
         with pytest.raises(ValueError, match=f"tau must be positive, got {float(value)}"):
             make(tau=value)
+
+
+def test_the_words_of_ranking_are_the_stages_own():
+    all_of = options.declared(options.Ranking)
+    assert all_of["method"].choices == ranking.METHODS
+    assert all_of["mode"].choices == ranking.MODES
+    assert all_of["variant"].choices == losses.REFINEMENTS
+    for omega in ("adaptive", 0, 0.5, -1, float("nan"), "much"):  # as the stage itself refuses
+        one = all_of["omega"]
+        if omega in one.words or omega in one.range:
+            assert omega == "adaptive" or ranking.check_omega(omega) is None
+        else:
+            with pytest.raises(ValueError, match=f"omega {one.range.says}, got"):
+                ranking.check_omega(omega)

@@ -22,25 +22,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
-import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from synthlib import commands, curation, data, decoding, losses, models, prompts, tiers
+from synthlib import commands, curation, data, decoding, models, options, prompts
 from synthlib.evaluation import examination
 from synthlib.methods import ranking
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
-STEPS = ("written", "kept", "trained", "evaluated")
-OWN = "base"  # as the teacher's name: the base encoder itself
+STEPS = options.RANKING_STEPS
 POOL = 4_000  # captions of the pocket world among which anchors are drawn, at least
 
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
@@ -48,72 +45,18 @@ _ALIKE = "the teacher sees no difference between its sentences"
 
 
 # ------------------------------------------------------------------ what is asked for
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(options.Ranking, runs.Planned):
     """All that decides a run, checked and complete; `make_plan` builds it."""
 
-    tier: str
-    settings: tiers.Ranking  # the tier's, with what was given in their place
-    source: object  # of the anchors, or the file with lists
-    from_file: bool
-    column: str | None
-    anchors: int | None
-    n: int | None
-    method: str
-    mode: str
-    variant: str
-    scale: float
-    seed: int
-    pooling: str | None
-    data: str | None
-    rerank: str | None
-    select: str
-    precision: str | None  # of training, where it was given
-    shard_size: int
-    dtype: str | None
-    # Only how, not what: a run may go on with others.
-    generation_batch: int = field(compare=False)
-    device: str | None = field(compare=False)
-    examination: str = field(compare=False)  # of `examination.kind`, by what stands above
-    fitted: str = field(compare=False)  # what n has lowered, to be said
+    @property
+    def from_file(self) -> bool:
+        """Whether the lists were written elsewhere."""
+        return self.lists is not None
 
 
-def make_plan(
-    *,
-    tier=None,
-    base=None,
-    pooling=None,
-    premises=None,
-    column=None,
-    lists=None,
-    n=None,
-    anchors=None,
-    clusters=None,
-    seed=0,
-    generator=None,
-    method="directional",
-    lam=None,
-    temperature=None,
-    steps=None,
-    max_new_tokens=None,
-    teacher=None,
-    omega=None,
-    mode="full",
-    variant="paper",
-    scale=1.0,
-    learning_rate=None,
-    lists_per_step=None,
-    epochs=None,
-    eval_steps=None,
-    precision=None,
-    select=None,
-    data=None,
-    rerank=None,
-    generation_batch=64,
-    shard_size=64,
-    device=None,
-    dtype=None,
-) -> Plan:
+@options.taken(options.Ranking)
+def make_plan(**given) -> Plan:
     """Check the options of `run` and fill in the tier's values.
 
     Raises
@@ -121,127 +64,28 @@ def make_plan(
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    runs.check_numbers(locals())
-    chosen, premises = tiers.get(tier), runs.in_memory(premises, column)
-    if lists is not None and premises is not None:
+    asked, settings = runs.settle(options.Ranking, given)
+    if asked.lists is not None and asked.premises is not None:
         raise ValueError("give premises to start lists from or a file with lists, not both")
-    if lists is not None and anchors is not None:
+    if asked.lists is not None and asked.anchors is not None:
         raise ValueError("anchors are drawn where lists are written: with a file there are none")
-    given = dict(
-        encoder=base, clusters=clusters, generator=generator, lam=lam, temperature=temperature,
-        steps=steps, max_new_tokens=max_new_tokens, teacher=teacher, omega=omega,
-        learning_rate=learning_rate, lists_per_step=lists_per_step, epochs=epochs,
-        eval_steps=eval_steps,
-    )  # fmt: skip
-    own = chosen.ranking
-    given = {
-        name: float(value)
-        if isinstance(getattr(own, name), float) and value != "adaptive" else _plain(value)
-        for name, value in given.items()
-        if value is not None
-    }  # fmt: skip
-    settings = dataclasses.replace(own, **given)
-    _check(settings, n, anchors, generation_batch, shard_size, scale)
     fitted = ""
-    if n is not None:  # half of the sentences are anchors, for varied ones
-        most = max(1, n // (2 * settings.per_cluster))
-        settings, fitted = runs.fit(settings, dict(clusters=clusters), clusters=most)
-    if teacher == OWN:
+    if asked.n is not None:  # half of the sentences are anchors, for varied ones
+        most = max(1, asked.n // (2 * settings.per_cluster))
+        settings, fitted = runs.fit(settings, vars(asked), clusters=most)
+    if asked.teacher == options.BASE:
         settings = dataclasses.replace(settings, teacher=settings.encoder)
-    if precision is not None:
-        models.training_precision(device, precision)
-    choices = {
-        "method": (method, ranking.METHODS), "mode": (mode, ranking.MODES),
-        "variant": (variant, losses.REFINEMENTS), "select": (select, (None, "dev", "last")),
-    }  # fmt: skip
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ValueError(
-                f"{name} must be one of {', '.join(filter(None, allowed))}, got {value!r}"
-            )
-    runs.check_data(data)
-    source = _source(premises, lists, settings)
-    which = examination.kind(settings.encoder, data, source)
-    if select is None:
-        select = "dev" if examination.selects(which, data) else "last"
-    return Plan(
-        tier=chosen.name,
-        settings=settings,
-        source=source,
-        from_file=lists is not None,
-        column=column,
-        anchors=anchors,
-        n=n,
-        method=method,
-        mode=mode,
-        variant=variant,
-        scale=float(scale),
-        seed=seed,
-        pooling=pooling,
-        data=_plain(data),
-        examination=which,
-        rerank=_plain(rerank),
-        select=select,
-        precision=precision,
-        shard_size=shard_size,
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
-        generation_batch=generation_batch,
-        device=None if device is None else str(device),
-        fitted=fitted,
+    source = runs.source_of(asked, settings) if asked.lists is None else asked.lists
+    which = examination.kind(settings.encoder, asked.data, source)
+    select = asked.select or ("dev" if examination.selects(which, asked.data) else "last")
+    return runs.complete(
+        Plan, asked, settings, source=source, select=select, examination=which, fitted=fitted
     )
-
-
-def _check(settings, n, anchors, generation_batch, shard_size, scale):
-    counts = dict(
-        n=n, anchors=anchors, generation_batch=generation_batch, shard_size=shard_size,
-        clusters=settings.clusters, steps=settings.steps, max_new_tokens=settings.max_new_tokens,
-        lists_per_step=settings.lists_per_step, eval_steps=settings.eval_steps,
-    )  # fmt: skip
-    for name, value in counts.items():
-        if value is not None and (value != int(value) or value < 1):
-            raise ValueError(f"{name} must be a whole number from 1 up, got {value}")
-    if not math.isfinite(settings.lam):
-        raise ValueError(f"lam must be a finite number, got {settings.lam}")
-    if settings.omega != "adaptive":
-        ranking.check_omega(settings.omega)
-    if not 0 <= settings.temperature < math.inf:
-        raise ValueError(f"temperature must be 0 (greedy) or above, got {settings.temperature}")
-    runs.check_rate("learning_rate", settings.learning_rate)
-    for name, value in {"epochs": settings.epochs, "scale": scale}.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be positive, got {value}")
-
-
-def _plain(value):
-    return value if value is None or isinstance(value, int | float | str) else str(value)
-
-
-def _source(premises, lists, settings):
-    """What the lists come from: "pocket", a file or hub name, a corpus, or a tuple of sentences."""
-    if lists is not None:
-        return str(lists)
-    if premises is None:
-        return "pocket" if settings.corpus is None else settings.corpus
-    return str(premises) if isinstance(premises, str | Path) else premises
-
-
-def _identity(plan: Plan, texts) -> dict:
-    """What makes two runs the same run, as JSON holds it."""
-    kept = {f.name: getattr(plan, f.name) for f in dataclasses.fields(Plan) if f.compare}
-    settings = dataclasses.asdict(kept.pop("settings"))
-    settings["corpus"] = plan.settings.corpus.name if plan.settings.corpus else "pocket"
-    if isinstance(plan.source, tiers.Corpus):
-        kept["source"] = plan.source.name
-    elif isinstance(plan.source, tuple):
-        kept["source"] = "a list"
-    for name in ("generator", "encoder", "teacher"):
-        settings[name] += runs.fingerprint(settings[name])
-    return json.loads(json.dumps(kept | settings | {"rows": runs.digest_of(texts)}))
 
 
 # ------------------------------------------------------------------ the run
 @dataclass
-class Result:
+class Result(runs.Result):
     """What a run has made.
 
     Attributes
@@ -256,25 +100,15 @@ class Result:
         Of the steps that this call computed.
     """
 
-    folder: Path
-    counts: dict = field(default_factory=dict)
     table: pd.DataFrame | None = None
-    minutes: dict = field(default_factory=dict)
 
     def lists(self):
         """All lists with the reason for which they were dropped ("" where kept), as a data set."""
         return data.load(self.folder / "lists.parquet")
 
-    def kept(self):
-        """The lists that were trained on, as a data set."""
-        return data.load(self.folder / "kept.parquet")
 
-    def encoder(self, device=None):
-        """The post-trained encoder."""
-        return models.load_encoder(self.folder / "encoder", device=device)
-
-
-def run(out, *, until="evaluated", quiet=False, **options) -> Result:
+@options.taken(options.Ranking)
+def run(out, *, quiet=False, **given) -> Result:
     """Anchors → lists → verification → similarities → post-trained encoder → tables.
 
     Interrupted at any moment, the same call with the same folder goes on and ends with the same
@@ -285,46 +119,9 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     ----------
     out : path
         Folder of the run.
-    until : "written", "kept", "trained" or "evaluated"
-        The last step to take; a later call goes on from there.
     quiet : bool
         No progress bars and no report.
-    tier : "pocket", "colab" or "paper"
-        Where the values come from that are not given; default as `tiers.get`.
-    base, pooling
-        The encoder to post-train, and how it pools where its folder does not say.
-    premises, column, seed
-        Of `data.load_premises`: where anchors are drawn from. The seed serves k-means, sampling
-        and the training as well.
-    n : int, optional
-        So many of the sentences, drawn with the seed; clusters that are not given are made to fit.
-    anchors, clusters : int
-        Of `ranking.anchors`; default the tier's clusters, and its number of anchors in each.
-    lists : path, optional
-        Lists written elsewhere (`data.load_ranking_lists`), in place of writing some. They may
-        differ in length, so completeness is not asked of them.
-    generator, method, lam, temperature, steps, max_new_tokens
-        Of `ranking.write`.
-    teacher, scale, omega, mode, variant
-        The frozen encoder φ, or "base", the base encoder as it is before; of
-        `ranking.teacher_similarities` and `ranking.targets`. A teacher that is weaker than the
-        base pulls it down.
-    learning_rate, lists_per_step, epochs, eval_steps, precision
-        Of the post-training.
-    select : "dev" or "last"
-        Keep the weights that are best on the development pairs (mean of STS-B and SICK-R where
-        `data` is given; else STS-B from the Hub, or the pocket world's natural pairs), or the last
-        ones. Default "dev" wherever there are such pairs.
-    data : path, optional
-        Evaluate on SentEval's files there. Default: STS-B from the Hub, and the pocket sets for a
-        pocket base or on the pocket world's premises.
-    rerank : path, optional
-        Rerank a file or folder of `evaluation.load_reranking`; default the pocket sets where they
-        evaluate, and nothing elsewhere.
-    generation_batch, shard_size
-        Lists that the generator works on at once; lists in a shard.
-    device, dtype
-        Of `models.load_generator`; the device serves the encoders too.
+    {options}
 
     Returns
     -------
@@ -340,13 +137,12 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
 
     Source: Ranking sentences §§ 3 and 4, Appendices A and C.
     """
-    if until not in STEPS:
-        raise ValueError(f"until must be one of {', '.join(STEPS)}, got {until!r}")
-    work = _Work(make_plan(**options), quiet)
+    work = _Work(make_plan(**given), quiet)
+    until = work.plan.until
     runs.check_models(work.wanted().values())
     work.read_sets(until)
-    many, each = work.everyone.size, work.plan.settings.lists_per_step
-    if each % many and STEPS.index(until) >= STEPS.index("trained"):
+    many, each = work.everyone.size, work.plan.lists_per_step
+    if each % many and work.trains():
         raise ValueError(
             f"a step of {each} lists cannot be shared by {many} processes: write and verify "
             "together (--until kept), then give the same command to one process alone, or take "
@@ -356,15 +152,13 @@ def run(out, *, until="evaluated", quiet=False, **options) -> Result:
     return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
 
 
-class _Work:
+class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     batch = "--lists-per-step"  # the option for a batch of the training
 
     def __init__(self, plan: Plan, quiet: bool):
-        self.plan, self.quiet = plan, quiet
-        self.everyone = shards.processes()
-        self.progress = not quiet and self.everyone.rank == 0
+        super().__init__(plan, quiet)
         settings = plan.settings
         if plan.from_file:
             self.given, rejects = data.load_ranking_lists(plan.source)
@@ -387,8 +181,13 @@ class _Work:
         if plan.from_file:
             rejects = rejects.assign(file=plan.source)
         self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
-        self.identity = _identity(plan, self.sentences)
+        self.identity = runs.identity(
+            plan, from_file=plan.from_file, rows=runs.digest_of(self.sentences)
+        )
         self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
+
+    def trains(self) -> bool:
+        return STEPS.index(self.plan.until) >= STEPS.index("trained")
 
     # -------------------------------------------------------------- what examines
     @functools.cached_property
@@ -396,13 +195,13 @@ class _Work:
         plan = self.plan
         return examination.everything(plan.examination, plan.data, plan.rerank)
 
-    @functools.cached_property
-    def development(self):
-        plan = self.plan
-        if plan.select != "dev":
-            return None
-        tasks = _development_tasks(plan.data)
-        return examination.development(plan.examination, plan.data, tasks)
+    def development_tasks(self):
+        """STS-B, and SICK-R where its trial pairs are there."""
+        folder = self.plan.data
+        if folder is None:
+            return ()
+        sick = (Path(folder) / "SICK" / "SICK_trial.txt").is_file()
+        return ("STS-B", "SICK-R") if sick else ("STS-B",)
 
     def sets(self) -> str:
         """What examines, in words; nothing is fetched for it."""
@@ -412,85 +211,57 @@ class _Work:
         reranking = "" if plan.rerank is None else f"; reranking: {plan.rerank}"
         return f"STS: {examination.said(plan.examination)}{reranking}"
 
-    def read_sets(self, until):
-        """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
-        if until in ("trained", "evaluated"):
-            self.development  # noqa: B018
-        if until == "evaluated":
-            self.frames  # noqa: B018
-
     def stale(self, changed):
         """What other settings make wrong (`shards.open_run`): later ones, not the lists."""
-        later = {
-            "compared": ["teacher", "scale"],
-            "kept": ["mode"],
-            "trained": [
-                "omega", "variant", "learning_rate", "lists_per_step", "epochs", "eval_steps",
-                "tau", "max_length", "precision", "bf16", "select",
-            ],
-            "evaluated": ["data", "rerank"],
-        }  # fmt: skip
+        step_of = options.steps_of(options.Ranking)
         if self.plan.from_file:  # else the base draws the anchors
-            later["trained"].append("encoder")
-            later["compared"].append("pooling")
+            step_of |= {"encoder": "trained", "pooling": "compared"}
         if "dev" in (self.plan.select, *changed.get("select", ())):
-            later["trained"].append("data")
-            later["evaluated"].remove("data")
+            step_of["data"] = "trained"
         made = {
             "compared": ["compared"],
             "kept": ["lists.parquet", "kept.parquet"],
             "trained": ["training", "encoder"],
             "evaluated": ["results.csv", "report.json"],
         }
-        step_of = {name: step for step, names in later.items() for name in names}
         return runs.stale(changed, step_of, made)
 
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
         """Role to the name of its model, for the models that this run takes."""
-        s = self.plan.settings
-        wanted = {"base": s.encoder}
-        if self.plan.mode != "rank":
-            wanted["teacher"] = s.teacher
-        if not self.plan.from_file:
-            wanted["generator"] = s.generator
+        plan = self.plan
+        wanted = {"base": plan.base}
+        if plan.mode != "rank":
+            wanted["teacher"] = plan.teacher
+        if not plan.from_file:
+            wanted["generator"] = plan.generator
         return wanted
 
     def ready(self):
         """Raise where a model cannot be had."""
-        plan, wanted = self.plan, self.wanted()
+        wanted = self.wanted()
         if "generator" in wanted:
-            models.find(wanted["generator"], "generator", device=plan.device, dtype=plan.dtype)
+            self.find(wanted["generator"])
         if "teacher" in wanted:
             self.teacher  # noqa: B018
         self.base()
 
     @functools.cached_property
     def generator(self):
-        plan = self.plan
-        held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
-        self.note(plan.settings.generator, held[1])
-        return held
+        return self.load_generator()
 
     @functools.cached_property
     def teacher(self):
         """φ: list of strings → array."""
-        try:
-            name, base = self.plan.settings.teacher, self.plan.settings.encoder
-            pooling = self.plan.pooling if name == base else None
-            encoder = models.load_encoder(name, pooling=pooling, device=self.plan.device)
-        except models.UnknownPooling:
-            raise ValueError(
-                f"the teacher {name} does not say how it pools tokens into a sentence "
-                "vector: take an encoder that was saved with its pooling"
-            ) from None
-        return _encode(encoder)
+        name = self.plan.teacher
+        pooling = self.plan.pooling if name == self.plan.base else None
+        return self.frozen("teacher", name, pooling)
 
     def base(self):
         """The encoder to post-train, as it is before."""
-        name = self.plan.settings.encoder
-        encoder = models.load_encoder(name, pooling=self.plan.pooling, device=self.plan.device)
-        self.note(name, encoder.tokenizer)
+        plan = self.plan
+        encoder = models.load_encoder(plan.base, pooling=plan.pooling, device=plan.device)
+        self.note(plan.base, encoder.tokenizer)
         return encoder
 
     # -------------------------------------------------------------- lists
@@ -539,7 +310,7 @@ class _Work:
             )
         drawn = ranking.anchors(
             self.plan.settings, self.plan.anchors, self.plan.seed, sentences=sentences,
-            encode=_encode(self.base()),
+            encode=runs.encoding(self.base()),
         )  # fmt: skip
         reasons = [""] * len(drawn) + [decoding.TOO_LONG] * len(long)
         return pd.DataFrame({"anchor": [*drawn, *long], "reason": reasons})
@@ -660,40 +431,36 @@ class _Work:
                 f"--lists-per-step to {len(self.rows)} in the same folder, or start from more "
                 "--anchors in another"
             )
-        new = not (folder / "encoder").is_dir()
-        if new:
+
+        def train():
+            wanted = ranking.targets(self.phi, settings.omega, variant=plan.variant, mode=plan.mode)
             base = self.base()
-            wanted = ranking.targets(
-                self.phi, settings.omega, variant=plan.variant, mode=plan.mode
-            )
             ranking.post_train(
                 base, self.rows, wanted, settings, seed=plan.seed, precision=plan.precision,
                 dev=self.development, output_dir=folder / "training", save_steps=_SAVE_EVERY,
                 progress=self.progress,
             )  # fmt: skip
-            if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
-                runs.save_encoder(base, self.base(), folder, processes=self.everyone.size)
-        self.everyone.wait()
-        if self.everyone.rank == 0:
-            shutil.rmtree(folder / "training", ignore_errors=True)
+            return base
+
+        new = self.train_in(folder, train, self.base)
         result.counts["steps"] = math.ceil(settings.epochs * (len(self.rows) // per_step))
         return new
 
     # -------------------------------------------------------------- evaluation
     def evaluated(self, result):
-        file = result.folder / "results.csv"
-        new = not file.is_file()
-        if new and self.everyone.rank == 0:
-            after = models.load_encoder(result.folder / "encoder", device=self.plan.device)
-            marks = {
-                name: examination.examine(_encode(encoder), self.frames, progress=self.progress)
-                for name, encoder in (("before", self.base()), ("after", after))
-            }
-            table = marks["before"].rename(columns={"mark": "before"})
-            table["after"] = marks["after"]["mark"]
+        def examine(encoder):
+            encode = runs.encoding(encoder)
+            return examination.examine(encode, self.frames, progress=self.progress)
+
+        def before_and_after():
+            after = result.encoder(self.plan.device)
+            table = examine(self.base()).rename(columns={"mark": "before"})
+            table["after"] = examine(after)["mark"]
             table["gain"] = table["after"] - table["before"]
-            data.write_bytes(file, table.to_csv(index=False).encode())
-        self.everyone.wait()
+            return table
+
+        file = result.folder / "results.csv"
+        new = self.table_in(file, before_and_after)
         result.table = pd.read_csv(file)
         return new
 
@@ -704,21 +471,9 @@ def _alike(phi, scale) -> bool:
     return len(phi) > 2 and bool(np.ptp(others) <= 1e-5 * scale)
 
 
-def _encode(encoder):
-    return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
-
-
 def _seed(seed, start) -> int:
     """Of sampling in the shard that begins with row `start`."""
     return int(np.random.SeedSequence((seed, start)).generate_state(1)[0])
-
-
-def _development_tasks(folder):
-    """STS-B, and SICK-R where its trial pairs are there."""
-    if folder is None:
-        return ()
-    sick = (Path(folder) / "SICK" / "SICK_trial.txt").is_file()
-    return ("STS-B", "SICK-R") if sick else ("STS-B",)
 
 
 # ------------------------------------------------------------------ what is said
@@ -740,9 +495,7 @@ def _report(plan, result) -> str:
         lines.append(f"kept       {counts['kept']:,} ({share:.0%}): {folder / 'kept.parquet'}")
     if "steps" in counts:
         lines.append(f"trained    {counts['steps']:,} steps: {folder / 'encoder'}")
-    if result.minutes:
-        spent = ", ".join(f"{step} {m:.1f}" for step, m in result.minutes.items())
-        lines.append(f"minutes    {spent}")
+    lines += runs.said_minutes(result)
     if result.table is not None:
         titles = {
             "STS": "STS: Spearman, percent", "reranking": "reranking: mean average precision",
@@ -763,14 +516,15 @@ def _report(plan, result) -> str:
 _TRIAL, _TRIAL_STEPS = 16, 3  # lists and sentences
 
 
-def describe(out, *, until="evaluated", **options) -> str:
+@options.taken(options.Ranking)
+def describe(out, **given) -> str:
     """What `run` would do: models, counts, and an estimate from a trial on a few lists.
 
     The trial needs all models on this machine; nothing is written and nothing downloaded for it.
 
     Parameters
     ----------
-    out, until, **options
+    out, **given
         Of `run`.
 
     Returns
@@ -778,16 +532,10 @@ def describe(out, *, until="evaluated", **options) -> str:
     str
         Lines to print.
     """
-    plan = make_plan(**options)
+    plan = make_plan(**given)
     work = _Work(plan, quiet=True)
-    out = Path(out).expanduser()
-    changed, _ = shards.check_settings(out, work.identity, work.stale)
-    s = plan.settings
-    wanted = work.wanted()
-    runs.say_fitted(plan)
-    lines = [f"tier {plan.tier} → {out}"]
-    lines += [shards.said_of(out, changed)] if changed else []
-    lines += [f"{role:10} {name}{runs.size_of(name)}" for role, name in sorted(wanted.items())]
+    s, trains = plan.settings, work.trains()
+    lines = runs.opening(work, Path(out).expanduser())
     if plan.from_file:
         n = len(work.given)
         lines.append(f"lists      {n:,} from {plan.source}")
@@ -799,7 +547,6 @@ def describe(out, *, until="evaluated", **options) -> str:
             f"to write   {n:,} lists of {s.steps} sentences, {plan.method}, {how}"
             f"temperature {s.temperature:g}"
         )
-    trains = STEPS.index(until) >= STEPS.index("trained")
     if trains and n < s.lists_per_step:
         raise ValueError(
             f"{n:,} lists are fewer than the {s.lists_per_step:,} of one step: lower "
@@ -809,11 +556,11 @@ def describe(out, *, until="evaluated", **options) -> str:
     lines.append(f"target     {plan.mode}, ω = {s.omega}, similarities × {plan.scale:g}")
     if trains:
         lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
-    if until == STEPS[-1]:
+    if plan.until == STEPS[-1]:
         lines.append(f"to test    {work.sets()}")
     else:
-        lines.append(f"until      {until}")
-    return "\n".join([*lines, *(runs.no_estimate(wanted) or [_estimate(work, n, steps)])])
+        lines.append(f"until      {plan.until}")
+    return "\n".join([*lines, *(runs.no_estimate(work.wanted()) or [_estimate(work, n, steps)])])
 
 
 def _estimate(work, n, steps) -> str:
