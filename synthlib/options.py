@@ -548,6 +548,7 @@ class ART(Run):
     encoder_batch_size: int | None = _of_tier(
         "triplets that contrast", range=FROM_1, step="trained"
     )
+    tau: float | None = _tau("triplets")
     precision: str | None = _precision()
     data: Name | None = _data()
     device: str | None = _device()

@@ -9,7 +9,7 @@ import pytest
 from synthlib import commands, losses, options, tiers
 from synthlib.methods import ranking
 
-RUNS = {"multicsr": options.MultiCSR, "ranking": options.Ranking}
+RUNS = {"multicsr": options.MultiCSR, "ranking": options.Ranking, "art": options.ART}
 EACH = [(run, name) for run, of in RUNS.items() for name in options.declared(of)]
 
 

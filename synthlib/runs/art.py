@@ -41,13 +41,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import commands, curation, data, decoding, evaluation, models, ppo, rewards, tiers
+from synthlib import commands, curation, data, decoding, evaluation, models, options, ppo, rewards
 from synthlib.evaluation import examination
 from synthlib.methods import art
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
-STARTS = ("last", "first")
+STARTS = options.declared(options.ART)["start"].choices
 RAW = "raw"  # the control, in the place of a round's number
 
 _SAVE_EVERY = 10  # steps of PPO between its checkpoints
@@ -55,138 +55,43 @@ _SAVE_TRAINING = 100  # steps between the checkpoints of an encoder's training
 
 
 # ------------------------------------------------------------------ what is asked for
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(options.ART, runs.Planned):
     """All that decides a run, checked and complete; `make_plan` builds it."""
-
-    tier: str
-    settings: tiers.ART  # the tier's, with what was given in their place
-    source: object  # of the anchors: "pocket", a file or hub name, a corpus, a tuple of sentences
-    column: str | None
-    n: int | None
-    quantile: float
-    candidates: int
-    start: str
-    control: bool
-    seed: int
-    pooling: str | None
-    data: str | None
-    precision: str | None  # of training, where it was given
-    shard_size: int
-    dtype: str | None
-    # Only how, not what: a run may go on with others.
-    generation_batch: int = field(compare=False)
-    device: str | None = field(compare=False)
-    examination: str = field(compare=False)  # of `examination.kind`, by what stands above
-    fitted: str = field(compare=False)  # what n has lowered, to be said
 
     @property
     def prompted(self) -> int:
         """Anchors that a round of PPO asks for one answer of each kind."""
-        return math.ceil(self.settings.ppo_steps * self.settings.ppo_batch_size / 2)
+        return math.ceil(self.ppo_steps * self.ppo_batch_size / 2)
 
 
-def make_plan(
-    *,
-    tier=None,
-    premises=None,
-    column=None,
-    n=None,
-    rounds=None,
-    anchors=None,
-    seed=0,
-    generator=None,
-    discriminator=None,
-    encoder=None,
-    pooling=None,
-    lower_bound=None,
-    positive_bound=None,
-    negative_bound=None,
-    quantile=0.05,
-    w1=None,
-    w2=None,
-    kl=None,
-    learning_rate=None,
-    ppo_steps=None,
-    ppo_batch_size=None,
-    ppo_mini_batch_size=None,
-    ppo_epochs=None,
-    targets=None,
-    max_new_tokens=None,
-    candidates=3,
-    temperature=None,
-    start="last",
-    control=True,
-    encoder_epochs=None,
-    encoder_learning_rate=None,
-    encoder_batch_size=None,
-    data=None,
-    precision=None,
-    generation_batch=64,
-    shard_size=256,
-    device=None,
-    dtype=None,
-) -> Plan:
+@options.taken(options.ART)
+def make_plan(**given) -> Plan:
     """Check the options of `run` and fill in the tier's values.
 
     Raises
     ------
     ValueError
-        For the first option that is out of its range.
+        For the first option that is out of its range, or that contradicts another.
     """
-    runs.check_numbers(locals())
-    own, premises = art.settings(tier), runs.in_memory(premises, column)
-    given = dict(
-        rounds=rounds, anchors=anchors, generator=generator, discriminator=discriminator,
-        encoder=encoder, lower_bound=lower_bound, positive_bound=positive_bound,
-        negative_bound=negative_bound, w1=w1, w2=w2, kl=kl, learning_rate=learning_rate,
-        ppo_steps=ppo_steps, ppo_batch_size=ppo_batch_size,
-        ppo_mini_batch_size=ppo_mini_batch_size, ppo_epochs=ppo_epochs,
-        max_new_tokens=max_new_tokens, temperature=temperature, encoder_epochs=encoder_epochs,
-        encoder_learning_rate=encoder_learning_rate, encoder_batch_size=encoder_batch_size,
-    )  # fmt: skip
-    settings = dataclasses.replace(
-        own, **{name: _plain(value) for name, value in given.items() if value is not None}
-    )
-    if targets is not None:
-        named = (targets,) if isinstance(targets, str) else tuple(targets)
-        settings = dataclasses.replace(settings, lora_targets=named)
+    asked, s = runs.settle(options.ART, given)
     fitted = ""
-    if n is not None:
-        decoding.check_positive(n=n, rounds=settings.rounds, ppo_batch_size=settings.ppo_batch_size)
-        settings, fitted = _fit(settings, given, n)
-    _check(settings, candidates, generation_batch, shard_size, quantile)
-    if precision is not None:
-        models.training_precision(device, precision)
-    runs.check_seed(seed)
-    if start not in STARTS:
-        raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
-    runs.check_data(data)
-    if premises is None:
-        source = "pocket" if settings.corpus is None else settings.corpus
-    else:
-        source = str(premises) if isinstance(premises, str | Path) else premises
-    return Plan(
-        tier=tiers.get(tier).name,
-        settings=settings,
-        source=source,
-        column=column,
-        n=n,
-        quantile=float(quantile),
-        candidates=candidates,
-        start=start,
-        control=control,
-        seed=seed,
-        pooling=pooling,
-        data=_plain(data),
-        examination=examination.kind(settings.encoder, data, source),
-        precision=precision,
-        shard_size=shard_size,
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
-        generation_batch=generation_batch,
-        device=None if device is None else str(device),
-        fitted=fitted,
-    )
+    if asked.n is not None:
+        s, fitted = _fit(s, vars(asked), asked.n)
+    if s.ppo_batch_size % s.ppo_mini_batch_size:
+        raise ValueError(
+            f"ppo_batch_size {s.ppo_batch_size} must be a multiple of ppo_mini_batch_size "
+            f"{s.ppo_mini_batch_size}"
+        )
+    if s.w1 == s.w2 == 0:
+        raise ValueError("w1 and w2 are both 0, so nothing would be rewarded")
+    if s.positive_bound == 1:
+        raise ValueError("positive_bound must lie below 1, else no positive is rewarded")
+    if asked.until is not None and not 0 <= asked.until <= s.rounds:
+        raise ValueError(f"until must be a round from 0 to {s.rounds}, got {asked.until}")
+    source = runs.source_of(asked, s)
+    which = examination.kind(s.encoder, asked.data, source)
+    return runs.complete(Plan, asked, s, source=source, examination=which, fitted=fitted)
 
 
 def _fit(settings, given, n):
@@ -198,59 +103,6 @@ def _fit(settings, given, n):
         settings, given, anchors=anchors, encoder_batch_size=max(2, anchors // 4),
         ppo_steps=max(1, 2 * anchors // settings.ppo_batch_size),
     )  # fmt: skip
-
-
-def _plain(value):
-    return value if value is None or isinstance(value, int | float | str) else str(value)
-
-
-def _check(s, candidates, generation_batch, shard_size, quantile):
-    names = (
-        "rounds anchors ppo_steps ppo_batch_size ppo_mini_batch_size ppo_epochs max_new_tokens "
-        "encoder_batch_size"
-    )
-    decoding.check_positive(
-        candidates=candidates, generation_batch=generation_batch, shard_size=shard_size,
-        **{name: getattr(s, name) for name in names.split()},
-    )  # fmt: skip
-    if s.ppo_batch_size % s.ppo_mini_batch_size:
-        raise ValueError(
-            f"ppo_batch_size {s.ppo_batch_size} must be a multiple of ppo_mini_batch_size "
-            f"{s.ppo_mini_batch_size}"
-        )
-    for name in ("learning_rate", "encoder_learning_rate"):
-        runs.check_rate(name, getattr(s, name))
-    for name in ("temperature", "encoder_epochs"):
-        if not 0 < getattr(s, name) < math.inf:
-            raise ValueError(f"{name} must be positive, got {getattr(s, name)}")
-    for name in ("w1", "w2", "kl"):
-        if not 0 <= getattr(s, name) < math.inf:
-            raise ValueError(f"{name} must be 0 or above, got {getattr(s, name)}")
-    if s.w1 == s.w2 == 0:
-        raise ValueError("w1 and w2 are both 0, so nothing would be rewarded")
-    if not 0 < quantile < 0.5:
-        raise ValueError(f"quantile must lie in (0, 0.5), got {quantile}")
-    ends = {"lower_bound": (0, 1), "positive_bound": (-1, 1), "negative_bound": (-1, 1)}
-    for name, (low, high) in ends.items():
-        value = getattr(s, name)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
-    if s.positive_bound == 1:
-        raise ValueError("positive_bound must lie below 1, else no positive is rewarded")
-
-
-def _identity(plan: Plan, texts) -> dict:
-    """What makes two runs the same run, as JSON holds it."""
-    kept = {f.name: getattr(plan, f.name) for f in dataclasses.fields(Plan) if f.compare}
-    settings = dataclasses.asdict(kept.pop("settings"))
-    settings["corpus"] = plan.settings.corpus.name if plan.settings.corpus else "pocket"
-    if isinstance(plan.source, tiers.Corpus):
-        kept["source"] = plan.source.name
-    elif isinstance(plan.source, tuple):
-        kept["source"] = "a list"
-    for name in ("generator", "discriminator", "encoder"):
-        settings[name] += runs.fingerprint(settings[name])
-    return json.loads(json.dumps(kept | settings | {"sentences": runs.digest_of(texts)}))
 
 
 # ------------------------------------------------------------------ the run
@@ -310,7 +162,8 @@ class Result:
         return art.tuned(base, self.home(number) / "adapter")
 
 
-def run(out, *, until=None, quiet=False, **options) -> Result:
+@options.taken(options.ART)
+def run(out, *, quiet=False, **given) -> Result:
     """Rounds of: tune the generator → write triplets → train the encoder; then the control.
 
     Interrupted at any moment, the same call with the same folder goes on and ends with the same
@@ -321,48 +174,9 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
     ----------
     out : path
         Folder of the run.
-    until : int, optional
-        The last round to take; a later call goes on from there. Default: all, and the control.
     quiet : bool
         No progress bars and no report.
-    tier : "pocket", "colab" or "paper"
-        Where the values come from that are not given; default as `tiers.get`.
-    premises, column, seed
-        Of `data.load_premises`: unlabelled sentences. Every round writes from anchors of its own;
-        the sentences that PPO asks are others, where there are enough. The seed serves everything
-        that is drawn.
-    n : int, optional
-        So many of the sentences, drawn with the seed; anchors, steps of PPO and the encoder's
-        batch, where they are not given, are made to fit.
-    rounds, anchors : int
-        Rounds, and anchors that each round writes triplets from.
-    generator, discriminator, encoder, pooling
-        Models in place of the tier's; how the encoder pools.
-    lower_bound, positive_bound, negative_bound : float, optional
-        Ω, α⁺, α⁻. What neither the call nor the tier gives is chosen at the start of each round by
-        the rule of `rewards.choose_bounds`.
-    quantile : float
-        Of that rule.
-    w1, w2, kl, learning_rate, ppo_steps, ppo_batch_size, ppo_mini_batch_size, ppo_epochs
-        Of the tuning, `art.tune`.
-    targets : str or sequence of str, optional
-        The layers that LoRA adapts, or "all-linear".
-    max_new_tokens, candidates, temperature
-        Of the writing, `art.write`.
-    start : "last" or "first"
-        Each round trains the last round's encoder on its own triplets, or the first encoder on the
-        triplets of all rounds so far.
-    control : bool
-        Write and train the control too.
-    encoder_epochs, encoder_learning_rate, encoder_batch_size, precision
-        Of the training of encoders.
-    data : path, optional
-        Evaluate on SentEval's files there. Default: STS-B from the Hub, and the pocket sets for a
-        pocket encoder or on the pocket world's premises.
-    generation_batch, shard_size
-        Texts that the generator works on at once; anchors in a shard.
-    device, dtype
-        Of `models.load_generator`; the device serves the judges too.
+    {options}
 
     Returns
     -------
@@ -380,24 +194,20 @@ def run(out, *, until=None, quiet=False, **options) -> Result:
 
     Source: ART § 2.2, § 3.
     """
-    plan = make_plan(**options)
-    if until is not None and not 0 <= until <= plan.settings.rounds:
-        raise ValueError(f"until must be a round from 0 to {plan.settings.rounds}, got {until}")
-    work = _Work(plan, quiet)
+    work = _Work(make_plan(**given), quiet)
     runs.check_models(work.wanted().values())
     work.frames  # noqa: B018  (a damaged file, or none at all, costs seconds, not hours)
-    return runs.carry_out(work, Result(Path(out).expanduser()), work.steps(until), _report)
+    steps = work.steps(work.plan.until)
+    return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
 
 
-class _Work:
+class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     batch = "--encoder-batch-size"  # the option for a batch of the training
 
     def __init__(self, plan: Plan, quiet: bool):
-        self.plan, self.quiet = plan, quiet
-        self.everyone = shards.processes()
-        self.progress = not quiet and self.everyone.rank == 0
+        super().__init__(plan, quiet)
         s = plan.settings
         found, rejects = runs.distinct_sentences(
             plan.source, column=plan.column, n=plan.n, seed=plan.seed,
@@ -408,7 +218,7 @@ class _Work:
         self.found = found.iloc[order].reset_index(drop=True)
         self.sentences = list(self.found["sentence"])
         self._refuse_few()
-        self.identity = _identity(plan, self.sentences)
+        self.identity = runs.identity(plan, sentences=runs.digest_of(self.sentences))
         self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
         self.writer = (None, None)  # a round and its generator
         for step, (name, number) in self._steps().items():
@@ -452,29 +262,22 @@ class _Work:
         """What other settings make wrong (`shards.open_run`): later ones, not round 1's tuning."""
         rounds = range(1, self.plan.settings.rounds + 1)
         trained = ["training", "encoder", "sts.csv"]
-        written = ["candidates", "more", "triplets.parquet", *trained]
-        first = {  # round in which a setting first matters, and what it makes wrong there
-            "candidates": (1, written), "temperature": (1, written), "encoder_epochs": (1, trained),
-            "encoder_learning_rate": (1, trained), "encoder_batch_size": (1, trained),
-            "tau": (1, trained), "precision": (1, trained), "bf16": (1, trained),
-            "start": (2, trained),
-        }  # fmt: skip
-        wrong = []
+        made = {"written": ["candidates", "more", "triplets.parquet", *trained], "trained": trained}
+        step_of, wrong = options.steps_of(options.ART), []
         for name in changed:
-            if name == "data":
-                wrong += [f"round-{k}/sts.csv" for k in (0, *rounds)] + [f"{RAW}/sts.csv"]
-            elif name in first:
-                number, names = first[name]
-                wrong += [f"round-{k}" for k in rounds if k > number]
-                wrong += [f"round-{number}/{one}" for one in names]
-                wrong += [f"{RAW}/{one}" for one in names if number == 1]
-            elif name != "control":
+            if name == "control":
+                continue
+            step = step_of.get(name)
+            if step is None:
                 return None
+            if step == "evaluated":
+                wrong += [f"round-{k}/sts.csv" for k in (0, *rounds)] + [f"{RAW}/sts.csv"]
+                continue
+            number = 2 if name == "start" else 1  # the round in which it first matters
+            wrong += [f"round-{k}" for k in rounds if k > number]
+            wrong += [f"round-{number}/{one}" for one in made[step]]
+            wrong += [f"{RAW}/{one}" for one in made[step] if number == 1]
         return [*wrong, "results.csv", "report.json"]
-
-    @functools.cached_property
-    def frames(self):
-        return examination.sts(self.plan.examination, self.plan.data)
 
     # -------------------------------------------------------------- sentences
     def _read(self, number, result):
@@ -525,22 +328,18 @@ class _Work:
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
         """Role to the name of its model."""
-        s = self.plan.settings
-        return {name: getattr(s, name) for name in ("discriminator", "encoder", "generator")}
+        roles = ("discriminator", "encoder", "generator")
+        return {role: getattr(self.plan, role) for role in roles}
 
     def ready(self):
         """Raise where a model cannot be had."""
-        plan = self.plan
-        for kind, name in (("generator", plan.settings.generator),
-                           ("nli", plan.settings.discriminator)):  # fmt: skip
-            models.find(name, kind, device=plan.device, dtype=plan.dtype)
+        self.find(self.plan.generator)
+        self.find(self.plan.discriminator, "nli")
         self.encoder(None, 0)
 
     def generator(self):
-        plan = self.plan
-        held = models.load_generator(plan.settings.generator, device=plan.device, dtype=plan.dtype)
-        art.targets(held[0], plan.settings)  # what LoRA cannot adapt is said before minutes go by
-        self.note(plan.settings.generator, held[1])
+        held = self.load_generator()
+        art.targets(held[0], self.plan.settings)  # what LoRA cannot adapt is said before minutes
         return held
 
     @functools.cached_property
@@ -560,8 +359,7 @@ class _Work:
         return models.load_encoder(result.home(number) / "encoder", device=plan.device)
 
     def encode(self, result, number):
-        encoder = self.encoder(result, number)
-        return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
+        return runs.encoding(self.encoder(result, number))
 
     # -------------------------------------------------------------- the steps of a round
     def _tuned(self, number, result):
@@ -692,33 +490,24 @@ class _Work:
                 f"{s.encoder_batch_size}: {fit}start from more --anchors in another folder; the "
                 f"candidates are in {home / 'candidates'}"
             )
-        new = not (home / "encoder").is_dir()
-        if new:
+
+        def train():
             encoder = self.encoder(result, base)
             art.train(
                 encoder, rows, s, seed=plan.seed, precision=plan.precision,
                 output_dir=home / "training", save_steps=_SAVE_TRAINING, progress=self.progress,
             )  # fmt: skip
-            if self.everyone.rank == 0:  # a fresh tokenizer has no memory of the training
-                runs.save_encoder(
-                    encoder, self.encoder(result, base), home, processes=self.everyone.size
-                )
-        self.everyone.wait()
-        if self.everyone.rank == 0:
-            shutil.rmtree(home / "training", ignore_errors=True)
-        return new
+            return encoder
+
+        return self.train_in(home, train, lambda: self.encoder(result, base))
 
     def _evaluated(self, number, result):
         home = result.home(number)
         home.mkdir(exist_ok=True)
         file = home / "sts.csv"
-        new = not file.is_file()
-        if new and self.everyone.rank == 0:
-            sts = evaluation.score_sts(
-                self.encode(result, number), self.frames, batch_size=1024, progress=self.progress
-            )
-            data.write_bytes(file, sts.to_csv(index=False).encode())
-        self.everyone.wait()
+        new = self.table_in(file, lambda: evaluation.score_sts(
+            self.encode(result, number), self.frames, batch_size=1024, progress=self.progress
+        ))  # fmt: skip
         sts = pd.read_csv(file)[["task", "pairs", "spearman"]]
         sts.insert(0, "round", str(number))
         result.table = pd.concat([result.table, sts], ignore_index=True)
@@ -782,9 +571,7 @@ def _report(plan, result) -> str:
                 f"{found['accepted_negatives']:.0%} of the negatives; {found['copied']:,} copies, "
                 f"{found['blank']:,} blank; {found['triplets']:,} triplets"
             )
-    if result.minutes:
-        spent = ", ".join(f"{step} {m:.1f}" for step, m in result.minutes.items())
-        lines.append(f"minutes    {spent}")
+    lines += runs.said_minutes(result)
     if result.table is not None:
         wide = result.table.pivot(index="round", columns="task", values="spearman")
         tasks = list(dict.fromkeys(result.table["task"]))
@@ -801,14 +588,15 @@ def _report(plan, result) -> str:
 _TRIAL = 16  # anchors
 
 
-def describe(out, *, until=None, **options) -> str:
+@options.taken(options.ART)
+def describe(out, **given) -> str:
     """What `run` would do: models, counts, and an estimate from a trial on a few anchors.
 
     The trial needs all models on this machine; nothing is written and nothing downloaded for it.
 
     Parameters
     ----------
-    out, until, **options
+    out, **given
         Of `run`.
 
     Returns
@@ -816,19 +604,13 @@ def describe(out, *, until=None, **options) -> str:
     str
         Lines to print.
     """
-    plan = make_plan(**options)
+    plan = make_plan(**given)
     work = _Work(plan, quiet=True)
-    out = Path(out).expanduser()
-    changed, _ = shards.check_settings(out, work.identity, work.stale)
-    s = plan.settings
+    s, until = plan.settings, plan.until
     rounds = s.rounds if until is None else until
-    wanted = work.wanted()
-    runs.say_fitted(plan)
-    lines = [f"tier {plan.tier}, {rounds} rounds → {out}"]
-    lines += [shards.said_of(out, changed)] if changed else []
-    lines += [f"{role:13} {name}{runs.size_of(name)}" for role, name in wanted.items()]
-    given = [getattr(s, name) for name in rewards.Bounds._fields]
-    said = ", ".join("by the rule" if value is None else f"{value:g}" for value in given)
+    lines = runs.opening(work, Path(out).expanduser(), f", {rounds} rounds", 13)
+    bounds = [getattr(s, name) for name in rewards.Bounds._fields]
+    said = ", ".join("by the rule" if value is None else f"{value:g}" for value in bounds)
     lines += [
         f"sentences     {len(work.sentences):,} from {work.identity['source']}"
         + (f", and {len(work.rejects):,} that cannot be used" if len(work.rejects) else ""),
@@ -843,7 +625,8 @@ def describe(out, *, until=None, **options) -> str:
     if plan.control and until is None:
         more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)
         lines.append(f"control       {more:,} texts of the untuned generator, same filter")
-    none = runs.no_estimate(wanted) or ([] if rounds else ["no estimate: no round is asked for"])
+    none = runs.no_estimate(work.wanted())
+    none = none or ([] if rounds else ["no estimate: no round is asked for"])
     return "\n".join([*lines, *(none or [_estimate(work, rounds, plan.control and until is None)])])
 
 
