@@ -105,9 +105,9 @@ def option(help, metavar=None, *, default=None, **more):
     return dataclasses.field(default=default, metadata={"option": described})
 
 
-def _of_tier(help, metavar=None, *, setting=None, **more):
-    """An option in place of a tier's setting, of its own name where no other is given."""
-    return option(help, metavar, setting=setting or "", **more)
+def _of_tier(help, metavar=None, *, setting="", **more):
+    """An option in place of a tier's setting, of its own name ("") where no other is given."""
+    return option(help, metavar, setting=setting, **more)
 
 
 def declared(run) -> dict[str, Option]:
@@ -142,9 +142,9 @@ def steps_of(run) -> dict[str, str]:
 
 
 def taken(run):
-    """A decorator: the options of a run, where ``**options`` takes them, for whom it is shown to.
+    """A decorator for a function that takes a run's options as ``**given``: it shows each of them.
 
-    They stand in the function's signature, and in its docstring where that says ``{options}``.
+    They stand in its signature, and in its docstring where that says ``{options}``.
     """
 
     def show(function):

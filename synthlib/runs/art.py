@@ -195,16 +195,13 @@ def run(out, *, quiet=False, **given) -> Result:
     Source: ART § 2.2, § 3.
     """
     work = _Work(make_plan(**given), quiet)
-    runs.check_models(work.wanted().values())
-    work.frames  # noqa: B018  (a damaged file, or none at all, costs seconds, not hours)
-    steps = work.steps(work.plan.until)
-    return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
+    return runs.carry_out(work, Result(Path(out).expanduser()), _report)
 
 
 class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
-    batch = "--encoder-batch-size"  # the option for a batch of the training
+    batch = "--encoder-batch-size"
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
@@ -252,7 +249,11 @@ class _Work(runs.Work):
             stages += [(name, RAW) for name in ("written", "kept", "trained", "evaluated")]
         return {f"{name} {number}": (name, number) for name, number in stages}
 
-    def steps(self, until=None) -> list[str]:
+    def look(self):
+        self.frames  # noqa: B018  (a damaged file, or none at all, costs seconds, not hours)
+
+    def steps(self) -> list[str]:
+        until = self.plan.until
         return [
             step for step, (_, number) in self._steps().items()
             if until is None or (number != RAW and number <= until)
@@ -550,9 +551,7 @@ def _counted(table) -> dict:
 # ------------------------------------------------------------------ what is said
 def _report(plan, result) -> str:
     counts, folder = result.counts, result.folder
-    lines = [f"sentences  {counts['sentences']:,}"]
-    if counts["rejected"]:
-        lines[0] += f", and {counts['rejected']:,} rejected: {folder / 'rejects.jsonl'}"
+    lines = [f"sentences  {counts['sentences']:,}{runs.said_rejected(result)}"]
     for number, found in counts.items():
         if not isinstance(found, dict):
             continue
@@ -620,7 +619,7 @@ def describe(out, **given) -> str:
         f"at temperature {s.temperature:g};",
         f"              at most {s.anchors:,} triplets, {s.encoder_epochs:g} epochs in batches of "
         f"{s.encoder_batch_size}, from the {plan.start} encoder",
-        f"to test       {examination.said(plan.examination, plan.data)}",
+        f"to test       {work.sets()}",
     ]
     if plan.control and until is None:
         more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)

@@ -171,8 +171,11 @@ class Result:
 class Work:
     """One call of a run: what its steps share; a method's own class adds the steps.
 
-    It names `batch`, the option for a batch of the training, and sets `identity`, `rejects` and
-    `note`.
+    That class names `order`, its steps one after another, each of them one of its methods:
+    step(result) -> whether it computed anything; and `batch`, the option for a batch of the
+    training. It sets `identity` (a dict, decides whether two runs are the same), `rejects` and
+    `note` (of `note_unknown_words`), and has `wanted` (role to the name of its model), `ready`
+    (raises where a model cannot be had) and `stale` (of `shards.open_run`).
     """
 
     def __init__(self, plan, quiet: bool):
@@ -180,9 +183,25 @@ class Work:
         self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
 
+    def takes(self, step) -> bool:
+        """Whether the run goes on to a step."""
+        return self.order.index(self.plan.until) >= self.order.index(step)
+
+    def steps(self) -> tuple:
+        """Those that this call takes."""
+        return self.order[: self.order.index(self.plan.until) + 1]
+
+    def look(self):
+        """Raise for what would stop the run hours later."""
+        self.read_sets(self.plan.until)
+
     @functools.cached_property
     def frames(self):
         return examination.sts(self.plan.examination, self.plan.data)
+
+    def sets(self) -> str:
+        """What examines, in words; nothing is fetched for it."""
+        return examination.said(self.plan.examination, self.plan.data)
 
     def development_tasks(self):
         """Of SentEval's folder, those that select weights."""
@@ -259,20 +278,14 @@ def encoding(encoder):
     return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
 
 
-def carry_out(work, result, steps, report):
+def carry_out(work, result, report):
     """Take a run's steps one after another in its folder; what was done before is read back.
 
     Parameters
     ----------
-    work : object
-        With `identity` (dict, decides whether two runs are the same), `stale` (of
-        `shards.open_run`), `ready` (raises where a model cannot be had), `everyone`
-        (shards.Processes), `plan`, `quiet`, `batch` (the option that says how large a batch of the
-        training is), and a method for each step: step(result) -> whether it
-        computed anything.
+    work : Work
     result : object
         With `folder` (Path), `counts` and `minutes` (dicts), which the steps fill.
-    steps : sequence of str
     report : callable
         report(plan, result) -> the text that is printed at the end, unless the run is quiet.
 
@@ -280,8 +293,9 @@ def carry_out(work, result, steps, report):
     -------
     result
     """
+    check_models(work.wanted().values())
+    work.look()
     folder = result.folder
-    check_seed(work.plan.seed)
     device = models.pick_device(work.plan.device)
     call = {
         "processes": work.everyone.size, "device": str(device),
@@ -297,7 +311,7 @@ def carry_out(work, result, steps, report):
     with held, full_disk(folder):
         if work.progress:
             say_fitted(work.plan)
-        for step in steps:
+        for step in work.steps():
             started = time.perf_counter()
             with _shared_batch(work, step):
                 new = getattr(work, step)(result)
@@ -450,12 +464,6 @@ def check_data(folder) -> None:
     raise FileNotFoundError(f"data folder not found: {folder}")
 
 
-def check_rate(name, value) -> None:
-    """Raise ValueError for a learning rate with which nothing is learned."""
-    if not 0 < value <= 1:
-        raise ValueError(f"{name} must be positive and at most 1, got {value}")
-
-
 def check_numbers(options: dict) -> None:
     """Raise ValueError for a whole number that no library holds, or a seed out of range."""
     for name, value in options.items():
@@ -604,6 +612,19 @@ def trial_batch(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, float]:
     """A batch for a trial, of at most `TRIAL_ROWS`, and how many of its size the true one holds."""
     some = min(size, TRIAL_ROWS)
     return rows.iloc[np.arange(some) % len(rows)], size / some
+
+
+def said_rejected(result) -> str:
+    """What a report's first line says of what could not be used."""
+    many, file = result.counts.get("rejected"), result.folder / "rejects.jsonl"
+    return f", and {many:,} rejected: {file}" if many else ""
+
+
+def said_end(work) -> str:
+    """A dry run's line on what examines the encoder, or where the run ends before."""
+    if work.takes("evaluated"):
+        return f"to test    {work.sets()}"
+    return f"until      {work.plan.until}"
 
 
 def said_minutes(result) -> list[str]:

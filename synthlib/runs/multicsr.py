@@ -172,18 +172,14 @@ def run(out, *, quiet=False, **given) -> Result:
     Source: MultiCSR § 3, Appendix G.
     """
     work = _Work(make_plan(**given), quiet)
-    until = work.plan.until
-    runs.check_models(work.wanted().values())
-    work.read_sets(until)
-    work.refuse_few()
-    steps = STEPS[: STEPS.index(until) + 1]
-    return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
+    return runs.carry_out(work, Result(Path(out).expanduser()), _report)
 
 
 class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
-    batch = "--batch-size"  # the option for a batch of the training
+    order = STEPS
+    batch = "--batch-size"
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
@@ -241,18 +237,19 @@ class _Work(runs.Work):
         }
         return runs.stale(changed, step_of, made)
 
+    def look(self):
+        super().look()
+        self.refuse_few()
+
     def refuse_few(self):
         """Rows that cannot fill one batch, before hours are spent on them."""
         rows, size = len(self.premises), self.plan.batch_size
-        if rows < size and not self.plan.supervised and self.trains():
+        if rows < size and not self.plan.supervised and self.takes("trained"):
             fits = f"--sentences {rows} makes the batch fit, --batch-size sets it"
             raise ValueError(
                 f"{rows:,} sentences give at most {rows:,} triplets, fewer than one batch of "
                 f"{size:,} (tier {self.plan.tier}): {fits if rows > 1 else 'give more sentences'}"
             )
-
-    def trains(self) -> bool:
-        return STEPS.index(self.plan.until) >= STEPS.index("trained")
 
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
@@ -570,9 +567,7 @@ def _down(value) -> float:
 
 def _report(plan, result) -> str:
     counts, folder = result.counts, result.folder
-    lines = [f"premises   {counts['premises']:,}"]
-    if counts["rejected"]:
-        lines[0] += f", and {counts['rejected']:,} rejected: {folder / 'rejects.jsonl'}"
+    lines = [f"premises   {counts['premises']:,}{runs.said_rejected(result)}"]
     lines.append(
         f"{'read' if plan.no_logits else 'written':10} {counts['written']:,} pairs; "
         f"{counts['copied_positives']:,} positives and {counts['copied_negatives']:,} negatives "
@@ -643,22 +638,19 @@ def describe(out, **given) -> str:
         lines.append(
             f"to write   {2 * rows:,} texts of at most {s.max_new_tokens} tokens, ω = {omega:g}"
         )
-    asked &= STEPS.index(plan.until) >= STEPS.index("judged")
+    asked &= work.takes("judged")
     if asked:
         lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
     steps = s.max_steps or math.ceil(
         s.epochs * ((rows + labelled * plan.supervised) // s.batch_size)
     )
     most = "" if s.max_steps else "at most "
-    if work.trains():
+    if work.takes("trained"):
         kept = f"{plan.select} weights kept"
         lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {kept}")
     else:
         steps = 0
-    if plan.until == STEPS[-1]:
-        lines.append(f"to test    {examination.said(plan.examination, plan.data)}")
-    else:
-        lines.append(f"until      {plan.until}")
+    lines.append(runs.said_end(work))
     lines += runs.no_estimate(wanted) or _estimate(work, rows, steps, asked)
     return "\n".join(lines)
 

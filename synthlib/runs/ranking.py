@@ -138,24 +138,14 @@ def run(out, *, quiet=False, **given) -> Result:
     Source: Ranking sentences §§ 3 and 4, Appendices A and C.
     """
     work = _Work(make_plan(**given), quiet)
-    until = work.plan.until
-    runs.check_models(work.wanted().values())
-    work.read_sets(until)
-    many, each = work.everyone.size, work.plan.lists_per_step
-    if each % many and work.trains():
-        raise ValueError(
-            f"a step of {each} lists cannot be shared by {many} processes: write and verify "
-            "together (--until kept), then give the same command to one process alone, or take "
-            f"--lists-per-step {many}"
-        )
-    steps = STEPS[: STEPS.index(until) + 1]
-    return runs.carry_out(work, Result(Path(out).expanduser()), steps, _report)
+    return runs.carry_out(work, Result(Path(out).expanduser()), _report)
 
 
 class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
-    batch = "--lists-per-step"  # the option for a batch of the training
+    order = STEPS
+    batch = "--lists-per-step"
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
@@ -186,8 +176,15 @@ class _Work(runs.Work):
         )
         self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
 
-    def trains(self) -> bool:
-        return STEPS.index(self.plan.until) >= STEPS.index("trained")
+    def look(self):
+        super().look()
+        many, each = self.everyone.size, self.plan.lists_per_step
+        if each % many and self.takes("trained"):
+            raise ValueError(
+                f"a step of {each} lists cannot be shared by {many} processes: write and verify "
+                "together (--until kept), then give the same command to one process alone, or take "
+                f"--lists-per-step {many}"
+            )
 
     # -------------------------------------------------------------- what examines
     @functools.cached_property
@@ -486,8 +483,7 @@ def _report(plan, result) -> str:
         lines.append(
             f"written    {counts['written']:,} lists, {counts['sentences_written']:,} sentences"
         )
-    if counts.get("rejected"):
-        lines[0] += f", and {counts['rejected']:,} rejected: {folder / 'rejects.jsonl'}"
+    lines[0] += runs.said_rejected(result)
     if "kept" in counts:
         for why, n in sorted(counts["dropped"].items(), key=lambda item: -item[1]):
             lines.append(f"dropped    {n:>7,}  {why}")
@@ -534,7 +530,7 @@ def describe(out, **given) -> str:
     """
     plan = make_plan(**given)
     work = _Work(plan, quiet=True)
-    s, trains = plan.settings, work.trains()
+    s, trains = plan.settings, work.takes("trained")
     lines = runs.opening(work, Path(out).expanduser())
     if plan.from_file:
         n = len(work.given)
@@ -556,10 +552,7 @@ def describe(out, **given) -> str:
     lines.append(f"target     {plan.mode}, ω = {s.omega}, similarities × {plan.scale:g}")
     if trains:
         lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
-    if plan.until == STEPS[-1]:
-        lines.append(f"to test    {work.sets()}")
-    else:
-        lines.append(f"until      {plan.until}")
+    lines.append(runs.said_end(work))
     return "\n".join([*lines, *(runs.no_estimate(work.wanted()) or [_estimate(work, n, steps)])])
 
 
