@@ -139,7 +139,8 @@ def identity(plan, **more) -> dict:
     for one in all_of.values():
         if one.setting and one.kind == options.Name:
             settings[one.setting] += fingerprint(settings[one.setting])
-    return json.loads(json.dumps(kept | more | settings))
+    beside = {name: kept[name] for name in settings if kept.get(name) is not None}  # pooling
+    return json.loads(json.dumps(kept | more | settings | beside))
 
 
 # ------------------------------------------------------------------ the steps
