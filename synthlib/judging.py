@@ -8,19 +8,21 @@ value over the score tokens, from one forward pass.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from synthlib import decoding, memory, prompts, tokens
+from synthlib import decoding, memory, models, prompts, tokens
 
 # A sign (hyphen, minus, en dash) directly before the number belongs to it.
 _NUMBER = re.compile(r"([+\-−–]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 
 HALF_POINTS = tuple(f"{s / 2:.1f}" for s in range(11))  # "0.0", "0.5", …, "5.0"
 WHOLE_POINTS = tuple("012345")
+LONG = ("refuse", "skip", "cut")
 
 
 def parse_score(text: str | None, low: float = 0.0, high: float = 5.0) -> float | None:
@@ -165,7 +167,7 @@ def nli_probabilities(
     pairs: Sequence[tuple[str, str]],
     *,
     batch_size: int = 64,
-    skip_long: bool = False,
+    long: str = "refuse",
     progress=False,
 ) -> np.ndarray:
     """Probabilities that a premise entails, leaves open or contradicts a hypothesis.
@@ -179,8 +181,9 @@ def nli_probabilities(
     pairs : n pairs of texts
         (premise, hypothesis); each distinct pair is computed once.
     batch_size : int
-    skip_long : bool
-        A pair that does not fit the model's window gets three zeros and stops nothing.
+    long : "refuse", "skip" or "cut"
+        A pair that does not fit the model's window is an error; or it gets three zeros and stops
+        nothing; or its longer text is cut until it fits, and a warning says so.
     progress : bool
 
     Returns
@@ -194,36 +197,79 @@ def nli_probabilities(
         If the labels are not these three, a pair is not two texts, a pair does not fit the model's
         window, or the model's logits are not numbers.
     """
+    columns = list(models.nli_columns(model.config.id2label))
+    logits = _read_nli(model, tokenizer, pairs, batch_size, long, progress)
+    probabilities = torch.from_numpy(logits).softmax(-1).numpy()[:, columns].astype(float)
+    return np.where(np.isnan(logits[:, :1]), 0.0, probabilities)
+
+
+def nli_logits(
+    model,
+    tokenizer,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    batch_size: int = 64,
+    long: str = "refuse",
+    progress=False,
+) -> np.ndarray:
+    """Raw logits of an NLI model, which ART's released reward reads.
+
+    Parameters, errors and columns are those of `nli_probabilities`; a pair that is skipped has
+    three NaN.
+
+    Returns
+    -------
+    float array [n, 3]
+    """
+    columns = list(models.nli_columns(model.config.id2label))
+    found = _read_nli(model, tokenizer, pairs, batch_size, long, progress)
+    return found[:, columns].astype(float)
+
+
+def _read_nli(model, tokenizer, pairs, batch_size, long, progress) -> np.ndarray:
+    """Logits in the model's own order, float32 [n, 3]; NaN for a pair that is skipped."""
     pairs = _check_pairs(pairs)
     decoding.check_positive(batch_size=batch_size)
-    columns = _nli_columns(model.config.id2label)
+    if long not in LONG:
+        raise ValueError(f"long must be one of {', '.join(LONG)}, got {long!r}")
     distinct = list(dict.fromkeys(pairs))
     if not distinct:
-        return np.zeros((0, 3))
+        return np.zeros((0, 3), dtype=np.float32)
     sizes = np.array(_sizes(tokenizer, distinct))
     limit = decoding.window(model, tokenizer)
-    longest = int(np.argmax(sizes))
     order = np.argsort(sizes, kind="stable")[::-1]
-    if limit is not None and sizes[longest] > limit:
-        if not skip_long:
-            raise ValueError(
-                f"pair {pairs.index(distinct[longest])} has {sizes[longest]} tokens, but the "
-                f"model's window holds {limit}: shorten its texts"
-            )
-        order = order[sizes[order] <= limit]
-    found = np.zeros((len(distinct), 3))
+    fitting = {}
+    if limit is not None and sizes.max() > limit:
+        longest = int(sizes.argmax())
+        said = (
+            f"pair {pairs.index(distinct[longest])} has {sizes[longest]} tokens, but the model's "
+            f"window holds {limit}"
+        )
+        if long == "refuse":
+            raise ValueError(f"{said}: shorten its texts")
+        if long == "cut":
+            fitting = dict(truncation=True, max_length=limit)
+            cut = {distinct[i] for i in np.flatnonzero(sizes > limit)}
+            count = sum(pair in cut for pair in pairs)
+            warnings.warn(f"{said}: it is cut ({count} of {len(pairs)} are)", stacklevel=3)
+        else:
+            order = order[sizes[order] <= limit]
+    found = np.full((len(distinct), 3), np.nan, dtype=np.float32)
 
     def read(batch):
-        rows = tokens.padded(tokenizer, *zip(*(distinct[i] for i in batch), strict=True))
-        return model(**rows.to(model.device)).logits.float().softmax(-1).cpu().numpy()
+        texts = zip(*(distinct[i] for i in batch), strict=True)
+        rows = tokens.padded(tokenizer, *texts, **fitting)
+        return model(**rows.to(model.device)).logits.float().cpu().numpy()
 
     with decoding.inference(model), tqdm(total=len(order), disable=not progress) as bar:
-        for batch, p in memory.batches(read, order, batch_size, "pairs at a time", model=model):
-            if np.isnan(p).any():
+        for batch, logits in memory.batches(
+            read, order, batch_size, "pairs at a time", model=model
+        ):
+            if np.isnan(logits).any():
                 raise ValueError(
                     "the NLI model's logits are not numbers (NaN): load it in torch.float32"
                 )
-            found[batch] = p[:, columns]
+            found[batch] = logits
             bar.update(len(batch))
     row_of = {pair: i for i, pair in enumerate(distinct)}
     return found[[row_of[pair] for pair in pairs]]
@@ -289,18 +335,6 @@ def _score_tokens(tokenizer) -> tuple[np.ndarray, list[int]]:
 def _single(tokenizer, text) -> int | None:
     ids = tokenizer.encode(text, add_special_tokens=False)
     return ids[0] if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
-
-
-def _nli_columns(id2label: dict) -> list[int]:
-    """Positions of entailment, neutral and contradiction among a model's labels."""
-    labels = {str(label).lower(): int(i) for i, label in id2label.items()}
-    wanted = ("entailment", "neutral", "contradiction")
-    if len(labels) != 3 or set(labels) != set(wanted):
-        raise ValueError(
-            f"an NLI model must name its labels {', '.join(wanted)} in config.id2label; this one "
-            f"has {', '.join(map(str, id2label.values()))}"
-        )
-    return [labels[name] for name in wanted]
 
 
 def _check_pairs(pairs) -> list[tuple[str, str]]:

@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
-from synthlib import judging, models, tokens
+from synthlib import judging
 from synthlib.evaluation.embedding import as_embeddings, unit_rows
 
 KINDS = ("positive", "negative")
@@ -386,7 +385,7 @@ def reward_functions(
         said = [i for i, text in enumerate(completions) if text.strip()]
         pairs = [(anchor[i], completions[i]) for i in said]
         probabilities = judging.nli_probabilities(  # what cannot be judged earns what a blank does
-            *discriminator, pairs, batch_size=batch_size, skip_long=True
+            *discriminator, pairs, batch_size=batch_size, long="skip"
         )
         p[said] = probabilities[range(len(said)), [TARGET[kind[i]] for i in said]]
         return correctness_reward(p, lower_bound).tolist()
@@ -401,40 +400,13 @@ def reward_functions(
         texts = [released_text(text) for text in completions]
         # Nothing was said: the text's length decides, whatever the judges would say of a blank.
         pairs = [(a, text if text.strip() else a) for a, text in zip(anchor, texts, strict=True)]
-        logits = nli_logits(*discriminator, pairs, batch_size)
+        logits = judging.nli_logits(  # the released code cuts what is too long
+            *discriminator, pairs, batch_size=batch_size, long="cut"
+        )
         found = released_reward(anchor, completions, kind, logits, similarity(anchor, texts))
         return found["reward"].tolist()
 
     return (correctness, difficulty) if variant == "paper" else (released,)
-
-
-@torch.no_grad()
-def nli_logits(model, tokenizer, pairs, batch_size) -> np.ndarray:
-    """Raw logits of a discriminator, which the released reward reads; like lengths together.
-
-    As in the released code, a pair that does not fit the model's window is cut.
-
-    Parameters
-    ----------
-    model, tokenizer
-        From `models.load_nli`; the order of its labels is read from the model.
-    pairs : sequence of n (anchor, completion)
-    batch_size : int
-
-    Returns
-    -------
-    array [n, 3]
-        Entailment, neutral, contradiction.
-    """
-    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
-    found = np.zeros((len(pairs), 3))
-    columns = list(models.nli_columns(model.config.id2label))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        texts = zip(*(pairs[i] for i in batch), strict=True)
-        rows = tokens.padded(tokenizer, *texts, truncation=True)
-        found[batch] = model(**rows.to(model.device)).logits[:, columns].float().cpu().numpy()
-    return found
 
 
 def _same_length(completions, anchor, kind):

@@ -19,8 +19,14 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from synthlib import discriminator, prompts, rewards
-from synthlib.judging import cosine, nli_probabilities, parse_score, score_similarity
+from synthlib import discriminator, prompts
+from synthlib.judging import (
+    cosine,
+    nli_logits,
+    nli_probabilities,
+    parse_score,
+    score_similarity,
+)
 
 SPECIAL = ["<pad>", "</s>", "<unk>", "<cls>", "<sep>"]
 HALVES = [f"{s / 2:.1f}" for s in range(11)]
@@ -341,11 +347,31 @@ def test_nli_refuses_what_does_not_fit_and_logits_that_are_not_numbers():
     model, tokenizer = make_nli(ORDERS[0])
     with pytest.raises(ValueError, match="pair 1 has 66 tokens.* 60"):
         nli_probabilities(model, tokenizer, [PAIRS[0], ("a " * 60, "a red dog")])
+    with pytest.raises(ValueError, match="refuse, skip, cut"):
+        nli_probabilities(model, tokenizer, PAIRS, long="fold")
     with pytest.raises(ValueError, match="batch_size"):
         nli_probabilities(model, tokenizer, PAIRS, batch_size=0)
     model.classifier.weight.data[0] = math.nan
     with pytest.raises(ValueError, match="NaN"):
         nli_probabilities(model, tokenizer, PAIRS)
+
+
+@pytest.mark.parametrize("read", [nli_probabilities, nli_logits])
+def test_what_nli_does_with_a_pair_that_is_too_long_is_said(read):
+    """By hand: what is read of the long pair is the pair that just fits."""
+    model, tokenizer = make_nli(ORDERS[0])
+    room = 60 - len(tokenizer("", "a red dog")["input_ids"])
+    long, fits = ("a " * 60, "a red dog"), ("a " * room, "a red dog")
+    assert len(tokenizer(*fits)["input_ids"]) == 60
+    expected = read(model, tokenizer, [*PAIRS, fits])
+    with pytest.warns(UserWarning, match=r"pair 5 has 66 tokens.* 60: it is cut \(2 of 7 are\)"):
+        got = read(model, tokenizer, [*PAIRS, long, long], long="cut")
+    np.testing.assert_allclose(got[:6], expected, atol=1e-5)
+    np.testing.assert_array_equal(got[6], got[5])
+    skipped = read(model, tokenizer, [*PAIRS, long], long="skip")
+    np.testing.assert_allclose(skipped[:5], expected[:5], atol=1e-5)
+    nothing = 0.0 if read is nli_probabilities else math.nan
+    np.testing.assert_array_equal(skipped[5], [nothing] * 3)
 
 
 # ------------------------------------------------------------------ cosine
@@ -427,7 +453,7 @@ def test_special_tokens_in_a_pair_are_text():
             expected.append(model(input_ids=torch.tensor([rows[-1]])).logits[0].softmax(-1).numpy())
     got = nli_probabilities(model, tokenizer, pairs, batch_size=3)
     np.testing.assert_allclose(got[:, [2, 1, 0]], expected, atol=1e-5)
-    raw = rewards.nli_logits(model, tokenizer, pairs, 3)
+    raw = nli_logits(model, tokenizer, pairs, batch_size=3)
     np.testing.assert_allclose(torch.tensor(raw).softmax(-1)[:, [2, 1, 0]], expected, atol=1e-5)
     labelled = [(*pair, "neutral") for pair in pairs]
     batch = discriminator._collate(tokenizer, {"neutral": 1}, 60, labelled)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from synthlib import curation, ledger, models, rewards
+from synthlib import curation, judging, ledger, models, rewards
 from synthlib.methods import art
 from synthlib.world import corpora, nli
 
@@ -117,7 +117,7 @@ def released(table) -> pd.DataFrame:
     said = [rewards.released_text(text) for text in table["text"]]
     sources = list(table["anchor"])
     pairs = [(a, text if text.strip() else a) for a, text in zip(sources, said, strict=True)]
-    logits = rewards.nli_logits(*discriminator, pairs, 64)
+    logits = judging.nli_logits(*discriminator, pairs, long="cut")
     found = rewards.released_reward(
         sources, list(table["text"]), list(table["kind"]), logits,
         table["similarity"].to_numpy(),

@@ -423,9 +423,7 @@ def judge(table, discriminator, encode: Callable | None = None, *, batch_size=64
     said = np.array([bool(text.strip()) for text in texts], dtype=bool)
     p = np.zeros((len(table), 3))
     pairs = [(a, text) for a, text, whole in zip(anchors, texts, said, strict=True) if whole]
-    p[said] = judging.nli_probabilities(
-        *discriminator, pairs, batch_size=batch_size, skip_long=True
-    )
+    p[said] = judging.nli_probabilities(*discriminator, pairs, batch_size=batch_size, long="skip")
     accepted = said & (p.max(1) > 0) & (p.argmax(1) == target) & ~curation.copies(anchors, texts)
     found = table.assign(p=p[np.arange(len(table)), target], accepted=accepted)
     if encode is not None:
