@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from synthlib import __version__, commands
+from synthlib import __version__, commands, paths
 
 __all__ = ["main"]
 
@@ -288,7 +288,7 @@ def _evaluate(options) -> int:
         if kind == "sts":
             print("".join(f"\n{note}" for note in _notes(frame, options)), end="")
         path = out if kind == next(iter(jobs)) else out.with_stem(f"{out.stem}-{kind}")
-        _write_csv(frame, path)
+        paths.write_bytes(path, frame.to_csv(index=False).encode())
         print(f"\nwritten: {path}", flush=True)
     return 0
 
@@ -436,16 +436,6 @@ def _notes(frame, options):
     missing = [task for task in official if task not in set(frame["task"])]
     if missing and len(frame) > 1:
         yield f"note: the average is over {len(frame)} of {len(official)} tasks"
-
-
-def _write_csv(frame, path: Path) -> None:
-    """Write all of the table or nothing: to a temporary name first, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        frame.to_csv(temporary, index=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

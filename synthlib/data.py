@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import importlib.metadata
 import itertools
 import json
@@ -28,6 +27,7 @@ import pandas as pd
 
 from synthlib import reading
 from synthlib.curation import HIGH, LOW
+from synthlib.paths import write_bytes
 
 TRIPLET = ("anchor", "positive", "negative")
 REJECT = ("line", "reason", "text")
@@ -217,33 +217,6 @@ def to_parquet(frame: pd.DataFrame, note: dict | None = None) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
     return sink.getvalue().to_pybytes()
-
-
-def write_bytes(path, content: bytes) -> None:
-    """Write all of a file or nothing: to a temporary name first, then rename.
-
-    Raises
-    ------
-    OSError
-        On a full disk with a line that says what to do.
-    """
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                f"the disk is full: {path} could not be written. What was written before is whole; "
-                "make room and run the same command again"
-            ) from None
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------ sentences

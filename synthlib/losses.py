@@ -94,11 +94,28 @@ def info_nce(
     with torch.autocast(anchor.device.type, enabled=False):
         logits = _Cosines.apply(lengths, *parts) / tau  # [N, 2N]
         own = torch.arange(n, device=anchor.device)
-        return _contrast(logits, own, keep, variant) / n
+        return contrast(logits, own, keep, variant) / n
 
 
-def _contrast(logits, own, keep, variant):
-    """The losses of some rows, added up; own [rows]: the column of each row's positive."""
+def contrast(logits, own, keep=None, variant="paper"):
+    """The losses of some rows, added up: the heart of `info_nce`, without its checks.
+
+    Parameters
+    ----------
+    logits : float tensor [rows, candidates]
+        Cosines / τ.
+    own : int tensor [rows]
+        The column of each row's positive.
+    keep : bool tensor [rows, candidates], optional
+        False = masked.
+    variant : {"paper", "released"}
+
+    Returns
+    -------
+    scalar tensor
+
+    Source: MultiCSR § 3.3, Eqs. 5 and 7.
+    """
     if variant == "released":
         return _released(logits if keep is None else logits * keep, own)
     if keep is not None:
@@ -230,11 +247,11 @@ class _Chunks(torch.autograd.Function):
 def _sloped(logits, own, keep, variant, learns):
     """The losses of some rows, added up, and their slopes along the logits if it `learns`."""
     if not learns:
-        return _contrast(logits, own, keep, variant), None
+        return contrast(logits, own, keep, variant), None
     if variant == "released":
         with torch.enable_grad():
             logits = logits.detach().requires_grad_()
-            loss = _contrast(logits, own, keep, variant)
+            loss = contrast(logits, own, keep, variant)
         return loss.detach(), *torch.autograd.grad(loss, logits)
     log_q = logits if keep is None else torch.where(keep, logits, -torch.inf)
     log_q, own = log_q.log_softmax(dim=-1), own[:, None]
@@ -610,12 +627,27 @@ def list_mle(scores, targets, *, mask=None, reduction="sum"):
     order = order.detach().sort(dim=-1, descending=True, stable=True).indices  # padding last
     ranked = scores.gather(-1, order)
     padding = None if mask is None else ~mask.to(scores.device).gather(-1, order)
-    loss = _plackett_luce(ranked, padding).sum(dim=-1)
+    loss = plackett_luce(ranked, padding).sum(dim=-1)
     return loss if reduction == "none" else getattr(loss, reduction)()
 
 
-def _plackett_luce(scores, padding):
-    """log Σ_{l ≥ k} exp(s_l) - s_k for every place k of a row, 0 where there is padding."""
+def plackett_luce(scores, padding=None):
+    """The loss of each place of a ranking: the heart of `list_mle`, without its checks.
+
+    Parameters
+    ----------
+    scores : float tensor [..., n]
+        In the order of the targets, the best first.
+    padding : bool tensor [..., n], optional
+        True = no item: it takes no part, and its loss is 0.
+
+    Returns
+    -------
+    tensor [..., n]
+        log Σ_{l ≥ k} exp(s_l) - s_k for every place k.
+
+    Source: ranking sentences § 3.2, Eq. 8.
+    """
     if padding is not None:
         scores = scores.masked_fill(padding, 0.0)  # whatever it held, no gradient passes
     scores = scores - scores.detach().amax(dim=-1, keepdim=True)

@@ -1,10 +1,12 @@
-"""Where the package finds its data and puts what it makes.
+"""Where the package finds its data and puts what it makes, and how a file is written whole.
 
 In a checkout the data are the repository's ``data/`` folder and generated things go to
 ``_build/`` beside it; in an installed wheel the same data travel inside the package as
 ``synthlib/_data`` and generated things go to ``_build/`` of the working directory.
 """
 
+import errno
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -21,3 +23,30 @@ POCKET = DATA / "pocket"
 
 #: Where checkpoints, saved figures and the built book go.
 BUILD = (ROOT if ROOT is not None else Path.cwd()) / "_build"
+
+
+def write_bytes(path, content: bytes) -> None:
+    """Write all of a file or nothing: to a temporary name first, then rename.
+
+    Raises
+    ------
+    OSError
+        On a full disk with a line that says what to do.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                f"the disk is full: {path} could not be written. What was written before is whole; "
+                "make room and run the same command again"
+            ) from None
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)

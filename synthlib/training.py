@@ -332,17 +332,17 @@ def _train(
         width = _width(encoder)
         head = nn.Sequential(nn.Linear(width, width), nn.Tanh()) if projection else nn.Identity()
         if ranking is None:
-            loss = _InBatchLoss(
+            loss = InBatchLoss(
                 encoder, head, len(views), tau, keep, variant, distill, distill_weight,
                 mini_batch_size,
             )  # fmt: skip
         else:
-            loss = _RankingLoss(encoder, head, *ranking, tau, mini_batch_size)
+            loss = RankingLoss(encoder, head, *ranking, tau, mini_batch_size)
         trainer = _Trainer(
             model=encoder,
             args=arguments,
             train_dataset=Dataset.from_dict({**columns, "row": range(rows)}),
-            data_collator=_Collator(encoder, views, max_length),
+            data_collator=Collator(encoder, views, max_length),
             loss=loss,
         )
         trainer.selection = _Selection(encoder, dev, eval_steps)
@@ -414,9 +414,17 @@ def _history(trainer):
     return [entry for entry in logged if "loss" in entry or "dev" in entry]
 
 
-class _Collator:
+class Collator:
     """Tokenise the views of a batch as one stack [views · N, longest], and say which rows it is.
-    Without views the sentences of lists, one list behind the other."""
+
+    Parameters
+    ----------
+    encoder : SentenceTransformer
+    views : sequence of str, or None
+        Columns of the rows; without them the rows' ``sentences``, one list behind the other.
+    max_length : int
+        In tokens, a template's not counted.
+    """
 
     valid_label_columns = ()
 
@@ -463,8 +471,24 @@ class _Loss(nn.Module):
         return value
 
 
-class _InBatchLoss(_Loss):
-    """`losses.info_nce` over the batch of all processes, and what a teacher adds to it."""
+class InBatchLoss(_Loss):
+    """`losses.info_nce` over the batch of all processes, and what a teacher adds to it.
+
+    Parameters
+    ----------
+    model : SentenceTransformer
+    head : module
+        Of the vectors [views, N, d], in training alone.
+    views : int
+        Two, or three with hard negatives.
+    tau, variant
+        As in `losses.info_nce`.
+    keep, distill : callables or None
+        Of the batch's rows: the mask [N, 2N], a teacher's similarities.
+    distill_weight : float
+    mini_batch_size : int, optional
+        As in `embed_in_chunks`.
+    """
 
     def __init__(
         self, model, head, views, tau, keep, variant, distill=None, distill_weight=0.1,
@@ -490,8 +514,18 @@ class _InBatchLoss(_Loss):
         return loss + self.distill_weight * ranking
 
 
-class _RankingLoss(_Loss):
-    """`losses.list_mle` over the lists of a step."""
+class RankingLoss(_Loss):
+    """`losses.list_mle` over the lists of a step.
+
+    Parameters
+    ----------
+    model, head, tau, mini_batch_size
+        As in `InBatchLoss`; the vectors go through no head.
+    targets : sequence of tensors [n]
+        Of each list, by its row.
+    own : bool
+        Whether a sentence's similarity to itself takes part.
+    """
 
     def __init__(self, model, head, targets, own, tau, mini_batch_size):
         super().__init__(model, head, tau, mini_batch_size)

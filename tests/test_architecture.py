@@ -1,5 +1,6 @@
 """The rooms of the package: no circle, no import upwards, and a drawing that is true."""
 
+import ast
 import re
 
 import pytest
@@ -72,6 +73,80 @@ def test_the_road_is_walked_by_the_run(sources):
     assert sources.helpers("methods.multicsr.write") == ["decoding"]
     with pytest.raises(LookupError, match="no methods.multicsr.fly"):
         sources.helpers("methods.multicsr.fly")
+
+
+#: Begins with an underscore and is public: what every named tuple has.
+NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in NAMED_TUPLE
+
+
+def private_names(text, ours):
+    """Private names of other modules that a file names: imported, behind a dot, or as text.
+
+    `ours`: whether a module, by its full name, counts; one that is relative does.
+    """
+    tree, known, found = ast.parse(text), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or ours(node.module)):
+            found |= {f"{node.module}.{a.name}" for a in node.names if is_private(a.name)}
+            known |= {a.asname or a.name for a in node.names}
+        elif isinstance(node, ast.Import):
+            known |= {a.asname or a.name.split(".")[0] for a in node.names if ours(a.name)}
+
+    def is_known(node):
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return isinstance(node, ast.Name) and node.id in known
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and is_known(node.value):
+            found.add(ast.unparse(node))
+        elif isinstance(node, ast.Call) and node.args:  # setattr(module, "_name", …)
+            owner, *rest = node.args
+            name = rest[0].value if rest and isinstance(rest[0], ast.Constant) else None
+            if isinstance(name, str) and is_private(name) and is_known(owner):
+                found.add(f"{ast.unparse(owner)}.{name}")
+            text = owner.value if isinstance(owner, ast.Constant) else None
+            if isinstance(text, str) and ours(text) and any(map(is_private, text.split("."))):
+                found.add(text)
+    return found
+
+
+def of_this_project(root):
+    folders = ("book/_ext", "tests", "benchmarks")
+    here = {path.stem for folder in folders for path in root.glob(f"{folder}/*.py")}
+    return lambda name: name.split(".")[0] in here | {rooms.PACKAGE}
+
+
+@pytest.mark.parametrize("folder", ["synthlib", "book/_ext", "book/chapters", "benchmarks"])
+def test_no_private_name_of_another_module_is_used(root, folder):
+    ours = of_this_project(root)
+    files = sorted((root / folder).rglob("*.py"))
+    assert files
+    found = {path.name: private_names(path.read_text("utf-8"), ours) for path in files}
+    assert not {name: names for name, names in found.items() if names}
+
+
+def test_private_names_are_found_in_every_form():
+    text = """
+import synthlib.data
+import argparse, json as _json
+from synthlib import losses, models as m
+from synthlib.viz.figure import _write, Figure
+from . import near
+losses._contrast; m.deep._er; synthlib.data._MOST; near._by; argparse._Action; _json.dumps
+Figure._fields; Figure._check; Figure.__doc__; losses.contrast; self._own
+patch.setattr(losses, "_LOOKS", 1)
+patch.setattr("synthlib.data._MOST_FILES", 20)
+patch.setattr(losses, "LOOKS", 1)
+"""
+    assert private_names(text, lambda name: name.startswith("synthlib")) == {
+        "synthlib.viz.figure._write", "losses._contrast", "m.deep._er", "synthlib.data._MOST",
+        "near._by", "Figure._check", "losses._LOOKS", "synthlib.data._MOST_FILES",
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -148,13 +148,12 @@ def test_mistakes_end_in_one_line_before_the_model_is_loaded(capsys, loaded, dat
 def test_nothing_half_written(capsys, loaded, data, tmp_path, monkeypatch):
     (tmp_path / "evaluation.csv").write_text("before\n")
 
-    def full_disk(frame, path, **options):
-        path.write_text("task,pa")
-        raise OSError("No space left on device")
+    def full_disk(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     code, _, err = run(capsys, "evaluate", "--encoder", "x", "--data", data, "--quiet")
-    assert code == 2 and "No space left" in err
+    assert code == 2 and "the disk is full" in err and "evaluation.csv" in err
     assert (tmp_path / "evaluation.csv").read_text() == "before\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["downstream", "evaluation.csv"]
 

@@ -162,7 +162,7 @@ def test_every_row_is_seen_once_an_epoch(fresh):
 
 
 def test_batches_are_padded_to_their_own_longest_and_cut(fresh):
-    collate = training._Collator(fresh(), ("anchor", "anchor"), max_length=6)
+    collate = training.Collator(fresh(), ("anchor", "anchor"), max_length=6)
     short = collate([{"anchor": "a dog", "row": 3}, {"anchor": "the cat", "row": 1}])
     assert short["sentence_input_ids"].shape == (4, 4) and short["label"].tolist() == [3, 1]
     assert collate([{"anchor": "dog " * 50, "row": 0}])["sentence_input_ids"].shape == (2, 6)
@@ -177,7 +177,7 @@ def test_half_precision_weights_are_trained_in_float32(folders):
 def test_training_reads_sentences_in_their_template(folders, monkeypatch, tmp_path):
     monkeypatch.setattr(prompts, "PROMPT_POOLING", {"paper": "the {sentence} in {mask} park"})
     encoder = models.load_encoder(folders[0.1], pooling="prompt")
-    collate = training._Collator(encoder, ("anchor",), max_length=6)
+    collate = training.Collator(encoder, ("anchor",), max_length=6)
     tokens = collate([{"anchor": "dog " * 50, "row": 0}, {"anchor": "cat", "row": 1}])
     rows = encoder.tokenizer.batch_decode(tokens["sentence_input_ids"])
     # max_length counts the sentence and its two ends: four words of it, as without a template.
@@ -598,9 +598,9 @@ def test_large_batches_are_computed_in_chunks_and_give_the_same_encoder(fresh, m
 def test_on_a_gpu_only_the_first_step_looks_at_values(fresh):
     encoder, (x, y, z) = fresh(0.0), torch.randn(3, 6, 8)
     rows = torch.arange(6)
-    in_batch = training._InBatchLoss(encoder, torch.nn.Identity(), 3, 0.05, None, "paper")
+    in_batch = training.InBatchLoss(encoder, torch.nn.Identity(), 3, 0.05, None, "paper")
     targets = [torch.rand(3, 3), torch.rand(3, 3)]
-    ranking = training._RankingLoss(encoder, torch.nn.Identity(), targets, True, 0.05, None)
+    ranking = training.RankingLoss(encoder, torch.nn.Identity(), targets, True, 0.05, None)
     for loss, given in ((in_batch, torch.cat([x, y, z])), (ranking, x)):
         assert not loss.waits  # a CPU has nothing to wait for
         encoder.forward = lambda features, given=given: {"sentence_embedding": given}
@@ -616,6 +616,6 @@ def test_on_a_gpu_only_the_first_step_looks_at_values(fresh):
 
 
 def test_a_loss_that_is_nan_is_seen_where_it_is_written_down(fresh, monkeypatch):
-    monkeypatch.setattr(training._InBatchLoss, "value", lambda self, v, rows: v.sum() * np.nan)
+    monkeypatch.setattr(training.InBatchLoss, "value", lambda self, v, rows: v.sum() * np.nan)
     with pytest.raises(ValueError, match="the loss is nan"):
         train_supervised_simcse(fresh(0.0), TRIPLETS, max_steps=2, **QUICK)

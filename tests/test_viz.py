@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from synthlib import viz
+from synthlib.paths import write_bytes
 from synthlib.viz import draw
-from synthlib.viz.figure import _write
 from synthlib.viz.palette import ROLES, SERIES, colormap, palette, style
 from synthlib.viz.spec import KINDS, check, tables
 
@@ -695,10 +695,10 @@ def test_save(runs, tmp_path):
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.csv"
-    _write(path, b"old")
+    write_bytes(path, b"old")
     monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        _write(path, b"new")
+        write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -432,7 +432,7 @@ viz.Figure(
 
 # %%
 print(inspect.getsource(losses.info_nce).split('"""')[-1].strip("\n"), end="\n\n\n")
-print(inspect.getsource(losses._contrast))
+print(inspect.getsource(losses.contrast))
 
 # %% [markdown]
 # The two lines that matter are the `logits`, all cosines of the batch divided by $\tau$, and

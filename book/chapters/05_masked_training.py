@@ -231,7 +231,7 @@ print(inspect.getsource(losses.false_negative_rows).split('"""')[-1])
 
 # %%
 print(inspect.getsource(losses.info_nce).split('"""')[-1].strip("\n"), end="\n\n\n")
-print(inspect.getsource(losses._contrast))
+print(inspect.getsource(losses.contrast))
 
 # %% [markdown]
 # A masked logit becomes $-\infty$ *before* the softmax.

@@ -431,7 +431,7 @@ viz.Figure(
 # `losses.list_mle` checks its input, sorts the scores by the targets, and hands them to this:
 
 # %%
-print(inspect.getsource(losses._plackett_luce))
+print(inspect.getsource(losses.plackett_luce))
 
 # %% [markdown]
 # The sums run from the end, where the small terms are. That is all there is to it, and three things

@@ -81,7 +81,7 @@ class Step:
     def __init__(self, method, triplets, encoder, guide=None, *, mini_batch_size=None):
         self.encoder, self.device = encoder.train(), encoder.device
         views = ("anchor", "positive", "negative")
-        batch = training._Collator(encoder, views, max_length=32)(
+        batch = training.Collator(encoder, views, max_length=32)(
             [dict(zip(views, row, strict=True), row=i) for i, row in enumerate(triplets)]
         )
         tokens = {
@@ -97,7 +97,7 @@ class Step:
         if method == "P_η in every step":
             self.guide = guide.train()
             keep = self.mask
-        self.loss = training._InBatchLoss(
+        self.loss = training.InBatchLoss(
             encoder, nn.Identity(), 3, 0.05, keep, "paper", mini_batch_size=mini_batch_size
         )
         self.optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-5)

@@ -3,12 +3,11 @@
 import base64
 import html
 import json
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 
+from synthlib.paths import write_bytes
 from synthlib.viz import draw, page_model, script, widget
 from synthlib.viz.spec import check, columns, control_value, tables
 
@@ -201,7 +200,7 @@ class Figure:
             content[f"{stem}.caption.txt"] = self.caption.encode() + b"\n"
         folder.mkdir(parents=True, exist_ok=True)
         for name, body in content.items():
-            _write(folder / name, body)
+            write_bytes(folder / name, body)
         return [folder / name for name in content]
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -251,16 +250,3 @@ class Figure:
                 },
             }
         return bundle
-
-
-def _write(path, content):
-    """Write bytes to a temporary name beside `path`, then rename."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthlib import commands
-from synthlib.viz.figure import MIMETYPE, Figure, _write
+from synthlib import commands, paths
+from synthlib.viz.figure import MIMETYPE, Figure
 from synthlib.viz.widget import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,7 +206,7 @@ def regenerate(out, only=(), folder=None, say=print):
                     ready[label] = [p.name for p in made[label].save(out)]
                     done.parent.mkdir(parents=True, exist_ok=True)
                     text = json.dumps({"digest": digest, "figures": before | ready}, indent=1)
-                    _write(done, text.encode())
+                    paths.write_bytes(done, text.encode())
             missing = [label for label in labels if label not in made]
             say(f"{head}: {len(ready)} figures in {time.perf_counter() - start:.0f} s")
             if missing:

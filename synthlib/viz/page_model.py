@@ -15,8 +15,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -179,11 +177,7 @@ def write(folder, names=NAMES) -> list[Path]:
     written = []
     for name in names:
         text, target = script(name), folder / f"{name}.js"
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        paths.write_bytes(target, text.encode())
         written.append(target)
     return written
 
