@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import decoding, memory, models, tokens
+from synthlib import decoding, memory, models, tokens, training
 from synthlib.models import NLI_LABELS
 
 COLUMNS = ("premise", "hypothesis", "label")
@@ -83,7 +83,6 @@ def train_nli(
     """
     from transformers import TrainingArguments, set_seed
     from transformers.trainer_callback import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
     if epochs is not None and max_steps is not None:
         raise ValueError("give epochs or max_steps, not both")
@@ -136,8 +135,7 @@ def train_nli(
         trainer.remove_callback(PrinterCallback)
         if output_dir:
             (Path(folder) / _PRECISION).write_text(precision, encoding="utf-8")
-        last = get_last_checkpoint(str(folder)) if output_dir and Path(folder).is_dir() else None
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=training.last_checkpoint(folder))
     model.training_history = [
         {"step": entry["step"], "accuracy": entry["eval_accuracy"]}
         for entry in trainer.state.log_history

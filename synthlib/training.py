@@ -792,10 +792,7 @@ def _start_or_resume(folder, settings, trainer):
         unfinished = record.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         unfinished.replace(record)
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step_of, reverse=True):
-        if _is_whole(checkpoint):
-            return str(checkpoint)
-    return None
+    return last_checkpoint(folder, _STATE)
 
 
 def _precision_of(folder):
@@ -810,13 +807,28 @@ def _step_of(checkpoint):
     return int(str(checkpoint).rpartition("-")[2])
 
 
-def _is_whole(checkpoint):
-    """Whether a checkpoint was written to its end (the trainer's state is its last file)."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return (checkpoint / _STATE).is_file()
+def last_checkpoint(folder, *files):
+    """The newest checkpoint in a folder that was written to its end.
+
+    Parameters
+    ----------
+    folder : str or Path
+    *files : str
+        Files that it must hold, beside the trainer's state, which is the last to be written.
+
+    Returns
+    -------
+    str or None
+        Its path; None where there is no such checkpoint, or no such folder.
+    """
+    for checkpoint in sorted(Path(folder).glob("checkpoint-*"), key=_step_of, reverse=True):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if all((checkpoint / name).is_file() for name in files):
+            return str(checkpoint)
+    return None
 
 
 def _copy(module):

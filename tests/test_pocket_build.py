@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthlib import decoding, models
-from synthlib.world import build, nli
+from synthlib.world import build, nli, pretraining
 
 
 def test_an_unknown_job_is_refused_with_the_choices(tmp_path):
@@ -39,6 +39,50 @@ def test_a_few_steps_of_every_job_give_folders_that_load(tmp_path):
         else:
             encoder = models.load_encoder(folder, pooling="mean", device="cpu")
             assert np.isfinite(encoder.encode(["a dog is running"])).all()
+
+
+@pytest.mark.parametrize("broken_at", [3, 7, 10])
+def test_an_interrupted_training_goes_on_to_the_same_weights(broken_at, tmp_path, monkeypatch):
+    """Broken off before a state was kept, within the first training, and within the second."""
+    monkeypatch.setattr(build, "STATE_STEPS", 4)
+    budget = build.BUDGET | {
+        "generator-t5": dict(steps=9, batch=4, lr=2e-3, second_steps=3, second_lr=1e-3)
+    }
+    monkeypatch.setattr(build, "BUDGET", budget)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+
+    def job(out):
+        return build.run_job("generator-t5", str(out), 0, 1.0, "fp32")
+
+    job(whole)
+    drawn = pretraining.batches
+    given = []
+
+    def stops(*arguments):
+        for batch in drawn(*arguments):
+            if len(given) == broken_at:
+                raise KeyboardInterrupt
+            given.append(batch)
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "batches", stops)
+        with pytest.raises(KeyboardInterrupt):
+            job(broken)
+    assert not (broken / "generator-t5").exists()
+    job(broken)
+    model = "generator-t5/model.safetensors"
+    assert (whole / model).read_bytes() == (broken / model).read_bytes()
+    assert [p.name for p in broken.iterdir()] == ["generator-t5"], "its state is cleared away"
+
+
+def test_the_state_of_another_run_is_not_gone_on_from(tmp_path):
+    state = tmp_path / ".encoders-roberta.run"
+    (state / "mlm-roberta" / "checkpoint-1").mkdir(parents=True)
+    (state / "settings.json").write_text('{"seed": 1}')
+    build.run_job("encoders-roberta", str(tmp_path), 0, 0.0005, "fp32")
+    assert not state.exists()
+    assert (tmp_path / "mlm-roberta" / "model.safetensors").is_file()
 
 
 def test_the_committed_generator_writes_sentences_of_the_world():

@@ -11,7 +11,8 @@ simcse-unsup-*         unsupervised SimCSE on each of them, on premises
 simcse-sup-*           supervised SimCSE on each of them, on a labelled NLI corpus
 =====================  =====================================================================
 
-Two processes with one thread each do the work, in an order that keeps both busy.
+Two processes with one thread each do the work, in an order that keeps both busy. The same command
+goes on where it was interrupted: a job keeps its last state in a folder of its own until it ends.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ BUDGET = {
     "simcse-unsup": dict(steps=300, batch=128, lr=3e-4, sentences=30_000),
     "simcse-sup": dict(steps=300, batch=128, lr=5e-4, triplets=6_000),
 }
-
+STATE_STEPS = 500  # what an interruption can lose
 
 # ------------------------------------------------------------------ tokenizers
 def tokenizer(kind: str):
@@ -136,39 +137,47 @@ def _stream(batches):
     return Stream()
 
 
-def _fit(model, batches, collate, out: Path, *, steps, lr, seed, precision, loss=None, warmup=200):
-    """Train on a stream of batches with transformers' Trainer; one thread."""
+def _fit(
+    model, batches, collate, folder: Path, *, steps, lr, seed, precision, loss=None, warmup=200
+):
+    """Train on a stream of batches with transformers' Trainer, one thread.
+
+    `folder` keeps the last state of this training; one that is there already is gone on from.
+    """
+    from safetensors.torch import load_model
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-    from .. import models
+    from .. import models, training
 
     class Log(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **_):
             if logs and "loss" in logs:
                 print(
-                    f"{out.name}: step {state.global_step}/{steps} loss {float(logs['loss']):.3f} "
-                    f"({time.time() - start:.0f} s)", flush=True,
+                    f"{folder.name}: step {state.global_step}/{steps} loss "
+                    f"{float(logs['loss']):.3f} ({time.time() - start:.0f} s)", flush=True,
                 )
 
+    last = training.last_checkpoint(folder)
+    if last == str(folder / f"checkpoint-{steps}"):  # ended: no need to draw its batches again
+        load_model(model, Path(last, "model.safetensors"))
+        return model.eval()
     model.set_attn_implementation("eager")  # at this size twice as fast as the fused kernel
     start = time.time()
     args = TrainingArguments(
-        output_dir=str(out.with_name(f".{out.name}.run")), per_device_train_batch_size=1,
-        max_steps=steps, learning_rate=lr, lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": 0.03}, warmup_steps=warmup, weight_decay=0.01,
-        adam_beta2=0.98, max_grad_norm=1.0, seed=seed, data_seed=seed, use_cpu=True,
-        bf16=models.training_precision("cpu", precision) == "bf16", save_strategy="no",
+        output_dir=str(folder), per_device_train_batch_size=1, max_steps=steps, learning_rate=lr,
+        lr_scheduler_type="cosine_with_min_lr", lr_scheduler_kwargs={"min_lr_rate": 0.03},
+        warmup_steps=warmup, weight_decay=0.01, adam_beta2=0.98, max_grad_norm=1.0, seed=seed,
+        data_seed=seed, use_cpu=True, bf16=models.training_precision("cpu", precision) == "bf16",
+        save_strategy="steps", save_steps=min(STATE_STEPS, steps), save_total_limit=1,
         report_to=[], logging_steps=250, disable_tqdm=True, remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        accelerator_config={"dispatch_batches": False},
+        dataloader_pin_memory=False, accelerator_config={"dispatch_batches": False},
     )
     trainer = Trainer(
         model=model, args=args, train_dataset=_stream(batches),
         data_collator=lambda one: collate(one[0]), compute_loss_func=loss, callbacks=[Log()],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    shutil.rmtree(args.output_dir, ignore_errors=True)
+    trainer.train(resume_from_checkpoint=last)
     return model.eval()
 
 
@@ -207,21 +216,16 @@ def _bucketed(rows, size: int, rng: Random, pool: int = 6):
 
 
 def train_generator(
-    kind: str, out: Path, seed: int, *, steps, batch, lr, second_steps, second_lr, first=None,
+    kind: str, out: Path, run: Path, seed: int, *, steps, batch, lr, second_steps, second_lr,
     precision=None,
 ):
-    """Train a generator twice: to follow instructions, then its habits (see `pretraining`).
-
-    `first` is a folder with the weights of the first training, to go on from.
-    """
+    """Train a generator twice: to follow instructions, then its habits (see `pretraining`)."""
     import torch
     from torch.nn import functional as F
 
     torch.manual_seed(seed)
     tok = tokenizer("seq2seq" if kind == "t5" else "causal")
     model = new_generator(kind, len(tok))
-    if first is not None:
-        model = model.from_pretrained(first, use_safetensors=True)
     # Token by token, a one-word score would drown among the words of sentences and the judge
     # would learn nothing, so score tokens weigh ten times.
     weight = torch.ones(len(tok))
@@ -250,20 +254,22 @@ def train_generator(
         y = _pad([[-100] * len(p) + t + [EOS] for p, t in pairs], -100)
         return {"input_ids": x, "attention_mask": (x != PAD).long(), "labels": y}
 
-    trainings = [(seed, steps, lr, pretraining.FIRST)] if first is None else []
-    trainings.append((seed + 1000, second_steps, second_lr, pretraining.SECOND))
-    for draw, n, rate, mixtures in trainings:
+    trainings = (
+        ("first", seed, steps, lr, pretraining.FIRST),
+        ("second", seed + 1000, second_steps, second_lr, pretraining.SECOND),
+    )
+    for name, draw, n, rate, mixtures in trainings:
         def batches(draw=draw, n=n, mixtures=mixtures):
             return pretraining.batches(draw, batch, n, mixtures)
 
         _fit(
-            model, batches, collate, out, steps=n, lr=rate, seed=seed, precision=precision,
-            loss=loss, warmup=300,
+            model, batches, collate, run / f"{out.name}-{name}", steps=n, lr=rate, seed=seed,
+            precision=precision, loss=loss, warmup=300,
         )
     _save(out, model, tok)
 
 
-def _mlm(model, tok, rows, out: Path, seed: int, *, steps, batch, lr, precision):
+def _mlm(model, tok, rows, folder: Path, seed: int, *, steps, batch, lr, precision):
     """Masked language modelling on rows of sentences or of pairs."""
     from transformers import DataCollatorForLanguageModeling
 
@@ -273,12 +279,12 @@ def _mlm(model, tok, rows, out: Path, seed: int, *, steps, batch, lr, precision)
         return mask([tok(*t) if isinstance(t, tuple) else tok(t) for t in texts])
 
     _fit(
-        model, lambda: _bucketed(rows, batch, Random(seed)), collate, out, steps=steps, lr=lr,
+        model, lambda: _bucketed(rows, batch, Random(seed)), collate, folder, steps=steps, lr=lr,
         seed=seed, precision=precision, warmup=100,
     )
 
 
-def train_mlm(shape: str, out: Path, seed: int, *, steps, batch, lr, precision=None):
+def train_mlm(shape: str, out: Path, run: Path, seed: int, *, steps, batch, lr, precision=None):
     """Pre-train a masked language model on sentences of both languages (BERT, § 3.1)."""
     import torch
     from transformers import AutoModelForMaskedLM
@@ -290,7 +296,7 @@ def train_mlm(shape: str, out: Path, seed: int, *, steps, batch, lr, precision=N
     )
     model = AutoModelForMaskedLM.from_config(config)
     _mlm(
-        model, tok, corpora.mlm_stream(seed), out, seed, steps=steps, batch=batch, lr=lr,
+        model, tok, corpora.mlm_stream(seed), run / out.name, seed, steps=steps, batch=batch, lr=lr,
         precision=precision,
     )
     # Training ran without dropout (a small model underfits); SimCSE's two views need it.
@@ -298,7 +304,9 @@ def train_mlm(shape: str, out: Path, seed: int, *, steps, batch, lr, precision=N
     _save(out, model, tok)
 
 
-def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps, precision=None):
+def train_nli(
+    mlm: Path, out: Path, run: Path, seed: int, *, steps, batch, lr, pair_steps, precision=None
+):
     """Train the NLI cross-encoder: an encoder and a classifier with one hidden layer.
 
     The masked LM has hardly seen two sentences side by side, so it first goes on for `pair_steps`
@@ -317,8 +325,8 @@ def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps, 
     no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     warm = AutoModelForMaskedLM.from_pretrained(mlm, use_safetensors=True, **no_dropout)
     _mlm(
-        warm, tok, corpora.caption_pairs(seed), out, seed, steps=pair_steps, batch=batch, lr=lr,
-        precision=precision,
+        warm, tok, corpora.caption_pairs(seed), run / f"{out.name}-pairs", seed, steps=pair_steps,
+        batch=batch, lr=lr, precision=precision,
     )
     labels = ("contradiction", "entailment", "neutral")  # an order of its own: read id2label
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -343,8 +351,8 @@ def train_nli(mlm: Path, out: Path, seed: int, *, steps, batch, lr, pair_steps, 
     half = steps // 2
     for part, part_steps in enumerate((half, steps - half)):
         _fit(
-            model, batches(1000 * seed + part), collate, out, steps=part_steps, lr=lr, seed=seed,
-            precision=precision, warmup=100,
+            model, batches(1000 * seed + part), collate, run / f"{out.name}-{part + 1}",
+            steps=part_steps, lr=lr, seed=seed, precision=precision, warmup=100,
         )
     _save(out, model, tok)
 
@@ -379,23 +387,23 @@ def _budget(name: str, scale: float) -> dict:
     }
 
 
-def _encoders(shape: str, out: Path, seed: int, scale: float, precision):
+def _encoders(shape: str, out: Path, run: Path, seed: int, scale: float, precision):
     def budget(name):
         return _budget(name, scale)
 
     mlm = out / f"mlm-{shape}"
-    train_mlm(shape, mlm, seed, precision=precision, **budget("mlm"))
+    train_mlm(shape, mlm, run, seed, precision=precision, **budget("mlm"))
     for name in ("unsup", "sup"):
         train_simcse(
             mlm, out / f"simcse-{name}-{shape}", seed, name == "sup", **budget(f"simcse-{name}")
         )
     if shape == "bert":
-        train_nli(mlm, out / "nli", seed, precision=precision, **budget("nli"))
+        train_nli(mlm, out / "nli", run, seed, precision=precision, **budget("nli"))
 
 
-def _generator(kind: str, out: Path, seed: int, scale: float, precision):
+def _generator(kind: str, out: Path, run: Path, seed: int, scale: float, precision):
     train_generator(
-        kind, out / f"generator-{kind}", seed, precision=precision,
+        kind, out / f"generator-{kind}", run, seed, precision=precision,
         **_budget(f"generator-{kind}", scale),
     )
 
@@ -408,7 +416,7 @@ JOBS = {  # longest first, so that two workers finish together
 }
 
 
-def _run(job: str, out: str, seed: int, scale: float, precision) -> tuple[str, float, float]:
+def run_job(job: str, out: str, seed: int, scale: float, precision) -> tuple[str, float, float]:
     import torch
     import transformers
 
@@ -416,9 +424,23 @@ def _run(job: str, out: str, seed: int, scale: float, precision) -> tuple[str, f
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
     start, worked = time.time(), time.process_time()
+    run = _state_of(job, Path(out), {"seed": seed, "scale": scale, "precision": precision})
     work, argument = JOBS[job]
-    work(argument, Path(out), seed, scale, precision)
+    work(argument, Path(out), run, seed, scale, precision)
+    shutil.rmtree(run)
     return job, time.time() - start, time.process_time() - worked
+
+
+def _state_of(job: str, out: Path, settings: dict) -> Path:
+    """The folder of a job's states; one that another run left behind is emptied first."""
+    settings = json.dumps(settings | {"budget": BUDGET}, indent=1)
+    run = out / f".{job}.run"
+    record = run / "settings.json"
+    if not record.is_file() or record.read_text(encoding="utf-8") != settings:
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        record.write_text(settings, encoding="utf-8")
+    return run
 
 
 def build(
@@ -476,7 +498,7 @@ def build(
     context = multiprocessing.get_context("spawn")
     seconds, processor = {}, {}
     with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=context) as pool:
-        futures = [pool.submit(_run, job, str(out), seed, scale, precision) for job in jobs]
+        futures = [pool.submit(run_job, job, str(out), seed, scale, precision) for job in jobs]
         for done in as_completed(futures):
             job, took, worked = done.result()
             seconds[job], processor[job] = round(took), round(worked)
