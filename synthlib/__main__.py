@@ -152,7 +152,7 @@ def _said(error) -> str:
 
 def _goes_on(argv) -> str:
     """What the same command does after an interruption."""
-    if argv[:1] in (["run"], ["figures"], ["ledger"]) and "--dry-run" not in argv:
+    if argv[:1] and argv[0] in ("run", "figures", "ledger", "pocket") and "--dry-run" not in argv:
         return "; the same command goes on from here"
     return ""
 
