@@ -74,6 +74,8 @@ def test_an_interrupted_training_goes_on(bert, tmp_path, monkeypatch):
         discriminator.train_nli(bert, EXAMPLES, output_dir=tmp_path / "run", **options)
     monkeypatch.setattr(discriminator, "_collate", real)
     assert (tmp_path / "run" / "checkpoint-4").is_dir()
+    (tmp_path / "run" / "checkpoint-8").mkdir()  # interrupted while it was written
+    (tmp_path / "run" / "checkpoint-8" / "model.safetensors").write_bytes(b"")
     resumed, _ = discriminator.train_nli(bert, EXAMPLES, output_dir=tmp_path / "run", **options)
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b)
