@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from synthlib import ledger, rewards
 from synthlib.experiments import ch07 as recipe
@@ -46,13 +47,47 @@ def test_best_is_a_loop_over_requests(table):
     assert (recipe.best(table, reward, 1)["candidate"] == 0).all()
 
 
-def test_released_is_what_the_reward_function_gives(table):
-    _, discriminator, encoder = recipe.judges()
-    (function,) = rewards.reward_functions(
-        discriminator, encoder.encode, **BOUNDS._asdict(), variant="released"
-    )
-    direct = function(list(table["text"]), list(table["anchor"]), list(table["kind"]))
-    np.testing.assert_allclose(recipe.released(table)["reward"], direct, atol=1e-3)
+def released_by_hand(anchor, said, kind, logits, similarity):
+    """The released code's reward of one clean line of lower-case words, from papers-vs-code."""
+    target, words = {"positive": 0, "negative": 2}[kind], len(said.split())
+    if logits.argmax() == target:
+        p = np.exp(logits[target]) / np.exp(logits).sum()
+        total = 30 * (p - 0.93)
+    elif kind == "negative" and logits.argmax() == 1:
+        total = -1.0
+    else:
+        total = 1.5 * logits[target]
+    if kind == "negative":
+        total += 15 * (similarity - 0.65)
+    else:
+        total += (15 if similarity >= 0.7 else -15) * (0.85 - similarity)
+    total += 0.5
+    if len(said) < 5:
+        return -7.0
+    lost = max(len(anchor.split()) - words, 0)
+    if said[1:-3] in anchor:
+        return -5.0 - 3.5 - lost / 3
+    return total - 3.5 - lost / 3 - 4.0 * (lost > 5)
+
+
+def test_released_is_the_released_code_one_answer_at_a_time(table):
+    _, (model, tokenizer), encoder = recipe.judges()
+    named = {name.lower(): i for i, name in model.config.id2label.items()}
+    columns = [named[name] for name in ("entailment", "neutral", "contradiction")]
+    expected = []
+    for row in table.itertuples():
+        said = row.text.strip()
+        assert said and "\n" not in said and said.isascii() and "Note:" not in said
+        with torch.no_grad():
+            logits = model(**tokenizer(row.anchor, said, return_tensors="pt")).logits[0]
+        u, v = encoder.encode([row.anchor])[0], encoder.encode([said])[0]
+        cosine = u @ v / np.linalg.norm(u) / np.linalg.norm(v)
+        expected.append(
+            released_by_hand(row.anchor, said, row.kind, logits[columns].numpy(), cosine)
+        )
+    found = recipe.released(table)["reward"]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert found.nunique() > 20
 
 
 def test_the_jump_is_twice_what_is_left_to_one():
@@ -69,15 +104,30 @@ def test_one_seed_measures_every_claim(monkeypatch, table):
     monkeypatch.setattr(recipe, "CANDIDATES", 4)
     recipe.bounds.cache_clear()
     found = recipe.measure_rewards(3)
-    recipe.bounds.cache_clear()
     assert set(found) == {c for c in ledger.claims(7).index if not c.startswith("07-policy")}
     assert all(np.isfinite(value) for name, value in found.items() if "hesitant" not in name)
     assert found["07-omega-shift"] < 1e-6
     assert set(kept) == {"07-best-of", "07-quantiles", "07-encoders"}
-    last = kept["07-best-of"].query("n == 16").set_index(["reward", "kind"])["right"]
-    assert found["07-needs-correctness"] == pytest.approx(
-        last["both"].mean() - last["r₂ alone"].mean()
-    )
+    chosen = recipe.bounds(3)
+    recipe.bounds.cache_clear()
+
+    def hard(row):  # Eq. 3
+        s, kind = row.similarity, row.kind
+        inside = s - chosen.positive_bound if kind == "positive" else chosen.negative_bound - s
+        return (1 - s if kind == "positive" else s) * np.sign(inside)
+
+    def share_of_right(reward):
+        """By hand: the best answer to each request; the mean over both kinds, in percent."""
+        best = {}
+        for row in table.itertuples():
+            request = row.kind, row.row
+            if request not in best or reward(row) > best[request][0]:
+                best[request] = reward(row), row.right
+        return 100 * np.mean([right for _, right in best.values()])
+
+    both = share_of_right(lambda row: (row.p - chosen.lower_bound) / 2 + hard(row) / 2)
+    assert found["07-needs-correctness"] == pytest.approx(both - share_of_right(hard))
+    assert both != share_of_right(hard)
 
 
 def test_a_policy_is_watched_while_it_is_tuned(monkeypatch):

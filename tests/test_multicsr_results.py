@@ -3,6 +3,8 @@
 import dataclasses
 from functools import partial
 
+import by_hand
+import caches
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,17 +20,14 @@ from synthlib.world import corpora, nli, tavi
 @pytest.fixture
 def small(monkeypatch):
     """The chapter's functions at a size that takes seconds; no caches outlive the test."""
-    caches = [getattr(multicsr_results, n) for n in ("trained", "_examined")]
     tiny = dataclasses.replace(
         multicsr_results.settings(), batch_size=4, max_steps=2, eval_steps=2
     )
     monkeypatch.setattr(multicsr_results, "settings", lambda: tiny)
     monkeypatch.setattr(multicsr_results, "corpus", partial(lab.corpus, premises=40))
-    for cached in caches:
-        cached.cache_clear()
+    caches.forget(multicsr_results)
     yield multicsr_results
-    for cached in caches:
-        cached.cache_clear()
+    caches.forget(multicsr_results)
 
 
 # ------------------------------------------------------------------ the corpus
@@ -150,13 +149,28 @@ def test_ablation_has_eight_rows_and_its_claims_are_differences(small, monkeypat
     values = small.measure_ablation(0)
     table = kept["06-table3"].set_index("row")
     assert len(table) == 8 and set(table["stage 1"]) == {0, 1}
-    mark = table["test natural"]
-    assert values["06-table3-full"] == pytest.approx(
-        mark["MultiCSR"] - mark["w/o stage 1&2&3"]
+    pairs = small.sts("test")["natural"]
+    full, nothing = (
+        by_hand.spearman(small.trained(0, stages), pairs) for stages in ((1, 1, 1), (0, 0, 0))
     )
-    cost = [values[f"06-table3-stage{i}"] for i in (1, 2, 3)]
-    assert values["06-table3-order"] == pytest.approx(min(cost[:2]) - cost[2])
+    assert table["test natural"]["MultiCSR"] == pytest.approx(full, abs=0.01)
+    assert values["06-table3-full"] == pytest.approx(full - nothing, abs=0.02)
     assert (table["triplets"]["w/o stage 2"]) == 40
+
+
+def test_claims_of_the_ablation_by_hand(monkeypatch):
+    monkeypatch.setattr(ledger, "keep_rows", lambda *_: None)
+    marks = {
+        "MultiCSR": 70.0, "w/o stage 1": 68.0, "w/o stage 2": 66.0, "w/o stage 3": 69.5,
+        "w/o stage 1&2": 64.0, "w/o stage 1&3": 67.0, "w/o stage 2&3": 65.0,
+        "w/o stage 1&2&3": 61.0,
+    }  # fmt: skip
+    table = pd.DataFrame({"row": list(marks), "test natural": list(marks.values())})
+    monkeypatch.setattr(multicsr_results, "ablation", lambda seed: table)
+    assert multicsr_results.measure_ablation(0) == {
+        "06-table3-full": 9.0, "06-table3-stage1": 2.0, "06-table3-stage2": 4.0,
+        "06-table3-stage3": 0.5, "06-table3-order": 1.5,
+    }  # fmt: skip
 
 
 def test_quantity_compares_equal_numbers(small, monkeypatch):
@@ -168,21 +182,40 @@ def test_quantity_compares_equal_numbers(small, monkeypatch):
 
 
 def test_comparison_judges_by_the_smaller_gain(small, monkeypatch):
+    """Made-up marks, and the gains by hand: of two shapes the one that gains less decides."""
     kept = {}
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
-    monkeypatch.setattr(small, "spearman", lambda encode, splits=("test",): {
-        "natural": float(np.abs(encode(["two men are running"])).sum()), "hard": 0.0})
-    monkeypatch.setattr(small, "ndcg", lambda encode: 0.5)
-    monkeypatch.setattr(small, "transfer", lambda encode: {"mood": 50.0})
-    values = small.measure_comparison(0)
-    table = kept["06-table2"].set_index(["shape", "generator", "row"])["natural"]
-    gains = [
-        table[shape, small.T5, "MultiCSR"] - table[shape, small.T5, "raw"]
-        for shape in small.SHAPES
-    ]
-    assert values["06-table2-syncse"] == pytest.approx(min(gains))
-    assert values["06-table7-retrieval"] == values["06-table8-transfer"] == 0
-    assert len(table) == 8 + 10 - 1 and {"06-table7", "06-table8"} <= set(kept)
+    real = list(small.encoders(0))
+    assert len(real) == 7 + 10
+    marks = {
+        ("bert", "", "masked LM"): 20, ("bert", "", "whitening"): 55, ("bert", "", "SimCSE"): 60,
+        ("bert", small.T5, "raw"): 62, ("bert", small.T5, "MultiCSR, no logits"): 63,
+        ("bert", small.T5, "MultiCSR"): 70,
+        ("roberta", "", "masked LM"): 30, ("roberta", "", "whitening"): 64,
+        ("roberta", "", "SimCSE"): 50, ("roberta", small.T5, "raw"): 67,
+        ("roberta", small.T5, "MultiCSR, no logits"): 65, ("roberta", small.T5, "MultiCSR"): 71,
+    }
+    names = {row[:3] for row in real}
+    assert set(marks) <= names
+    monkeypatch.setattr(small, "encoders", lambda seed: [(*n, n) for n in names])
+    monkeypatch.setattr(small, "spearman", lambda name: {"natural": marks.get(name, 0)})
+    # What is trained and what travels with the book, by shape: nDCG and accuracy.
+    full = (1, 1, 1)
+    monkeypatch.setattr(small, "trained", lambda seed, stages, shape: (stages, shape))
+    monkeypatch.setattr(small, "committed", lambda kind, shape: (kind, shape))
+    found = {("simcse-unsup", "bert"): 0.5, ("simcse-unsup", "roberta"): 0.25,
+             (full, "bert"): 0.75, (full, "roberta"): 0.375}  # fmt: skip
+    right = {("simcse-unsup", "bert"): (50, 60), ("simcse-unsup", "roberta"): (40, 60),
+             (full, "bert"): (51, 61), (full, "roberta"): (43, 63)}  # fmt: skip
+    monkeypatch.setattr(small, "ndcg", lambda encode: found.get(encode, 0.0))
+    monkeypatch.setattr(small, "transfer", lambda encode: dict(
+        zip(("mood", "kind"), right[encode], strict=True)
+    ))  # fmt: skip
+    assert small.measure_comparison(0) == {
+        "06-table2-simcse": 10, "06-table2-syncse": 4, "06-table2-no-logits": -2,
+        "06-table2-whitening": 7, "06-table7-retrieval": 0.125, "06-table8-transfer": 1,
+    }  # fmt: skip
+    assert len(kept["06-table2"]) == 17 and {"06-table7", "06-table8"} <= set(kept)
 
 
 def test_supervised_trains_on_the_union(small, monkeypatch):
