@@ -382,16 +382,16 @@ def _read_folder(folder, column) -> list:
 _SPLIT = re.compile(
     r"(?<![a-z])(train|training|test|testing|eval|evaluation|valid|validation|dev|val)(?![a-z])"
 )
-_MOST_FILES = 100_000  # in a folder that is given for its texts
+MOST_FILES = 100_000  # in a folder that is given for its texts
 _ABOUT = re.compile(r"(00-)?(readme|licen[cs]e|notice|changelog|dataset_infos?)\b", re.IGNORECASE)
 
 
 def _training_files(folder) -> list[Path]:
     """Files of a known format, without what is about them and without the other splits."""
-    entries = list(itertools.islice(folder.rglob("*"), _MOST_FILES + 1))
-    if len(entries) > _MOST_FILES:  # a whole disk would be walked through for minutes
+    entries = list(itertools.islice(folder.rglob("*"), MOST_FILES + 1))
+    if len(entries) > MOST_FILES:  # a whole disk would be walked through for minutes
         raise ValueError(
-            f"{folder} holds more than {_MOST_FILES:,} files and folders: give the folder of the "
+            f"{folder} holds more than {MOST_FILES:,} files and folders: give the folder of the "
             "texts, or one file"
         )
     files = [

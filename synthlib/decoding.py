@@ -560,7 +560,7 @@ def _write_batch(
         if uniform is None:
             chosen = scores.argmax(-1)
         else:
-            chosen = _draw(scores / temperature, uniform[going, step])
+            chosen = draw(scores / temperature, uniform[going, step])
         values = chosen.tolist()
         keep = [b for b, token in enumerate(values) if token not in rules.ends]
         for b in keep:
@@ -809,8 +809,18 @@ def _signature(kind: type):
     return inspect.signature(kind.forward).parameters
 
 
-def _draw(logits, uniform):
-    """Sample by inverting the distribution function at one uniform number a row."""
+def draw(logits, uniform):
+    """Sample by inverting the distribution function at one uniform number a row.
+
+    Parameters
+    ----------
+    logits : tensor [n, V]
+    uniform : n numbers in [0, 1)
+
+    Returns
+    -------
+    int tensor [n]
+    """
     # A hundred thousand float32 numbers add up with an error; MPS has no float64.
     dtype = torch.float32 if logits.device.type == "mps" else torch.float64
     total = logits.softmax(-1).cumsum(-1, dtype=dtype)

@@ -100,7 +100,7 @@ def train_nli(
     device = models.pick_device(device)
     model, tokenizer = _fresh(name, device)
     label2id = {str(label).lower(): int(i) for i, label in model.config.id2label.items()}
-    collate = functools.partial(_collate, tokenizer, label2id, max_length)
+    batch = functools.partial(collate, tokenizer, label2id, max_length)
     if precision is None and output_dir:
         precision = _precision_of(output_dir)
     precision = models.training_precision(
@@ -130,7 +130,7 @@ def train_nli(
         )  # fmt: skip
         trainer = _trainer()(
             model=model, args=arguments, train_dataset=rows, eval_dataset=held_out,
-            data_collator=collate, compute_metrics=_accuracy,
+            data_collator=batch, compute_metrics=_accuracy,
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         if output_dir:
@@ -237,7 +237,22 @@ def _trainer():
     return InParts
 
 
-def _collate(tokenizer, label2id, max_length, rows):
+def collate(tokenizer, label2id, max_length, rows):
+    """A batch for the classifier: token ids and masks [n, longest], and labels [n].
+
+    Parameters
+    ----------
+    tokenizer
+    label2id : dict
+        Name of a label, in lower case, to its number.
+    max_length : int
+        Tokens of a pair; longer ones are cut.
+    rows : n of (premise, hypothesis, label)
+
+    Returns
+    -------
+    BatchEncoding of tensors
+    """
     import torch
 
     premises, hypotheses, labels = map(list, zip(*rows, strict=True))

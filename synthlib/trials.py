@@ -59,7 +59,7 @@ def failures(tier, device):
             yield f"{need} failed: {said}" + ("" if known else f": {remedy}")
 
 
-def _model(device, dtype=None):
+def two_layers(device, dtype=None):
     """A Llama of two layers with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -87,7 +87,7 @@ def lora_step(device):
     """A LoRA adapter on a model of two layers, forward and backward."""
     from peft import LoraConfig, get_peft_model
 
-    model = _model(device, models.pick_dtype(device))
+    model = two_layers(device, models.pick_dtype(device))
     with models.adapting():
         policy = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=2))
     _step(policy, device)
@@ -95,7 +95,7 @@ def lora_step(device):
 
 def training_step(device, precision):
     """A step of training in the precision that trainings have on this device."""
-    _step(_model(device), device, precision)
+    _step(two_layers(device), device, precision)
 
 
 def folders():

@@ -113,9 +113,9 @@ def test_candidates_do_not_depend_on_the_parts(here):
 
 
 def test_what_a_generator_wraps_its_answer_in_is_taken_off():
-    assert art._clean(' "a man runs ."\nNote: same meaning') == "a man runs ."
-    assert art._clean("a man says “no”") == "a man says “no”"
-    assert art._clean("\n") == ""
+    assert art.clean(' "a man runs ."\nNote: same meaning') == "a man runs ."
+    assert art.clean("a man says “no”") == "a man says “no”"
+    assert art.clean("\n") == ""
 
 
 def test_judging_and_selecting(here):

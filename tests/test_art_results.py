@@ -74,7 +74,7 @@ def test_outputs_are_judged_by_the_oracle_and_by_one_yardstick(small):
         copied = row.text.split() == row.anchor.split()
         label = "entailment" if row.kind == "positive" else "contradiction"
         assert row.right == (nli(row.anchor, row.text) == label and not copied)
-    encode = results._load("pocket/simcse-sup-bert")
+    encode = results.load("pocket/simcse-sup-bert")
     row = table.iloc[-1]
     u, v = encode([row.anchor, row.text])
     assert row.similarity == pytest.approx(u @ v / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-4)
@@ -169,13 +169,13 @@ def test_a_weak_generator_at_equal_budget(small, monkeypatch):
 
 def test_another_base_goes_through_the_rounds(small):
     once, twice = (results.through_rounds.__wrapped__(0, "RoBERTa") for _ in range(2))
-    before = results._load(results.BASES["RoBERTa"])(["a man is running"])
+    before = results.load(results.BASES["RoBERTa"])(["a man is running"])
     assert np.abs(once(["a man is running"]) - before).max() > 1e-4
     assert np.allclose(once(["a man is running"]), twice(["a man is running"]), atol=1e-6)
 
 
 def test_table2_names_its_rows(small, monkeypatch):
-    monkeypatch.setattr(results, "_supervised", lambda rows, *_: results._load(
+    monkeypatch.setattr(results, "supervised", lambda rows, *_: results.load(
         "pocket/simcse-sup-bert"
     ))  # fmt: skip
     table = results.table2(0)
@@ -186,7 +186,7 @@ def test_table2_names_its_rows(small, monkeypatch):
 
 
 def test_a_base_without_a_discriminator_of_its_own_uses_the_same_rewards():
-    assert results._discriminator()[0].config.num_labels == 3
+    assert results.discriminator()[0].config.num_labels == 3
     assert rewards.TARGET.keys() == results.ASKED.keys()
 
 

@@ -100,7 +100,7 @@ def test_one_seed_measures_every_claim(monkeypatch, table):
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
     monkeypatch.setattr(recipe, "answers", lambda seed: table)
     probed = pd.concat([table.assign(p=np.maximum(table["p"], 0.6))] * 3, ignore_index=True)
-    monkeypatch.setattr(recipe, "_probed", lambda seed: probed)
+    monkeypatch.setattr(recipe, "probed", lambda seed: probed)
     monkeypatch.setattr(recipe, "CANDIDATES", 4)
     recipe.bounds.cache_clear()
     found = recipe.measure_rewards(3)
@@ -140,7 +140,7 @@ def test_a_policy_is_watched_while_it_is_tuned(monkeypatch):
     assert table.groupby("step").size().to_dict() == {0: 12, 1: 12}
     before, after = (table[table["step"] == step].reset_index(drop=True) for step in (0, 1))
     assert (before["anchor"] == after["anchor"]).all() and (before["text"] != after["text"]).any()
-    plain = recipe._seen(recipe.judges()[0], list(before["anchor"][::2]), 1, 5)
+    plain = recipe.seen(recipe.judges()[0], list(before["anchor"][::2]), 1, 5)
     assert list(plain["text"]) == list(before["text"])
 
     monkeypatch.setattr(recipe, "tuned", lambda seed: table)

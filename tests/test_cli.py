@@ -483,7 +483,7 @@ def test_a_source_that_cannot_be_read_is_one_line(capsys, tmp_path, monkeypatch,
 
 
 def test_a_whole_disk_is_not_walked_through(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("synthlib.data._MOST_FILES", 20)
+    monkeypatch.setattr("synthlib.data.MOST_FILES", 20)
     for number in range(25):
         (tmp_path / f"{number}.txt").write_text("a line\n")
     code, _, err = run(capsys, "run", "multicsr", "--out", "new", "--premises", tmp_path)

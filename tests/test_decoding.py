@@ -27,9 +27,9 @@ from transformers import (
 )
 
 from synthlib.decoding import (
-    _draw,
     contrastive_generate,
     directional_generate,
+    draw,
     generate_lists_at_once,
     generate_mixture,
     generate_ranking_lists,
@@ -250,7 +250,7 @@ def test_samples_follow_the_mixed_distribution(lab):
 
 def test_a_draw_at_the_very_edge_is_a_possible_token():
     logits = torch.tensor([[-math.inf, 0.0, 0.0, -math.inf]] * 3)
-    assert _draw(logits, [0.0, 0.5, np.nextafter(1, 0)]).tolist() == [1, 2, 2]
+    assert draw(logits, [0.0, 0.5, np.nextafter(1, 0)]).tolist() == [1, 2, 2]
 
 
 def test_a_fresh_seed_comes_from_torch(lab):
@@ -907,12 +907,13 @@ def test_the_default_ranking_prompt_is_that_of_the_models_form(lab, monkeypatch)
     model, tokenizer = lab("llama")
     seen = []
 
-    def record(model, tokenizer, texts, *_):
-        seen.append(texts[0][0])
-        return [[6]] * len(texts)
+    real = decoding.tokenize
 
-    monkeypatch.setattr(decoding, "_write_batch", record)
-    monkeypatch.setattr(decoding, "tokenize", lambda *_: {})
+    def record(model, tokenizer, rows, *rest):
+        seen.append(rows[0][0])
+        return real(model, tokenizer, rows, *rest)
+
+    monkeypatch.setattr(decoding, "tokenize", record)
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)
     monkeypatch.setattr(model.config, "synthlib_form", "pocket", raising=False)
     generate_ranking_lists(model, tokenizer, ["a {dog}"], steps=1, max_new_tokens=4)

@@ -61,7 +61,7 @@ def test_it_learns_and_keeps_the_best_weights(bert, tmp_path):
 def test_an_interrupted_training_goes_on(bert, tmp_path, monkeypatch):
     options = OPTIONS | dict(max_steps=12, eval_steps=4)
     whole, _ = discriminator.train_nli(bert, EXAMPLES, **options)
-    real, seen = discriminator._collate, []
+    real, seen = discriminator.collate, []
 
     def stop(*a):
         seen.append(1)
@@ -69,10 +69,10 @@ def test_an_interrupted_training_goes_on(bert, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*a)
 
-    monkeypatch.setattr(discriminator, "_collate", stop)
+    monkeypatch.setattr(discriminator, "collate", stop)
     with pytest.raises(KeyboardInterrupt):
         discriminator.train_nli(bert, EXAMPLES, output_dir=tmp_path / "run", **options)
-    monkeypatch.setattr(discriminator, "_collate", real)
+    monkeypatch.setattr(discriminator, "collate", real)
     assert (tmp_path / "run" / "checkpoint-4").is_dir()
     (tmp_path / "run" / "checkpoint-8").mkdir()  # interrupted while it was written
     (tmp_path / "run" / "checkpoint-8" / "model.safetensors").write_bytes(b"")

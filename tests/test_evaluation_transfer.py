@@ -64,7 +64,7 @@ def data(tmp_path):
 
 
 def test_all_seven(data, monkeypatch):
-    monkeypatch.setattr(transfer, "_FOLDS", 3)  # ten are tested below, on one task
+    monkeypatch.setattr(transfer, "FOLDS", 3)  # ten are tested below, on one task
     frame = evaluate_transfer(letters, data).set_index("task")
     assert list(frame.index) == ["MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC"]
     assert list(frame["examples"]) == [60, 60, 60, 60, 20, 16, 20]

@@ -1,5 +1,6 @@
 """Explorers of thresholds, similarity heatmaps and paths: their tables, and what a page does."""
 
+import itertools
 import json
 import zlib
 
@@ -150,11 +151,11 @@ def test_measured_similarities_are_the_means_of_the_seeds(similarity):
         "sampled", "directional", "kept"
     ]  # fmt: skip
     own = matrices.query("decoding == 'sampled' and method == 'directional' and which == 'kept'")
-    found = explorers._square(row["cosines"])
+    thousandths = [int(number) for number in row["cosines"].split()]  # row by row, above i = j
+    found = dict(zip(itertools.combinations(range(1, 17), 2), thousandths, strict=True))
     for i, j in ((1, 2), (1, 16), (7, 9)):
         wanted = own[(own["i"] == i) & (own["j"] == j)]["cosine"].mean()
-        assert found[i - 1, j - 1] == pytest.approx(wanted, abs=0.000501)
-        assert found[j - 1, i - 1] == found[i - 1, j - 1]
+        assert found[i, j] / 1000 == pytest.approx(wanted, abs=0.000501)
     assert row["lists"] == own.groupby("seed")["lists"].first().sum()
 
 
@@ -451,10 +452,10 @@ def test_the_grids_cells_hold_the_rules_values(pages):
     table, grid = triplet_table(), grid_table()
     kept = curation.Thresholds(5, 3, None).keep(table["a"], table["b"])
     row = grid[(grid["alpha"] == 5) & (grid["beta"] == 3) & grid["gamma"].isna()].iloc[0]
-    share = explorers._percent((kept & table["right"]).sum(), kept.sum())
+    count, right = kept.sum(), (kept & table["right"]).sum()
+    part, share = int(100 * count / len(table) + 0.5), int(100 * right / count + 0.5)
     for tip, stage in said:
-        for words in (f"kept {explorers._percent(kept.sum(), len(table))}",
-                      f"by the oracle {share}", f"encoder here {row.dev:.1f}",
+        for words in (f"kept {part} %", f"by the oracle {share} %", f"encoder here {row.dev:.1f}",
                       f"encoder in the paper {row.paper:.1f}"):  # fmt: skip
             assert words in tip
         assert "Framed: the 27 rows of Table 6" in stage

@@ -317,7 +317,7 @@ def tasks():
 def aggregated(parts):
     name = np.repeat([str(i) for i in range(len(parts))], [len(p["gold"]) for p in parts])
     cosine, gold = (np.concatenate([p[key] for p in parts]) for key in ("cosine", "gold"))
-    return sts._aggregate("t", cosine, gold, name)
+    return sts.aggregate("t", cosine, gold, name)
 
 
 MARKS = "x.map((c) => SC.explorers.aggregation.marks(c))"
@@ -483,7 +483,7 @@ def marks(shift=None, without=()):
     df = clouds().query("encoder == 'one'")
     df = df[~df["part"].isin(without)]
     cosine = df["cosine"] + df["part"].map(lambda name: (shift or {}).get(name, 0))
-    found = sts._aggregate("t", cosine.to_numpy(), df["gold"].to_numpy(), df["part"].to_numpy())
+    found = sts.aggregate("t", cosine.to_numpy(), df["gold"].to_numpy(), df["part"].to_numpy())
     return ", ".join(f"{k} {v:.1f}" for k, v in found.items())
 
 

@@ -456,6 +456,6 @@ def test_special_tokens_in_a_pair_are_text():
     raw = nli_logits(model, tokenizer, pairs, batch_size=3)
     np.testing.assert_allclose(torch.tensor(raw).softmax(-1)[:, [2, 1, 0]], expected, atol=1e-5)
     labelled = [(*pair, "neutral") for pair in pairs]
-    batch = discriminator._collate(tokenizer, {"neutral": 1}, 60, labelled)
+    batch = discriminator.collate(tokenizer, {"neutral": 1}, 60, labelled)
     for row, ids, mask in zip(rows, batch["input_ids"], batch["attention_mask"], strict=False):
         assert ids[mask == 1].tolist() == row

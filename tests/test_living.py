@@ -464,7 +464,7 @@ def _fake(tmp_path, spec, echo, state, more=""):
     page = tmp_path / "widget.html"
     model = script.embedded({"data": shown.data, "state": shown.state})
     text = FAKE.replace("ECHO", json.dumps(echo)).replace("MODEL", model)
-    esm = script.script() + more + widget._RENDER
+    esm = script.script() + more + widget.RENDER
     page.write_text(text.replace("ESM", esm), encoding="utf-8")
     return page
 
@@ -662,9 +662,9 @@ def test_a_caption_in_a_notebook_is_plain_words(monkeypatch):
 
 
 def test_a_real_kernel_makes_the_widget(tmp_path):
-    nbclient = pytest.importorskip("nbclient")
+    nbclient, nbformat = map(pytest.importorskip, ("nbclient", "nbformat"))
     _notebook(tmp_path / "02_small.ipynb")
-    notebook = gallery._read(tmp_path / "02_small.ipynb")
+    notebook = nbformat.read(tmp_path / "02_small.ipynb", as_version=4)
     environment = {k: v for k, v in os.environ.items() if k != widget.VARIABLE}
     client = nbclient.NotebookClient(notebook, timeout=3600, startup_timeout=3600)
     client.execute(env=environment)
@@ -750,7 +750,7 @@ def test_tables_of_a_page_hold_what_the_frame_holds():
     assert page["types"] == {"n": "int", "f": "float", "t": "text", "b": "bool", "c": "text", "l": "list"}  # fmt: skip
     assert page["data"][1] == [0.1, None, None] and page["data"][5] == [[1.0, None], ["w"], []]
     assert page["levels"] == {"c": ["z", "y"]}
-    again = gallery._frame(page)
+    again = gallery.frame_of(page)
     assert again["c"].cat.categories.tolist() == ["z", "y"] and again["f"].isna().sum() == 2
 
 
@@ -795,16 +795,18 @@ def _notebook(path, label="fig-02-small", wrong=False):
 
 
 def test_figures_are_written_again_from_the_chapters(tmp_path, monkeypatch):
-    pytest.importorskip("nbclient")
+    nbclient = pytest.importorskip("nbclient")
     _notebook(tmp_path / "02_small.ipynb")
-    monkeypatch.setattr(gallery, "_project", lambda: None)  # no build whose cache could be read
+    monkeypatch.setattr(gallery, "ROOT", tmp_path)  # no build whose cache could be read
     out, said = tmp_path / "out", []
     files = gallery.regenerate(out, folder=tmp_path, say=said.append)
     assert {f.suffix for f in files} == {".csv", ".json", ".html", ".png", ".svg", ".txt"}
     assert all(f.is_file() for f in files) and "running" in said[0]
     assert pd.read_csv(out / "fig-02-small.csv")["y"].tolist() == [3, 4]
     # A second run has nothing to do; what was lost is made again.
-    monkeypatch.setattr(gallery, "_execute", lambda *a: pytest.fail("executed again"))
+    monkeypatch.setattr(
+        nbclient.NotebookClient, "execute", lambda *a, **k: pytest.fail("executed again")
+    )
     assert gallery.regenerate(out, ["02"], tmp_path, said.append) == files
     assert "there already" in said[-1]
     (out / "fig-02-small.csv").unlink()

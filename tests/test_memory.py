@@ -353,7 +353,7 @@ def test_what_pytorch_holds_back_is_free(monkeypatch):
 
 
 def test_keys_and_values_count_for_a_generator(folders, monkeypatch):
-    numbers = models._count(folders["llama"])
+    numbers = models.number_count(folders["llama"])
     # two layers, two heads of 8 numbers: keys and values of 1,024 tokens in two contexts
     kept = 2 * 2 * 2 * 2 * 8 * 1024 * 4
     enough = 1.1 * 4 * numbers + kept

@@ -101,14 +101,19 @@ def test_a_plain_folder_needs_its_pooling_named(folders):
         load_encoder(folders["bert"], pooling="cls_before_pooler")
 
 
-def test_older_pooling_files_are_read():
+def test_older_pooling_files_are_read(folders, tmp_path):
+    load_encoder(folders["bert"], pooling="cls").save_pretrained(str(tmp_path))
+    assert models.pooling_of(load_encoder(tmp_path)) == "cls"
+    (settings,) = tmp_path.glob("*_Pooling/config.json")
+    held = json.loads(settings.read_text())
+    del held["pooling_mode"]
     old = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
-    assert models._pooling_mode(old) == "mean"
-    assert models._pooling_mode({"pooling_mode": "cls"}) == "cls"
+    settings.write_text(json.dumps(held | old))
+    assert models.pooling_of(load_encoder(tmp_path)) == "mean"
 
 
 def test_known_checkpoints_have_their_readme_pooling():
-    pooling = models._pooling_of_plain_folder
+    pooling = models.known_pooling
     assert pooling("princeton-nlp/unsup-simcse-bert-base-uncased", None) == "cls"
     assert pooling("princeton-nlp/sup-simcse-roberta-large", None) == "cls_mlp"
     assert pooling("pocket/mlm-bert", None) == "mean"
@@ -212,10 +217,10 @@ def test_prompt_pooling_travels_with_a_saved_encoder(folders, template, tmp_path
 def test_our_own_module_opens_no_door_to_others_code(folders, template, tmp_path):
     encoder = load_encoder(folders["bert"], pooling="prompt")
     kind = type(encoder[0])
-    assert models._PROMPT_MODULE == f"{kind.__module__}.{kind.__qualname__}"
     encoder.save_pretrained(str(tmp_path / "saved"))
     listing = tmp_path / "saved" / "modules.json"
     ours = json.loads(listing.read_text())
+    assert ours[0]["type"] == f"{kind.__module__}.{kind.__qualname__}"
     other = ours[0] | {"idx": 1, "name": "1", "type": "evil.Pooling"}
     for modules in (
         [ours[0], other],
@@ -582,10 +587,10 @@ def test_shards_are_counted_and_checked(folders, tmp_path):
     model = transformers.T5ForConditionalGeneration.from_pretrained(folders["t5"])
     model.save_pretrained(tmp_path, max_shard_size="10KB")
     tiny_models.tokenizer("t5").save_pretrained(tmp_path)
-    assert len(models._weights(tmp_path)) > 1
-    assert models._count(tmp_path) == models._count(folders["t5"])
+    assert len(models.weight_files(tmp_path)) > 1
+    assert models.number_count(tmp_path) == models.number_count(folders["t5"])
     load_generator(tmp_path)
-    models._weights(tmp_path)[-1].unlink()
+    models.weight_files(tmp_path)[-1].unlink()
     with pytest.raises(ModelUnavailable, match="incomplete"):
         load_generator(tmp_path)
 
@@ -693,7 +698,7 @@ def hub(folders, monkeypatch, tmp_path):
 def test_a_hub_model_is_downloaded_and_then_found_offline(folders, hub, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
-    hub["someone/tiny-t5"] = dict(folder=folders["t5"], total=models._count(folders["t5"]))
+    hub["someone/tiny-t5"] = dict(folder=folders["t5"], total=models.number_count(folders["t5"]))
     model, _ = load_generator("someone/tiny-t5")
     assert model.config.is_encoder_decoder
     assert not list((tmp_path / "cache").rglob("*.onnx"))

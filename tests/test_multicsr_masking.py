@@ -101,7 +101,7 @@ def test_released_mask_leaves_the_own_hard_negative_unprotected():
         return np.array([place[t] for t in texts], dtype=float)
 
     kept = multicsr.false_negative_mask(guide, rows, sigma=0.9)
-    free = multicsr_masking._unprotected(kept, guide, rows, 0.9)
+    free = multicsr_masking.unprotected(kept, guide, rows, 0.9)
     order = torch.tensor([1, 0])
     own = torch.arange(2)
     assert kept(order)[own, own + 2].tolist() == [True, True]

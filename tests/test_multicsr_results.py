@@ -239,7 +239,7 @@ def test_low_resource_and_demonstrations_run(small, monkeypatch):
     for name in ("bitext", "same_language"):
         monkeypatch.setattr(small, name, lambda encode: float(encode(["x"]).sum()))
     fewer_pairs(monkeypatch, small)
-    monkeypatch.setattr(small, "_RULE", small.Thresholds(0, 5, None))  # Tavi: hardly any is kept
+    monkeypatch.setattr(small, "RULE", small.Thresholds(0, 5, None))  # Tavi: hardly any is kept
     gains = small.measure_low_resource(0)
     marks = kept["06-table4"].set_index("row")["twins"]
     assert gains["06-table4-twins"] == pytest.approx(marks["MultiCSR"] - marks["raw"])

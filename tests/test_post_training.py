@@ -12,7 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from tolerance import after_training
 
-from synthlib import losses, models, prompts, training
+from synthlib import losses, models, prompts
 from synthlib.training import post_train_ranking
 
 RNG = np.random.default_rng(1)
@@ -283,7 +283,7 @@ def test_two_processes_train_as_one(fresh, folders, tmp_path):
 
 def test_the_folder_says_what_was_run(fresh, tmp_path):
     post_train_ranking(fresh(), LISTS, TARGETS, max_steps=1, output_dir=tmp_path, **QUICK)
-    held = json.loads((tmp_path / training._RUN).read_text())
+    held = json.loads((tmp_path / "synthlib_run.json").read_text())
     assert held["batch_size"] == 1 and held["own"] is True and held["steps"] == 1
 
 

@@ -170,7 +170,7 @@ def test_the_discriminator_follows_the_trial_and_keeps_it(bert, speed, tmp_path,
     assert torch.equal(weights(), full)
     speed(8.0)
     assert torch.equal(weights(), half)
-    real, seen = discriminator._collate, []
+    real, seen = discriminator.collate, []
 
     def stop(*arguments):
         seen.append(1)
@@ -178,10 +178,10 @@ def test_the_discriminator_follows_the_trial_and_keeps_it(bert, speed, tmp_path,
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(discriminator, "_collate", stop)
+    monkeypatch.setattr(discriminator, "collate", stop)
     with pytest.raises(KeyboardInterrupt):
         weights(output_dir=tmp_path / "run")
-    monkeypatch.setattr(discriminator, "_collate", real)
+    monkeypatch.setattr(discriminator, "collate", real)
     speed(0.05)
     torch.testing.assert_close(weights(output_dir=tmp_path / "run"), half, atol=1e-6, rtol=1e-5)
 
@@ -307,7 +307,7 @@ def test_training_is_as_good_and_as_fast_on_a_processor_with_avx2_alone():
     if laptop["capability"] != "AVX2":
         pytest.skip(f"this processor computes as {laptop['capability']} when asked for AVX2")
     assert laptop["speedup"] < 1 and laptop["precision"] == "fp32"
-    want = "bf16" if here["speedup"] >= models._CLEARLY_FASTER else "fp32"
+    want = "bf16" if here["speedup"] >= models.CLEARLY_FASTER else "fp32"
     assert here["precision"] == want
     a, b = np.array(here["vectors"]), np.array(laptop["vectors"])
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib import metadata
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ def healthy(monkeypatch, tmp_path):
         (tmp_path / name).symlink_to(models.POCKET / name)
     monkeypatch.setattr(models, "POCKET", tmp_path)
     monkeypatch.setattr(models, "free_bytes", lambda device: 30e9)
-    monkeypatch.setattr(synthlib._shutil, "disk_usage", lambda path: type("", (), {"free": 50e9}))
-    monkeypatch.setattr(synthlib, "_too_old", list)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("", (), {"free": 50e9}))
+    monkeypatch.setattr(metadata, "requires", lambda name: [])
     for name in ("SYNTHLIB_TIER", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -57,8 +58,15 @@ def test_gpu_tier_on_a_cpu(healthy, monkeypatch):
 
 def test_each_problem_has_a_line(healthy, monkeypatch):
     monkeypatch.setattr(models, "free_bytes", lambda device: 0.5e9)
-    monkeypatch.setattr(synthlib._shutil, "disk_usage", lambda path: type("", (), {"free": 3e8}))
-    monkeypatch.setattr(synthlib, "_versions", lambda: {"datasets": "missing"})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("", (), {"free": 3e8}))
+    real = metadata.version
+
+    def version(name):
+        if name == "datasets":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
     problems = "\n".join(synthlib.preflight().problems)
     assert problems.count("\n") == 2
     for words in ("pip install datasets", "0.5 GB of memory", "0.3 GB of disk"):
@@ -72,8 +80,6 @@ def test_offline_with_a_tier_that_downloads(healthy, monkeypatch):
 
 
 def test_packages_out_of_range(monkeypatch):
-    from importlib import metadata
-
     monkeypatch.setattr(
         metadata, "requires", lambda name: ["numpy>=99", "torch", 'trl>=99; extra == "rl"', "nope"]
     )
@@ -142,14 +148,14 @@ def test_a_trial_of_writing_leaves_nothing(tmp_path):
 
 
 def test_numbers_that_are_none(healthy, monkeypatch):
-    model = trials._model
+    model = trials.two_layers
 
     def broken(*arguments):
         made = model(*arguments)
         made.lm_head.weight.data[0, 0] = float("nan")
         return made
 
-    monkeypatch.setattr(trials, "_model", broken)
+    monkeypatch.setattr(trials, "two_layers", broken)
     lora, step = synthlib.preflight().problems
     assert lora.startswith("a LoRA step failed: ") and "pip install -U peft" in lora
     assert "step on cpu failed: the loss or its gradient is not a number: " in step

@@ -480,7 +480,7 @@ def test_the_vocabulary_covers_every_corpus_and_every_prompt():
     known = set(pretraining.vocabulary())
     for name, draw in DRAWS.items():
         for text in flat(draw(0)):
-            if name in ("natural", "hard") and text in corpora._STS_NAMES:
+            if name in ("natural", "hard") and text in corpora.STS_NAMES:
                 continue
             if name == "transfer question" and text in corpora.QUESTIONS:
                 continue
@@ -525,7 +525,7 @@ def test_sts_shares_are_those_that_are_documented():
     frame = corpora.sts("natural", "test", 8000, seed=5)
     shares = frame.kind.value_counts(normalize=True)
     wanted = np.diff([0, *corpora.STS_KINDS["natural"], 1.0])
-    for name, share in zip(corpora._STS_NAMES, wanted, strict=True):
+    for name, share in zip(corpora.STS_NAMES, wanted, strict=True):
         assert abs(shares[name] - share) < 0.02, name
 
 

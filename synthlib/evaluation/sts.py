@@ -131,12 +131,26 @@ def score_sts(
     rows = []
     for (task, frame), cosines in zip(frames.items(), similarity, strict=True):
         gold, subset = frame["score"].to_numpy(dtype=float), frame.get("subset")
-        result = _aggregate(task, cosines, gold, subset)
+        result = aggregate(task, cosines, gold, subset)
         rows.append({"task": task, "pairs": len(frame), "spearman": result[aggregation]} | result)
     return pd.DataFrame(rows)
 
 
-def _aggregate(task, similarity, gold, subset) -> dict[str, float]:
+def aggregate(task, similarity, gold, subset=None) -> dict[str, float]:
+    """Spearman × 100 of one task, its parts put together in three ways.
+
+    Parameters
+    ----------
+    task : str
+    similarity, gold : arrays [n]
+    subset : sequence of n names, optional
+        The part that each pair belongs to.
+
+    Returns
+    -------
+    dict
+        As a row of `score_sts`.
+    """
     whole = _spearman(similarity, gold)
     names, each, pairs = [task], np.array([whole]), [len(gold)]
     of, found = (None, ()) if subset is None else pd.factorize(subset, use_na_sentinel=False)

@@ -39,7 +39,7 @@ _SPLIT_FILES = {
 }
 _TREC_LABELS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 
-_FOLDS = 10
+FOLDS = 10
 _SEED = 1111
 # SentEval's grids of C, the inverse strength, for its scikit-learn classifier
 _GRID = tuple(2.0**t for t in range(-2, 4))
@@ -184,7 +184,7 @@ def classify(*, train, test=None, dev=None) -> dict[str, float]:
             raise ValueError(
                 "too few examples to cross-validate: at least three of each class are wanted"
             )
-        count = int(np.clip(smallest, 2, _FOLDS))
+        count = int(np.clip(smallest, 2, FOLDS))
         return StratifiedKFold(count, shuffle=True, random_state=_SEED)
 
     def split(features, labels):

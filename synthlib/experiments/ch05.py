@@ -388,7 +388,7 @@ def _trained(seed, scenes, guide, sigma, variant):
     else:
         keep = multicsr.false_negative_mask(encode, triplets, sigma=sigma)
         if variant == "released":  # its own hard negative is not protected, see the chapter
-            keep = _unprotected(keep, encode, triplets, sigma)
+            keep = unprotected(keep, encode, triplets, sigma)
         encoder = fit(triplets, seed, keep=keep, variant=variant)
     path = [(h["step"], h["dev"]) for h in encoder.training_history if "dev" in h]
     return {split: mark(encoder, split) for split in ("dev", "test")} | {"path": path}
@@ -399,8 +399,24 @@ def _plain(seed, scenes):
     return fit(captions(scenes, seed=seed), seed)
 
 
-def _unprotected(keep, encode, triplets, sigma):
-    """The mask of the released code: a row's own hard negative may be masked, too."""
+def unprotected(keep, encode, triplets, sigma):
+    """The mask of the released code: a row's own hard negative may be masked, too.
+
+    Parameters
+    ----------
+    keep : callable
+        From `multicsr.false_negative_mask`.
+    encode : callable
+        The guide.
+    triplets : DataFrame
+        anchor, negative.
+    sigma : float
+
+    Returns
+    -------
+    callable
+        From rows [n] to a mask [n, 2n], as `keep`.
+    """
     names = ("anchor", "negative")
     anchor, negative = (unit_rows(np.asarray(encode(list(triplets[n])))) for n in names)
     near = torch.from_numpy((anchor * negative).sum(axis=1) >= sigma)

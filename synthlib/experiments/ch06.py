@@ -30,7 +30,7 @@ T5, LLAMA = "pocket/generator-t5", "pocket/generator-llama"
 SHAPES = ("bert", "roberta")
 STAGES = tuple(product((0, 1), repeat=3))
 FULL = (1, 1, 1)
-_RULE = Thresholds()  # (3, 3, 1)
+RULE = Thresholds()  # (3, 3, 1)
 
 
 # ------------------------------------------------------------------ what is compared
@@ -71,7 +71,7 @@ def triplets(seed, stages=FULL, **where):
     DataFrame
     """
     rows = corpus(seed, settings().omega if stages[0] else 0.0, **where)
-    return rows[_RULE.keep(rows["a"], rows["b"])] if stages[1] else rows
+    return rows[RULE.keep(rows["a"], rows["b"])] if stages[1] else rows
 
 
 def fit(rows, seed, *, shape="bert", guide=None, pooling="mean", **options):
@@ -585,7 +585,7 @@ def demonstrated(seed):
                 seed, settings().omega, premises=premises, generator=generator,
                 demonstrations=shots,
             )
-            kept = written[_RULE.keep(written["a"], written["b"])]
+            kept = written[RULE.keep(written["a"], written["b"])]
             marks = {}
             if generator == LLAMA:
                 encode = fit(kept, seed, guide=committed("simcse-unsup"))

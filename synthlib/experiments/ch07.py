@@ -50,15 +50,16 @@ def judges():
 @lru_cache(maxsize=2)
 def bounds(seed, quantile=0.05) -> rewards.Bounds:
     """Ω, α⁺ and α⁻ by the book's rule, from answers to 200 other anchors, as a round sets them."""
-    probed = _probed(seed)
+    table = probed(seed)
     return rewards.choose_bounds(
-        probed["p"].to_numpy(), probed["similarity"].to_numpy(), list(probed["kind"]),
+        table["p"].to_numpy(), table["similarity"].to_numpy(), list(table["kind"]),
         quantile=quantile,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def _probed(seed):
+def probed(seed):
+    """One answer of each kind to 200 anchors of their own, as `answers`: what sets the bounds."""
     table = _written(corpora.premises(PROBES, 70_000 + seed), 1, seed)
     return table[table["text"].str.strip() != ""]
 
@@ -78,10 +79,10 @@ def answers(seed, anchors=ANCHORS, candidates=CANDIDATES) -> pd.DataFrame:
 
 
 def _written(anchors, candidates, seed):
-    return _seen(judges()[0], anchors, candidates, seed)
+    return seen(judges()[0], anchors, candidates, seed)
 
 
-def _seen(generator, anchors, candidates, seed):
+def seen(generator, anchors, candidates, seed):
     """Answers of a generator, with what both judges and the oracle say."""
     _, discriminator, encoder = judges()
     table = art.write(
@@ -188,9 +189,9 @@ def by_encoder(seed) -> pd.DataFrame:
     DataFrame
         encoder, lower_bound, positive_bound, negative_bound.
     """
-    probed = _probed(seed)
+    own = probed(seed)
     other = art.judge(
-        probed.drop(columns=["p", "similarity"]), judges()[1],
+        own.drop(columns=["p", "similarity"]), judges()[1],
         models.load_encoder(UNSUPERVISED, device="cpu").encode,
     )  # fmt: skip
     return pd.DataFrame(
@@ -200,7 +201,7 @@ def by_encoder(seed) -> pd.DataFrame:
                 rows["p"].to_numpy(), rows["similarity"].to_numpy(), list(rows["kind"])
             )._asdict(),
         }
-        for name, rows in (("supervised", probed), ("unsupervised", other))
+        for name, rows in (("supervised", own), ("unsupervised", other))
     )
 
 
@@ -221,7 +222,7 @@ def tuned(seed, steps=STEPS, watched=WATCHED) -> pd.DataFrame:
     policy, shown = art.policy(generator, own, seed=seed), []
 
     def watch(step):
-        table = _seen((policy.model, policy.tokenizer), examined, 1, seed)
+        table = seen((policy.model, policy.tokenizer), examined, 1, seed)
         shown.append(table.assign(step=step))
 
     def after(entry, tasks, texts):

@@ -61,12 +61,14 @@ def run_of(seed) -> art_run.Result:
 
 
 @cache
-def _load(name):
+def load(name):
+    """The `encode` of an encoder that travels with the book."""
     return models.load_encoder(name, device="cpu").encode
 
 
 @cache
-def _discriminator():
+def discriminator():
+    """The NLI model and its tokenizer."""
     return models.load_nli(settings().discriminator, device="cpu")
 
 
@@ -80,7 +82,7 @@ def generator(seed, number):
 @cache
 def encode(seed, number):
     """The encoder of a round; 0 is the supervised BERT as it travels with the book."""
-    return run_of(seed).encoder(number, device="cpu").encode if number else _load(BASES["BERT"])
+    return run_of(seed).encoder(number, device="cpu").encode if number else load(BASES["BERT"])
 
 
 @cache
@@ -149,7 +151,7 @@ def raw_triplets(seed):
     return wide.sample(min(wanted, len(wide)), random_state=seed).reset_index(drop=True)
 
 
-def _supervised(rows, seed, pooling):
+def supervised(rows, seed, pooling):
     """Supervised SimCSE from the masked LM, with the settings of the book's own encoders."""
     own = tiers.get("pocket").simcse_supervised
     encoder = models.load_encoder("pocket/mlm-bert", pooling=pooling, device="cpu")
@@ -213,7 +215,7 @@ def outputs(seed):
             generator(seed, number), anchors, candidates=3, temperature=s.temperature,
             max_new_tokens=s.max_new_tokens, seed=seed, batch_size=128,
         )  # fmt: skip
-        parts.append(art.judge(table, _discriminator(), _load(s.encoder)).assign(round=number))
+        parts.append(art.judge(table, discriminator(), load(s.encoder)).assign(round=number))
     table = pd.concat(parts, ignore_index=True)
     rows = list(zip(table["anchor"], table["text"], table["kind"], strict=True))
     table["outcome"] = [outcome(x, y, ASKED[kind]) for x, y, kind in rows]
@@ -408,7 +410,7 @@ def table2(seed, base="BERT") -> pd.DataFrame:
     raw, kept = raw_triplets(seed), art.select(control_candidates(seed))
     last = encode(seed, ROUNDS) if base == "BERT" else through_rounds(seed, base)
     rows = [
-        ("none", 0, _load(BASES[base])),
+        ("none", 0, load(BASES[base])),
         ("raw", len(raw), fit(raw, seed, base)),
         ("filter only", len(kept), control(seed, base)),
         ("ART", len(triplets_of_all(seed)), last),
@@ -417,8 +419,8 @@ def table2(seed, base="BERT") -> pd.DataFrame:
         labelled = corpora.triplets(tiers.get("pocket").simcse_supervised.sentences, seed)
         given = list(raw[["anchor", "positive", "negative"]].itertuples(index=False, name=None))
         rows[1:1] = [
-            ("prompt pooling", 0, _supervised(labelled, seed, "prompt")),
-            ("raw alone", len(raw), _supervised(given, seed, "mean")),
+            ("prompt pooling", 0, supervised(labelled, seed, "prompt")),
+            ("raw alone", len(raw), supervised(given, seed, "mean")),
         ]
     return pd.DataFrame(
         {"base": base, "data": data, "triplets": n, **marks(encoder)} for data, n, encoder in rows
@@ -516,20 +518,20 @@ def weak(seed) -> pd.DataFrame:
         `_written_row` for the tuned generator and, at its budget, the untuned one.
     """
     s = dataclasses.replace(settings(), generator="pocket/generator-t5", ppo_steps=WEAK_STEPS)
-    encoder, asked = _load(s.encoder), s.ppo_steps * s.ppo_batch_size
+    encoder, asked = load(s.encoder), s.ppo_steps * s.ppo_batch_size
     anchors = corpora.premises(WEAK_ANCHORS + asked // 2, HELD_OUT_SEED + seed)
     mine, others = anchors[:WEAK_ANCHORS], anchors[WEAK_ANCHORS:]
     form = dict(max_new_tokens=s.max_new_tokens, seed=seed)
     written = dict(temperature=s.temperature, candidates=1, batch_size=128, **form)
     model = models.load_generator(s.generator, device="cpu")
-    raw = art.judge(art.write(model, anchors, **written), _discriminator())
+    raw = art.judge(art.write(model, anchors, **written), discriminator())
     policy = art.policy(model, s, seed=seed)
     bounds = art.choose_bounds(
-        (policy.model, policy.tokenizer), others[:200], _discriminator(), encoder, **form
+        (policy.model, policy.tokenizer), others[:200], discriminator(), encoder, **form
     )
-    art.tune(policy, others, _discriminator(), encoder, bounds, s, seed=seed, progress=False)
+    art.tune(policy, others, discriminator(), encoder, bounds, s, seed=seed, progress=False)
     tuned = art.write((policy.model, policy.tokenizer), mine, **written)
-    tuned = art.judge(tuned, _discriminator())
+    tuned = art.judge(tuned, discriminator())
     return pd.DataFrame([
         _written_row(data, table, n, filtered, seed, more)
         for filtered in (True, False)

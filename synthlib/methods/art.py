@@ -389,10 +389,11 @@ def write(
         seed=[(seed, row, KINDS.index(kind), candidate) for row, _, kind, candidate in rows],
         **options,
     )  # fmt: skip
-    return table.assign(text=[_clean(text) for text in texts])
+    return table.assign(text=[clean(text) for text in texts])
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """What counts of an answer: its first line, without the quotation marks around it."""
     line = text.strip().split("\n")[0].strip()
     return line.strip('"“”').strip() if line[:1] in ('"', "“") else line
 

@@ -118,8 +118,8 @@ def _execute(path, notebook):
         raise ValueError(f"chapter {path.stem} stopped with an error: {last}") from None
 
 
-def _frame(raw):
-    """A table as `spec.columns` describes it, as a DataFrame again."""
+def frame_of(raw):
+    """A DataFrame from what `spec.columns` makes of one."""
     table = pd.DataFrame(dict(zip(raw["columns"], raw["data"], strict=True)))
     for name in raw["columns"]:
         if raw["types"].get(name) == "float":
@@ -136,7 +136,7 @@ def figures(notebook):
         for output in cell.get("outputs", []):
             page = output.get("data", {}).get(MIMETYPE)
             if page and page.get("label"):
-                data = {name: _frame(raw) for name, raw in page["tables"].items()}
+                data = {name: frame_of(raw) for name, raw in page["tables"].items()}
                 keys = {key: page[key] for key in ("label", "caption")}
                 found.append(Figure(data, page["spec"], page["alt"], **keys))
     return found

@@ -9,7 +9,7 @@ from synthlib.viz import page_model, script
 #: Set to "page" where a notebook is executed for the book: its pages hold living figures anyway.
 VARIABLE = "SYNTHLIB_FIGURES"
 
-_RENDER = """
+RENDER = """
 export default {
   render({ model, el }) {
     // Beside a notebook lies no file: a figure that runs a model asks the kernel for its weights.
@@ -103,7 +103,7 @@ def widget_class():
             As `Figure.payload` gives it, the caption in plain words; sent once.
         """
 
-        _esm = script.script() + _RENDER
+        _esm = script.script() + RENDER
         _css = script.css()
         data = traitlets.Dict().tag(sync=True)
         state = traitlets.Dict().tag(sync=True)

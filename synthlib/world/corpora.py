@@ -154,7 +154,7 @@ STS_KINDS = {
     "natural": (0.15, 0.33, 0.41, 0.50, 0.75, 0.92),
     "hard": (0.15, 0.30, 0.55, 0.75, 1.00, 1.00),
 }
-_STS_NAMES = ("paraphrase", "detail", "contradiction, same words", "contradiction, other words",
+STS_NAMES = ("paraphrase", "detail", "contradiction, same words", "contradiction, other words",
               "drift", "topic", "unrelated")
 
 
@@ -213,7 +213,7 @@ def sts(
             second = realize(other, rng)
         if second != first:
             score = similarity(scene, other)
-            rows.append((first, second, score, _STS_NAMES[made], nli_label(scene, other)))
+            rows.append((first, second, score, STS_NAMES[made], nli_label(scene, other)))
     return pd.DataFrame(rows, columns=["sentence1", "sentence2", "score", "kind", "label"])
 
 
