@@ -1,5 +1,7 @@
 """What a measurement depends on: the fingerprint's definitions, forms and versions of Python."""
 
+import ast
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -352,10 +354,11 @@ def test_what_runs_is_what_is_reached(monkeypatch):
         (report, "measure_nli"), (report, "measure_t5"), (report, "measure_judge"),
         (ch08, "one_model"),
     ]:  # fmt: skip
-        # caches that an earlier test has filled would hide what they hold
+        # caches that an earlier test has filled would hide what they hold; tiers count by value
         ran = _called(getattr(module, name), 0)
         reached = set(here.reached(module.__name__, name))
-        assert ran - reached - {("synthlib", "__getattr__")} == set(), name
+        others = {("synthlib", "__getattr__"), ("synthlib.tiers", "get")}
+        assert ran - reached - others == set(), name
         shown += len(ran)
     assert shown > 60, "the witness has seen next to nothing"
 
@@ -369,25 +372,103 @@ def test_every_measuring_function_is_found_without_importing_it(root):
     assert json.loads(ran.stdout) == {c: f"{m}.{f}" for c, (m, f, *_) in found.items()}
 
 
-def test_an_edit_of_one_kernel_makes_older_only_what_reaches_it(root, tmp_path):
-    """In a copy of this package: the loss of a training, and what never trains."""
-    shutil.copytree(root / "synthlib", tmp_path / "synthlib")
-    before = closure.Package(root)
-    file = tmp_path / "synthlib" / "losses.py"
-    text = file.read_text("utf-8")
-    head = text.index("def info_nce(")
-    body = text.index("\n    return ", head)
-    file.write_text(text[:body] + "\n    temperature = None" + text[body:], "utf-8")
-    after = closure.Package(tmp_path, root / "data")
-    older = {c for c in before.measures if before.fingerprint_of(c) != after.fingerprint_of(c)}
-    assert {"01-unsupervised-gain", "06-table3-full", "02-unsup-bert-natural"} <= older
-    assert not older & {"02-oracle-roundtrip", "02-nli-accuracy", "02-t5-plain", "10-lambda"}
+@pytest.fixture(scope="module")
+def older_by(root, tmp_path_factory):
+    """The claims that an edit of this package makes older: (file, old text, new text)."""
+    copy = tmp_path_factory.mktemp("package")
+    shutil.copytree(root / "synthlib", copy / "synthlib")
+    package = closure.Package(root)
+    before = {claim: package.fingerprint_of(claim) for claim in package.measures}
+
+    def older(name, old, new):
+        file = copy / "synthlib" / name
+        text = file.read_text("utf-8")
+        assert text.count(old) == 1, f"{name} has {text.count(old)} times {old!r}"
+        file.write_text(text.replace(old, new), "utf-8")
+        edited = closure.Package(copy, root / "data")
+        try:
+            return {claim for claim in before if before[claim] != edited.fingerprint_of(claim)}
+        finally:
+            file.write_text(text, "utf-8")
+
+    return older
+
+
+TRAINED = {"01-unsupervised-gain", "06-table3-full", "02-unsup-bert-natural", "11-table3-a"}
+UNTRAINED = {"02-oracle-roundtrip", "02-nli-accuracy", "02-t5-plain", "10-lambda"}
+TUNED = {"08-accuracy", "08-rloo", "09-table4-gain", "11-table4-art"}
+EDITS = {
+    # file, old, new, claims that grow older, claims that do not
+    "a loss": ("losses.py", "apply(lengths, *parts) / tau", "apply(lengths, *parts) * tau",
+               TRAINED, UNTRAINED),
+    "a setting of the tier": ("tiers.py", "premises=4_000,\n        max_new_tokens=28,",
+                              "premises=4_000,\n        max_new_tokens=29,",
+                              {"06-table3-full", "02-t5-plain"},
+                              {"08-accuracy", "02-nli-accuracy", "01-anisotropy"}),
+    "another method's setting": ("tiers.py", "kl=0.05,", "kl=0.06,", TUNED,
+                                 TRAINED - {"11-table3-a"} | UNTRAINED),
+    "what the paper sets and pocket takes over": ("tiers.py", "alpha=3.0,", "alpha=3.5,",
+                                                  {"06-table3-full"}, {"08-accuracy"} | UNTRAINED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_makes_older_only_what_reaches_it(older_by, what):
+    file, old, new, yes, no = EDITS[what]
+    older = older_by(file, old, new)
+    assert yes <= older
+    assert not no & older
+
+
+NOTHING = {
+    "what colab sets": ("tiers.py", "encoder_learning_rate=2e-5,", "encoder_learning_rate=3e-5,"),
+    "what the paper sets and pocket does not take": ("tiers.py", "kl=0.2,", "kl=0.3,"),
+    "where a setting comes from": ("tiers.py", "MultiCSR §4.1 (released README: 128)", "README"),
+    "why a tier departs": ("tiers.py", "a greedy small model falls into fixed points", "small"),
+    "what a tier needs": ("tiers.py", "any computer; the models travel with the book", "little"),
+    "the version": ("__init__.py", '__version__ = "', '__version__ = "9'),
+    "how a drawing looks": ("viz/__init__.py", "import palette, use_style\n",
+                         "import palette, use_style\nNEW = 1\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NOTHING)
+def test_an_edit_that_changes_no_figure_makes_nothing_older(older_by, what):
+    """The claims that go through a whole run rest on all tiers, whose name the run is given."""
+    edit = NOTHING[what]
+    run = {"what colab sets", "what the paper sets and pocket does not take", "what a tier needs"}
+    older = older_by(*edit)
+    assert {claim for claim in older if claim[:2] != "09"} == set()
+    assert not older or what in run
+
+
+def test_a_tier_counts_by_its_values_alone(root):
+    """A class of settings with a method could do what its values do not show."""
+    from synthlib import tiers
+
+    for node in ast.parse((root / "synthlib" / "tiers.py").read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            assert all(isinstance(n, (ast.AnnAssign, ast.Expr)) for n in node.body), node.name
+    here = closure.Package(root)
+    assert here.tiers.keys() == set(tiers.NAMES)
+    for name in tiers.NAMES:
+        plain = dataclasses.asdict(tiers.get(name))
+        assert dataclasses.asdict(here.tiers[name]) == plain
+        assert "0x" not in repr(plain), "a value without a text of its own"
+
+
+def test_an_error_carries_nothing_but_words(root):
+    """So that it counts by its kind."""
+    for file in (root / "synthlib").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and any(
+                ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases
+            ):
+                assert all(isinstance(n, ast.Expr) for n in node.body), (file.name, node.name)
 
 
 def test_any_order_of_definitions_gives_one_fingerprint(make, unchanged):
     """The statements of a file shuffled, as far as Python lets them."""
-    import ast
-
     tree = ast.parse(FILES["kernels.py"])
     docstring, *imports = tree.body[:3]
     rest = tree.body[3:]

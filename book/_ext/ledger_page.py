@@ -116,6 +116,8 @@ def standing(about):
         text = f"{state} ({about['verified']}), {about['date']}"
     elif about["differs"]:
         text += f"; run again, {about['differs']}"
+    if about["again"]:
+        text += f"; to be measured again {about['again']}"
     kind = {ledger.FRESH: "fresh", ledger.VERIFIED: "verified"}.get(state, "older")
     return nodes.paragraph(text=text, classes=["ledger-state", f"ledger-{kind}"])
 

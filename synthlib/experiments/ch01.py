@@ -171,17 +171,17 @@ def write_sts(folder, parts, task="STS12") -> Path:
 )  # fmt: skip
 def measure_chapter(seed: int) -> dict[str, float]:
     """All of chapter 1's claims for one seed: of the training sets and of training itself."""
-    tier = tiers.get("pocket")
-    sentences = corpora.premises(tier.simcse_unsupervised.sentences, seed)
+    plain, labelled = tiers.get("pocket").simcse_unsupervised, tiers.get("pocket").simcse_supervised
+    sentences = corpora.premises(plain.sentences, seed)
     encoders = {"masked LM": models.load_encoder(BASE, device="cpu")}
     encoders["unsupervised"] = training.train_unsupervised_simcse(
         models.load_encoder(BASE, device="cpu"), sentences,
-        **options(tier.simcse_unsupervised), seed=seed, progress=False,
+        **options(plain), seed=seed, progress=False,
     )  # fmt: skip
     encoders["supervised"] = training.train_supervised_simcse(
         models.load_encoder(BASE, device="cpu"),
-        corpora.triplets(tier.simcse_supervised.sentences, seed),
-        **options(tier.simcse_supervised), seed=seed, progress=False,
+        corpora.triplets(labelled.sentences, seed),
+        **options(labelled), seed=seed, progress=False,
     )  # fmt: skip
     encode = {name: remembered(encoder.encode) for name, encoder in encoders.items()}
     encode["whitening"] = whitened(encode["masked LM"], sentences[:5000])

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from synthlib import curation, judging, ledger, models, rewards
+from synthlib import curation, judging, ledger, models, rewards, tiers
 from synthlib.methods import art
 from synthlib.world import corpora, nli
 
@@ -39,7 +39,7 @@ READS = (
 @lru_cache(maxsize=1)
 def judges():
     """The generator, the discriminator and the encoder of round 1 at the pocket tier."""
-    chosen = art.settings("pocket")
+    chosen = tiers.get("pocket").art
     return (
         models.load_generator(chosen.generator, device="cpu"),
         models.load_nli(chosen.discriminator, device="cpu"),
@@ -87,7 +87,7 @@ def seen(generator, anchors, candidates, seed):
     _, discriminator, encoder = judges()
     table = art.write(
         generator, anchors, candidates=candidates, temperature=1.0,
-        max_new_tokens=art.settings("pocket").max_new_tokens, seed=seed, batch_size=256,
+        max_new_tokens=tiers.get("pocket").art.max_new_tokens, seed=seed, batch_size=256,
     )  # fmt: skip
     table = art.judge(table, discriminator, encoder.encode).drop(columns="accepted")
     label = [nli(a, text) for a, text in zip(table["anchor"], table["text"], strict=True)]
@@ -214,7 +214,7 @@ def tuned(seed, steps=STEPS, watched=WATCHED) -> pd.DataFrame:
         As `answers`, with the column step, for the steps of `SHOWN`: one answer of each kind to
         the same anchors, which PPO does not ask.
     """
-    own = dataclasses.replace(art.settings("pocket"), w1=0.5, w2=0.5)
+    own = dataclasses.replace(tiers.get("pocket").art, w1=0.5, w2=0.5)
     _, discriminator, encoder = judges()
     generator = models.load_generator(own.generator, device="cpu")
     drawn = list(dict.fromkeys(corpora.premises(32 * steps + 2 * watched, 80_000 + seed)))

@@ -13,7 +13,7 @@ from functools import cache
 
 import pandas as pd
 
-from synthlib import ledger, models, ppo, prompts, rewards
+from synthlib import ledger, models, ppo, prompts, rewards, tiers
 from synthlib.methods import art
 from synthlib.world import corpora, report
 
@@ -55,7 +55,7 @@ def judges():
 def settings(**changes):
     """The pocket tier's settings of ART, for runs of 24 steps of 64 answers."""
     sizes = dict(ppo_steps=STEPS, ppo_batch_size=ANSWERS)
-    return dataclasses.replace(art.settings("pocket"), **sizes | changes)
+    return dataclasses.replace(tiers.get("pocket").art, **sizes | changes)
 
 
 @cache

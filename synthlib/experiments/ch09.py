@@ -44,7 +44,7 @@ READS = ("data/pocket/generator-llama", "data/pocket/nli", "data/pocket/simcse-s
 # ------------------------------------------------------------------ what is compared
 def settings():
     """ART's settings on the pocket tier."""
-    return art.settings("pocket")
+    return tiers.get("pocket").art
 
 
 @cache

@@ -424,7 +424,7 @@ def round_one(seed, steps=ART_STEPS, anchors=ART_ANCHORS):
     counts : dict
         steps (taken), reward of the first and the last five steps, triplets.
     """
-    own = art.settings("pocket")
+    own = tiers.get("pocket").art
     generator = models.load_generator(own.generator, device="cpu")
     discriminator = models.load_nli(own.discriminator, device="cpu")
     encoder = models.load_encoder(own.encoder, device="cpu")
@@ -465,7 +465,7 @@ def art_bases(seed, names=ART_BASES):
         if name == "ART":
             encoder = round_one(seed)[0]
         else:
-            encoder = lab.encoder(art.settings("pocket").encoder)
+            encoder = lab.encoder(tiers.get("pocket").art.encoder)
         phi = ranking.teacher_similarities(encoder.encode, lists(seed), scale=SCALE)
         before = _natural(encoder.encode)
         trained = ranking.post_train(

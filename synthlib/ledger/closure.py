@@ -7,10 +7,14 @@ found. The definitions are numbered as they are met, and a name in one of them i
 number of what it stands for: the fingerprint therefore stays when a definition moves to another
 file or takes another name, and changes with what it does.
 
-Not counted: comments, formatting, docstrings, annotations of functions, the words of a raised
-error, and the modules of `OPAQUE`. Counted besides: code that a module runs when it is imported,
-and all of a module that is handed on as a value. Not seen: a definition that is only found through
-a decorator that registers it (this package has none but `ledger.measure`).
+Not counted: comments, formatting, docstrings, annotations of functions, all of a raised error but
+its kind, the package's version, and the modules of `OPAQUE`. Counted besides: code that a module
+runs when it is imported, and all of a module that is handed on as a value. Not seen: a definition
+that is only found through a decorator that registers it (this package has none but
+`ledger.measure`).
+
+A tier counts by its values, where they come from does not: ``tiers.get("pocket").art.kl`` is a
+number, ``tiers.get(name)`` all values of all tiers.
 
 Own normal form and own scopes, because the standard library's differ between versions of Python
 (``ast.dump`` from 3.12 to 3.13, ``symtable``'s comprehensions from 3.11 to 3.12).
@@ -19,9 +23,12 @@ Own normal form and own scopes, because the standard library's differ between ve
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
+import runpy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
+from itertools import groupby
 from pathlib import Path
 
 PACKAGE = "synthlib"
@@ -29,7 +36,10 @@ PACKAGE = "synthlib"
 OPAQUE = tuple(f"{PACKAGE}.{n}" for n in ("ledger", "viz", "checks", "commands", "__main__"))
 # What a measuring function reads where it does not say.
 _ALL_WEIGHTS = ast.Constant("data/pocket")
-_MEASURE = f"{PACKAGE}.ledger.measure"
+_MEASURE = "outside", f"{PACKAGE}.ledger.measure", ""
+_TIER = "definition", f"{PACKAGE}.tiers", "get"
+# Named, and not followed: a run writes it down, no figure rests on it.
+_VERSION = "definition", PACKAGE, "__version__"
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -146,14 +156,15 @@ class Package:
             ]
             yield f"{form}\0{marks}"
 
-    def fingerprint(self, module: str, name: str, reads: Iterable[str] = ()) -> str:
+    @lru_cache(maxsize=512)  # noqa: B019  a package lives as long as the process
+    def fingerprint(self, module: str, name: str, reads: tuple[str, ...] = ()) -> str:
         """Twelve hexadecimal digits of what a definition depends on, and of the data it reads.
 
         Parameters
         ----------
         module, name : str
-        reads : iterable of str
-                Files or folders of data, as ``"data/pocket/nli"``.
+        reads : tuple of str
+            Files or folders of data, as ``"data/pocket/nli"``.
 
         Raises
         ------
@@ -165,28 +176,24 @@ class Package:
         code = self._numbered(self.reached(module, name))
         return _digest([*code, *map(self._data, sorted(reads))])
 
-    @lru_cache(maxsize=1)  # noqa: B019
-    def whole(self) -> str:
-        """The fingerprint of all that counts: every definition, wherever it stands, and data."""
-        forms = []
-        for module in self.modules():
-            for name in (*module.definitions, ""):
-                form, targets = self._form(module.dotted, name)
-                forms.append(f"{name}\0{form}\0{[what or where for _, where, what in targets]}")
-        return _digest([*sorted(forms), self._data("data/pocket")])
-
-    @lru_cache(maxsize=64)  # noqa: B019  a package lives as long as the process
+    @lru_cache(maxsize=64)  # noqa: B019
     def _data(self, name: str) -> str:
         place = self.data / Path(name).relative_to("data")
         files = sorted(f for f in (place, *place.rglob("*")) if f.is_file())
         if not files:  # weights may be missing where a ledger is only read
             return f"{name} is absent"
-        parts = [
-            f"{file.relative_to(self.data).as_posix()} "
-            f"{hashlib.sha256(file.read_bytes()).hexdigest()}"
-            for file in files
-        ]
-        return _digest(parts)
+        return _digest(_contents(self.data, files))
+
+    def whole(self) -> str:
+        """The fingerprint of every source and of all weights, as a build of the book rests on."""
+        sources = _contents(self.root, sorted((self.root / PACKAGE).rglob("*.py")))
+        return _digest([*sources, self._data("data/pocket")])
+
+    @cached_property
+    def tiers(self) -> dict:
+        """The tiers by name: their module stands alone, and is the one that is run, not read."""
+        module = runpy.run_path(str(self.root / PACKAGE / "tiers.py"))
+        return {name: module["get"](name) for name in module["NAMES"]}
 
     # -------------------------------------------------------------- measuring functions
     @cached_property
@@ -202,16 +209,13 @@ class Package:
         for module in self.modules():
             for name, nodes in module.definitions.items():
                 for call in getattr(nodes[-1], "decorator_list", ()):
-                    if not (isinstance(call, ast.Call) and self._is_measure(module, call.func)):
+                    if not _NormalForm(self, module.dotted).is_record(call):
                         continue
                     words = {k.arg: k.value for k in call.keywords}
                     claims = self._written_out(module, ast.Tuple(call.args))
                     reads = self._written_out(module, words.get("reads", _ALL_WEIGHTS))
                     found.update(dict.fromkeys(claims, (module.dotted, name, claims, reads)))
         return found
-
-    def _is_measure(self, module: _Module, function: ast.expr) -> bool:
-        return _NormalForm(self, module.dotted).stands_for(function) == ("outside", _MEASURE, "")
 
     def _written_out(self, module: _Module, node: ast.expr) -> tuple[str, ...]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -235,10 +239,6 @@ class Package:
         if claim not in self.measures:
             return None
         module, name, _, reads = self.measures[claim]
-        return self._fingerprint_once(module, name, reads)
-
-    @lru_cache(maxsize=512)  # noqa: B019
-    def _fingerprint_once(self, module, name, reads):
         return self.fingerprint(module, name, reads)
 
 
@@ -314,9 +314,24 @@ class _NormalForm:
                 return self.package.find(owner[1], node.attr)
         return None
 
+    def _settings(self, node):
+        """The value of ``tiers.get("pocket")`` or of a setting of it; None for all else."""
+        if isinstance(node, ast.Call) and self.stands_for(node.func) == _TIER:
+            match node.args, node.keywords:
+                case [ast.Constant(str() as name)], []:
+                    return self.package.tiers.get(name)
+        elif isinstance(node, ast.Attribute):
+            owner = self._settings(node.value)
+            if dataclasses.is_dataclass(owner) and node.attr in vars(owner):
+                return getattr(owner, node.attr)
+        return None
+
     def _mark(self, target) -> None:
-        if target[0] == "outside":
+        if target[0] == "outside" or target == _VERSION:
             self.out.append(f"<{target[1]}>")
+            return
+        if target == _TIER:
+            self.out.append(repr(self.package.tiers))
             return
         self.out.append("<>")
         self.targets.append(target)
@@ -332,6 +347,8 @@ class _NormalForm:
             target = self.stands_for(node)
             if target:
                 return self._mark(target)
+        if (value := self._settings(node)) is not None:
+            return self.out.append(f"<{value!r}>")
         special = getattr(self, f"_{type(node).__name__}", None)
         if special:
             return special(node)
@@ -376,25 +393,18 @@ class _NormalForm:
     def _JoinedStr(self, node) -> None:
         """Neighbouring pieces of text as one: versions of Python cut them differently."""
         self.out.append("(f")
-        text = ""
-        for value in (*node.values, None):
-            if isinstance(value, ast.Constant):
-                text += value.value
-                continue
-            if text:
+        for is_text, pieces in groupby(node.values, lambda v: isinstance(v, ast.Constant)):
+            if not is_text:
+                for piece in pieces:
+                    self._plain(piece)
+            elif text := "".join(piece.value for piece in pieces):
                 self.out.append(repr(text))
-            text = ""
-            if value is not None:
-                self._plain(value)
         self.out.append(")")
 
     def _Raise(self, node) -> None:
-        """A raised error without its words."""
-        error = node.exc
-        if isinstance(error, ast.Call) and any(map(_is_words, error.args)):
-            rest = [a for a in error.args if not _is_words(a)]
-            error = ast.Call(error.func, rest, error.keywords)
-        self._plain(ast.Raise(error, node.cause))
+        """A raised error by its kind: it carries words alone."""
+        error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        self._plain(ast.Raise(error, None))
 
     def _Import(self, node) -> None:
         """Nothing: what it brings is followed where it is used."""
@@ -422,7 +432,7 @@ class _NormalForm:
     def _named(self, node, body) -> None:
         own = "" if node is self.top else node.name
         self.out.append(f"({type(node).__name__} {own}")
-        self._value([d for d in node.decorator_list if not self._is_record(d)])
+        self._value([d for d in node.decorator_list if not self.is_record(d)])
         if isinstance(node, ast.ClassDef):
             self._value(node.bases)
             self._value(node.keywords)
@@ -430,9 +440,9 @@ class _NormalForm:
         body()
         self.out.append(")")
 
-    def _is_record(self, decorator) -> bool:
-        call = decorator.func if isinstance(decorator, ast.Call) else decorator
-        return self.stands_for(call) == ("outside", _MEASURE, "")
+    def is_record(self, decorator: ast.expr) -> bool:
+        """Whether a decorator is ``ledger.measure``, which counts for nothing in a number."""
+        return isinstance(decorator, ast.Call) and self.stands_for(decorator.func) == _MEASURE
 
     def _function(self, node) -> None:
         if isinstance(node, ast.Lambda):
@@ -545,15 +555,6 @@ def _is_skipped(node: ast.stmt) -> bool:
     return bool(names & {"TYPE_CHECKING", "__name__"})
 
 
-def _is_words(node: ast.expr) -> bool:
-    """A text, or texts in a row."""
-    if isinstance(node, ast.BinOp):
-        return _is_words(node.left) and _is_words(node.right)
-    return isinstance(node, ast.JoinedStr) or (
-        isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
-
-
 def _single(node: ast.stmt) -> bool:
     return (
         isinstance(node, ast.Assign) and len(node.targets) == 1
@@ -563,24 +564,26 @@ def _single(node: ast.stmt) -> bool:
 
 def _pairs(node: ast.Assign) -> list[tuple[ast.Name, ast.expr]]:
     """Each name with its own value, where an assignment shows which is whose."""
-    if _single(node):
-        return [(node.targets[0], node.value)]
-    target, value = node.targets[0], node.value
-    if not (len(node.targets) == 1 and isinstance(target, ast.Tuple)):
-        return []
-    if not (isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)):
-        return []
-    plain = all(isinstance(t, ast.Name) for t in target.elts)
-    return (
-        list(zip(target.elts, value.elts, strict=True))
-        if plain and not any(isinstance(v, ast.Starred) for v in value.elts)
-        else []
-    )
+    match node.targets, node.value:
+        case [ast.Name() as name], value:
+            return [(name, value)]
+        case [ast.Tuple(names)], ast.Tuple(values) if len(names) == len(values):
+            starred = any(isinstance(value, ast.Starred) for value in values)
+            if not starred and all(isinstance(name, ast.Name) for name in names):
+                return list(zip(names, values, strict=True))
+    return []
 
 
 def _and_above(dotted: str) -> Iterator[str]:
     parts = dotted.split(".")
     return (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+
+
+def _contents(root: Path, files: Iterable[Path]) -> list[str]:
+    return [
+        f"{file.relative_to(root).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in files
+    ]
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -602,7 +605,7 @@ def present(claim: str) -> str | None:
 
 def fingerprint(function: Callable, reads: Iterable[str] = ()) -> str:
     """`Package.fingerprint` of a function of this package."""
-    return here().fingerprint(function.__module__, function.__qualname__, reads)
+    return here().fingerprint(function.__module__, function.__qualname__, tuple(reads))
 
 
 def whole() -> str:

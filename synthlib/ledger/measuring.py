@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -154,7 +155,7 @@ def _functions(ids: Iterable[str] | None) -> list[Measure]:
 def _seeds_at(claim: str, fingerprint: str) -> dict[int, float]:
     """Seeds of a claim's committed measurement, if it was made from these sources."""
     entry = records.read(records.MEASURED, claim)
-    if entry is None or entry.get("fingerprint") != fingerprint or not entry["values"]:
+    if entry is None or entry.get("fingerprint") != fingerprint:
         return {}
     return {int(s): v for s, v in entry["values"].items()}
 
@@ -164,7 +165,7 @@ def _add_seed(claim, seed, value, fingerprint, minutes, tier, fresh):
     spent = (records.read(records.MEASURED, claim) or {}).get("minutes") if before else None
     values = dict(sorted({**before, seed: float(value)}.items()))
     records.write(
-        records.MEASURED, claim, list(values.values()), None, list(values),
+        records.MEASURED, claim, values.values(), values,
         tier=tier, minutes=(spent or 0) + minutes, fingerprint=fingerprint,
     )  # fmt: skip
 
@@ -181,10 +182,10 @@ def verify(
 ) -> list[str]:
     """Run one seed of older measurements with the present code, and stamp those that are the same.
 
-    A record is stamped where the figure is the same to the last digit that is kept, in the same
-    precision, and so are the rows behind it. Otherwise its record notes what came out. Every
+    A record is stamped where the figure is the same (`registry.tolerance`), in the same precision;
+    so are the rows behind it where every digit is. Otherwise its record notes what came out. Every
     function's outcome is stored as soon as it is known: an interrupted verification goes on where
-    it stopped.
+    it stopped. Left out is what is marked to be measured again in another way.
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ def verify(
     at_most : float, optional
         Only functions whose recorded time for one seed is no more than so many minutes.
     force : bool
-        Also what is fresh, verified, or known to differ.
+        Also what is fresh, verified, known to differ, or marked to be measured again.
 
     Returns
     -------
@@ -207,22 +208,23 @@ def verify(
     """
     from tqdm.auto import tqdm
 
-    due, longer, otherwise = {}, 0, 0
+    due, left = {}, Counter()
     for made in _functions(ids):
-        minutes = _recorded_minutes(made)
         older = [claim for claim in made.claims if _is_due(claim, force)]
-        if minutes is None or not older:
-            continue
-        if not any(map(_in_this_precision, older)):
-            otherwise += len(older)
+        entries = [records.read(records.MEASURED, claim) for claim in older]
+        minutes = max(((e["minutes"] or 0) / len(e["seeds"]) for e in entries), default=0)
+        if not force and all(e.get("again") for e in entries):
+            left["to be measured again in another way"] += len(older)
+        elif not any(map(_in_this_precision, entries)):
+            left["whose trainings were in another precision (measure them again)"] += len(older)
         elif at_most is not None and minutes > at_most:
-            longer += len(older)
+            left["that take longer"] += len(older)
         else:
             due[made] = minutes
     print(
         f"{sum(len(made.claims) for made in due)} claims by {len(due)} functions to run at one "
-        f"seed, about {sum(due.values()):.1f} minutes as recorded; left out: {longer} claims that "
-        f"take longer, {otherwise} whose trainings were in another precision (measure them again)",
+        f"seed, about {sum(due.values()):.1f} minutes as recorded; left out: "
+        + (", ".join(f"{n} claims {why}" for why, n in left.items() if n) or "none"),
         flush=True,
     )
     failures = []
@@ -238,34 +240,26 @@ def verify(
     return failures
 
 
-def _recorded_minutes(made: Measure) -> float | None:
-    """Minutes that one seed took; None where nothing, or no seed by itself, is recorded."""
-    entries = [records.read(records.MEASURED, claim) for claim in made.claims]
-    times = [(e["minutes"] or 0) / len(e["seeds"]) for e in entries if e and e["values"]]
-    return max(times, default=None)
-
-
 def _is_due(claim: str, force: bool) -> bool:
     """Whether a claim has a seed to run again, and the present code has not run it yet."""
     entry = records.read(records.MEASURED, claim)
-    if entry is None or not entry["values"]:
+    if entry is None:
         return False
     ran = entry.get("differs", {}).get("fingerprint") == closure.present(claim)
     return force or not (ran or records.state(entry, claim) != records.OLDER)
 
 
-def _in_this_precision(claim: str) -> bool:
+def _in_this_precision(entry: dict) -> bool:
     """Whether a record was made in the precision of this machine, as far as it says."""
     from synthlib import models
 
-    was = records.read(records.MEASURED, claim).get("precision")
-    return was is None or was == models.training_precision()
+    return entry.get("precision") in (None, models.training_precision())
 
 
 def _verified(made: Measure) -> Iterable[str]:
     """Run one seed, store what came of it, and say it: a line a claim."""
     entries = {c: records.read(records.MEASURED, c) for c in made.claims}
-    entries = {c: e for c, e in entries.items() if e and e["values"]}
+    entries = {c: e for c, e in entries.items() if e}
     seed = min(set.intersection(*({int(s) for s in e["values"]} for e in entries.values())))
     rows: list = []
     start = time.perf_counter()
@@ -287,6 +281,8 @@ def _verified(made: Measure) -> Iterable[str]:
         why = _why(then, now, entry, stamp)
         entry = {key: about for key, about in entry.items() if key not in ("verified", "differs")}
         outcome = {"differs": stamp | {"value": now, "why": why}} if why else {"verified": stamp}
+        if not why and then != now:
+            outcome["verified"] = stamp | {"value": now, "off": abs(then - now)}
         records.store(records.MEASURED, entry | outcome)
         yield f"  {claim:32} {f'differs: {why}' if why else f'{now:.10g}, the same: stamped'}"
     if moved:
@@ -295,8 +291,9 @@ def _verified(made: Measure) -> Iterable[str]:
 
 def _why(then: float, now: float, entry: dict, stamp: dict) -> str:
     """Why a record cannot be stamped; empty where it can."""
-    words = [] if then == now else [f"{then:.10g} recorded, {now:.10g} now"]
-    for key in ("precision", "processor"):
+    same = abs(then - now) <= registry.tolerance(entry["unit"])
+    words = [] if same else [f"{then:.10g} recorded, {now:.10g} now"]
+    for key in ("precision", "processor", "vectors"):
         was = entry.get(key)
         if was is not None and was != stamp[key] and (words or key == "precision"):
             words.append(f"{was} then, {stamp[key]} now")

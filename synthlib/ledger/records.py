@@ -48,13 +48,10 @@ FRESH, VERIFIED, OLDER = "fresh", "verified at one seed", "older code"
 def record(
     claim: str,
     value: float | Sequence[float],
-    spread: float | None = None,
     seeds: Sequence[int] = (0,),
     *,
     tier: str = "pocket",
-    device: str | None = None,
     minutes: float | None = None,
-    note: str = "",
 ) -> dict:
     """Write down what a chapter measured.
 
@@ -63,16 +60,12 @@ def record(
     claim : str
         A claim of ``data/ledger/claims.csv``.
     value : float, or one float a seed
-        In the claim's unit. From several values the mean is kept, with each seed's value.
-    spread : float, optional
-        Sample standard deviation over the seeds; computed when `value` holds several.
+        In the claim's unit. From several values the mean is kept with their sample standard
+        deviation, and each seed's value.
     seeds : sequence of int
     tier : str
-    device : str, optional
-        Found through torch when not given.
     minutes : float, optional
         Time that the measurement took.
-    note : str
 
     Returns
     -------
@@ -82,53 +75,37 @@ def record(
     Raises
     ------
     ValueError
-        For an unknown claim, a value or spread that is not finite, or seeds that do not match.
+        For an unknown claim, a value that is not finite, or seeds that do not match.
     """
+    values = value if isinstance(value, Iterable) else [value]
     return write(
-        LIVE, claim, value, spread, seeds, tier=tier, device=device, minutes=minutes, note=note,
-        fingerprint=closure.whole(),
-    )  # fmt: skip
+        LIVE, claim, values, seeds, tier=tier, minutes=minutes, fingerprint=closure.whole()
+    )
 
 
-def write(
-    folder, claim, value, spread, seeds, *, fingerprint, tier="pocket", device=None, minutes=None,
-    note="",
-):  # fmt: skip
+def write(folder, claim, values, seeds, *, fingerprint, tier="pocket", minutes=None) -> dict:
     """`record` into a folder, with the fingerprint of what measured it."""
     unit = registry.known(claim)["unit"]
-    seeds = [int(s) for s in seeds]
-    values = [float(v) for v in value] if isinstance(value, Iterable) else [float(value)]
+    seeds, values = [int(s) for s in seeds], [float(v) for v in values]
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"{claim}: seeds {seeds} must be distinct, and at least one")
-    if len(values) not in (1, len(seeds)):
+    if len(values) != len(seeds):
         raise ValueError(f"{claim}: {len(values)} values for {len(seeds)} seeds; give one a seed")
     if not all(map(math.isfinite, values)):
-        raise ValueError(f"{claim}: value {value!r} is not finite; nothing was recorded")
-    if spread is None and len(values) > 1:
-        spread = statistics.stdev(values)
-    if spread is not None and not (math.isfinite(spread) and spread >= 0):
-        raise ValueError(f"{claim}: spread {spread!r} must be a finite number, zero or more")
+        raise ValueError(f"{claim}: {values} are not finite numbers; nothing was recorded")
     if minutes is not None and not (math.isfinite(minutes) and minutes >= 0):
         raise ValueError(f"{claim}: minutes {minutes!r} must be a finite number, zero or more")
-    by_seed = len(values) == len(seeds)
     entry = {
         "claim": claim,
         "value": round(statistics.fmean(values), 6),
-        "spread": None if spread is None else round(float(spread), 6),
+        "spread": round(statistics.stdev(values), 6) if len(values) > 1 else None,
         "unit": unit,
         "seeds": seeds,
-        "values": {str(s): round(v, 6) for s, v in zip(seeds, values, strict=True)}
-        if by_seed
-        else None,
+        "values": {str(s): round(v, 6) for s, v in zip(seeds, values, strict=True)},
         "tier": tier,
         "minutes": None if minutes is None else round(float(minutes), 3),
-        "note": note,
         **origin(fingerprint),
     }
-    if device:
-        entry["device"] = device
-    # A unique temporary name, then one rename: notebooks that run side by side never clash, and
-    # an interrupted write leaves the old record whole.
     store(folder, entry)
     return entry
 
@@ -150,12 +127,17 @@ def origin(fingerprint: str) -> dict:
         "precision": models.training_precision(),  # of what was trained for it, if anything
         "device": _device(),
         "processor": _processor(),
+        "vectors": _vectors(),  # figures may differ in their last digits between two kinds
         "versions": _versions(),
     }
 
 
 def replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all.
+
+    Under a name of its own and renamed at once: notebooks that run side by side never clash, and an
+    interrupted write leaves the old file whole.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
@@ -193,12 +175,19 @@ def _device() -> str:
 
 @lru_cache(maxsize=1)
 def _processor() -> str:
-    """The processor's name: figures may differ in their last digits between two kinds."""
+    """The processor's name."""
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text("utf-8"))
         if found:
             return found[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _vectors() -> str:
+    """The instructions that torch's own kernels use on this processor, as "AVX2"."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def _commit() -> dict:

@@ -104,6 +104,19 @@ def judge(rule: str, value: float, bar: float = math.nan) -> bool | None:
 
 
 SIGNS = {"percent": " %", "x": " ×", "seconds": " s", "minutes": " min"}
+DECIMALS = {
+    "points": 1, "percent": 1, "cosine": 3, "fraction": 3, "x": 2, "seconds": 1, "count": 0,
+}  # fmt: skip
+
+
+def tolerance(unit: str) -> float:
+    """By how much two measurements of one thing may differ: a hundredth of the last digit shown.
+
+    Processors add in different orders, and pairs of nearly equal cosines change places: the
+    Spearman correlation of an encoder as it is differs by 0.0001 points between ATen's kernels
+    with and without AVX2 (not with the number of threads). What is trained differs by more.
+    """
+    return 10.0 ** -(DECIMALS.get(unit, 2) + 2)
 
 
 def source(row: pd.Series) -> str:

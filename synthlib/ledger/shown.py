@@ -11,9 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from . import closure, records
-from .registry import SIGNS, claims, judge, known, source
+from .registry import DECIMALS, SIGNS, claims, judge, known, source
 
 NOT_YET = "not yet measured"
+# What a table shows of a record, as it stands there.
+RECORDED = (
+    "value", "spread", "seeds", "minutes", "tier", "device", "processor", "precision", "commit",
+    "date", "fingerprint",
+)  # fmt: skip
 
 
 def table(chapter: int | None = None) -> pd.DataFrame:
@@ -29,7 +34,8 @@ def table(chapter: int | None = None) -> pd.DataFrame:
         Index ``id``; the claims' columns, then ``value, spread, seeds, minutes, tier, device,
         processor, precision, commit, date, fingerprint`` of the committed measurement, ``state``
         ("fresh", "verified at one seed" or "older code"), ``verified`` and ``differs`` (what came
-        out when one seed was run again: in words, or empty), ``live`` (the value of this build's
+        out when one seed was run again: in words, or empty), ``again`` (how it is to be measured
+        again, where the way it was is in doubt), ``live`` (the value of this build's
         run; NaN when the chapter has not run on the present sources) and ``holds``: "yes", "no",
         "on k of n seeds", "reported" or "not yet measured". Committed measurements are judged
         before live ones; "(live)" marks a judgement that rests on the live value alone.
@@ -40,22 +46,16 @@ def table(chapter: int | None = None) -> pd.DataFrame:
         measured, live = records.read(records.MEASURED, claim), records.read(records.LIVE, claim)
         if live is not None and live.get("fingerprint") != now:
             live = None  # left over from a run of other code
-        entry = measured or {}
+        entry = {"seeds": ()} | (measured or {})
         judged = _verdict(about, measured or live)
         rows.append({
             "id": claim,
             **about,
-            **{k: entry.get(k) for k in ("value", "spread")},
-            "seeds": len(entry.get("seeds", ())),
-            **{
-                k: entry.get(k)
-                for k in (
-                    "minutes", "tier", "device", "processor", "precision", "commit", "date",
-                    "fingerprint",
-                )
-            },
+            **{k: entry.get(k) for k in RECORDED},
+            "seeds": len(entry["seeds"]),
             "state": records.state(measured, claim) if measured else NOT_YET,
             **_run_again(measured, claim),
+            "again": entry.get("again", ""),
             "live": live["value"] if live else None,
             "holds": judged + (" (live)" if live and not measured else ""),
         })  # fmt: skip
@@ -75,6 +75,7 @@ def _run_again(entry: dict | None, claim: str) -> dict[str, str]:
         if stamp and stamp["fingerprint"] == now:
             said[key] = f"seed {stamp['seed']} on {stamp['date']}"
             said[key] += f": {stamp['why']}" if key == "differs" else ""
+            said[key] += f", {stamp['off']:.1g} off" if "off" in stamp else ""
     return said
 
 
@@ -82,19 +83,13 @@ def _verdict(about: pd.Series, entry: dict | None) -> str:
     if entry is None:
         return NOT_YET
     # The mean alone hides a claim that held on one seed of three.
-    values = list((entry["values"] or {"": entry["value"]}).values())
-    verdicts = [judge(about["rule"], v, about["bar"]) for v in values]
+    verdicts = [judge(about["rule"], v, about["bar"]) for v in entry["values"].values()]
     if verdicts[0] is None:
         return "reported"
     held = sum(verdicts)
     if 0 < held < len(verdicts):
         return f"on {held} of {len(verdicts)} seeds"
     return "yes" if held else "no"
-
-
-DECIMALS = {
-    "points": 1, "percent": 1, "cosine": 3, "fraction": 3, "x": 2, "seconds": 1, "count": 0,
-}  # fmt: skip
 
 
 def number(value: float, unit: str, spread: float | None = None) -> str:
@@ -244,6 +239,8 @@ def status(*ids: str) -> str:
             about.append(
                 f"same at {row['verified']}" if row["verified"] else f"differs at {row['differs']}"
             )
+        if row["again"]:
+            about.append(f"to be measured again {row['again']}")
         lines.append(f"{claim:32} {row['state']:22} {'  '.join(about)}".rstrip())
     return "\n".join([*lines, "", f"{len(lines)} claims: {count_states(full)}"])
 
