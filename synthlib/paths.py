@@ -7,6 +7,7 @@ In a checkout the data are the repository's ``data/`` folder and generated thing
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -34,7 +35,8 @@ def write_bytes(path, content: bytes) -> None:
         On a full disk with a line that says what to do.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    mine = f"{os.getpid()}-{threading.get_ident()}"
+    unfinished = path.with_name(f".{path.name}.{mine}.part")
     try:
         with unfinished.open("wb") as stream:
             stream.write(content)

@@ -50,8 +50,8 @@ def build(tmp_path, monkeypatch):
 def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     ledger.record(CLAIM, 85.25)
     ledger.records.write(
-        ledger.records.MEASURED, "02-nli-accuracy", [90.0, 95.0, 96.0], None, (0, 1, 2),
-        fingerprint="now", device="<b>cpu</b>", minutes=3.0,
+        ledger.records.MEASURED, "02-nli-accuracy", [90.0, 95.0, 96.0], (0, 1, 2),
+        fingerprint="now", tier="<b>cpu</b>", minutes=3.0,
     )  # fmt: skip
     page, warnings, out = build("# Ledger\n\n```{ledger-summary}\n```\n\n```{ledger} 2\n```\n")
     assert not warnings
@@ -72,9 +72,8 @@ def test_a_measurement_says_the_precision_that_is_not_the_usual_one(build, monke
     for claim, precision in [(CLAIM, "bf16"), ("02-nli-accuracy", "fp32")]:
         monkeypatch.setattr(models, "training_precision", lambda p=precision: p)
         ledger.records.write(
-            ledger.records.MEASURED, claim, [90.0], None, (0,), fingerprint="now", device="cpu",
-            minutes=3.0,
-        )  # fmt: skip
+            ledger.records.MEASURED, claim, [90.0], (0,), fingerprint="now", minutes=3.0
+        )
     page, _, out = build("# Ledger\n\n```{ledger} 2\n```\n")
     assert page.count("3.0 min, trained in bfloat16<") == 1 and page.count("3.0 min<") == 1
     data = pd.read_csv(out / "ledger.csv", index_col="id")["precision"]
@@ -84,10 +83,12 @@ def test_a_measurement_says_the_precision_that_is_not_the_usual_one(build, monke
 def test_the_page_says_how_old_each_measurement_is_and_counts_them(build):
     for claim, fingerprint in [(CLAIM, "now"), ("02-nli-accuracy", "before"), (T5, "before")]:
         ledger.records.write(
-            ledger.records.MEASURED, claim, [90.0], None, (0,), fingerprint=fingerprint
+            ledger.records.MEASURED, claim, [90.0], (0,), fingerprint=fingerprint
         )
+    doubtful = ledger.records.read(ledger.records.MEASURED, "02-nli-accuracy")
+    ledger.records.store(ledger.records.MEASURED, doubtful | {"again": "with <more> pairs"})
     entry = ledger.records.read(ledger.records.MEASURED, T5)
-    stamp = {"seed": 0, "date": "2026-11-29", "fingerprint": "now"}
+    stamp = {"seed": 0, "date": "2026-11-29", "fingerprint": "now", "off": 9.4e-05}
     ledger.records.store(ledger.records.MEASURED, entry | {"verified": stamp})
     page, warnings, _ = build("# Ledger\n\n```{ledger-summary}\n```\n\n```{ledger} 2\n```\n")
     assert not warnings
@@ -97,8 +98,8 @@ def test_the_page_says_how_old_each_measurement_is_and_counts_them(build):
     today = entry["date"]
     assert said == {
         "fresh": f"fresh, {today}",
-        "older": f"older code, {today}",
-        "verified": f"verified at one seed (seed 0 on 2026-11-29), {today}",
+        "older": f"older code, {today}; to be measured again with &lt;more&gt; pairs",
+        "verified": f"verified at one seed (seed 0 on 2026-11-29, 9e-05 off), {today}",
     }
 
 

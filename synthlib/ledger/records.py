@@ -20,7 +20,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
@@ -133,20 +132,9 @@ def origin(fingerprint: str) -> dict:
 
 
 def replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Under a name of its own and renamed at once: notebooks that run side by side never clash, and an
-    interrupted write leaves the old file whole.
-    """
+    """Write a file whole or not at all: notebooks that run side by side never clash."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with open(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner only
-        os.replace(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    paths.write_bytes(file, text.encode())
 
 
 def read(folder: Path, claim: str) -> dict | None:
