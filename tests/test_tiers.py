@@ -87,3 +87,24 @@ def test_table_covers_every_setting_with_a_source():
     assert table.query("tier == 'paper'").as_paper.all()
     row = table.query("tier == 'pocket' and method == 'multicsr' and setting == 'omega'")
     assert row.as_paper.item() and "§4.1" in row.source.item()
+
+
+def test_every_departure_has_a_reason_and_nothing_else_has():
+    table = tiers.table()
+    departs = table[~table.as_paper]
+    assert len(departs) > 50 and set(departs.tier) == {*tiers.NAMES} - {"paper"}
+    silent = departs[departs.why.str.len() < 5]
+    assert silent.empty, silent[["tier", "method", "setting"]].to_string()
+    assert (table[table.as_paper].why == "").all()
+
+
+def test_the_numbers_in_reasons_are_those_of_the_settings():
+    colab, paper = tiers.get("colab"), tiers.get("paper")
+    steps = colab.simcse_supervised.sentences // colab.simcse_supervised.batch_size
+    fewer = colab.simcse_supervised.sentences // paper.simcse_supervised.batch_size
+    why = tiers.table().query("tier == 'colab'").set_index(["method", "setting"])["why"]
+    assert why["simcse_supervised", "batch_size"].endswith(f"{steps} steps instead of {fewer}")
+    words = f"{colab.art.ppo_steps} steps instead of {paper.art.ppo_steps}"
+    assert why["art", "learning_rate"].endswith(words)
+    pocket = tiers.get("pocket").ranking
+    assert pocket.steps * pocket.lists_per_step == paper.ranking.steps

@@ -4,7 +4,7 @@
     ```
 
 lists each setting with its value per tier, the source of the paper's value, and why a tier departs
-from it where `tiers` says so. A value that is not the paper's is marked in words, not by colour.
+from it. A value that is not the paper's is marked in words, not by colour.
 """
 
 import re
