@@ -106,7 +106,7 @@ def cached(kernel, vectors, guide=None):
 
 
 def measured(ways, n, guided, steps):
-    """Processor seconds, losses and gradients of every way, in turn."""
+    """Processor seconds (median, least), losses and gradients of every way, in turn."""
     vectors, guide = embeddings(n)
     seconds, values, gradients = {way: [] for way in ways}, {}, {}
     for _ in range(steps + 1):
@@ -117,7 +117,7 @@ def measured(ways, n, guided, steps):
             seconds[way].append(time.process_time() - start)
             if leaves[2].grad is not None:
                 gradients[way] = torch.stack([v.grad for v in leaves])
-    return {way: median(t[1:]) for way, t in seconds.items()}, values, gradients
+    return {way: (median(t[1:]), min(t[1:])) for way, t in seconds.items()}, values, gradients
 
 
 def alike(values, gradients, way, other):
@@ -126,7 +126,7 @@ def alike(values, gradients, way, other):
 
 
 def bench_loss(options):
-    print("| N | way | ms | loss |\n|---:|---|---:|---:|")
+    print("| N | way | median, ms | least, ms | loss |\n|---:|---|---:|---:|---:|")
     encoder = models.load_encoder("pocket/mlm-bert", device="cpu")
     for n in options.rows:
         gist = {
@@ -144,13 +144,14 @@ def bench_loss(options):
         for way in gist:
             alike(values, gradients, way, "ours")
         alike(values, gradients, "MultiCSR's own loss", "ours, released")
-        for way, t in seconds.items():
+        for way, (middle, least) in seconds.items():
             said = "" if values[way] is None else f"{values[way]:.5f}"
-            print(f"| {n} | {way} | {1000 * t:.1f} | {said} |")
+            print(f"| {n} | {way} | {1000 * middle:.1f} | {1000 * least:.1f} | {said} |")
 
 
 def bench_large(options):
-    print("| N | way | mask | s | MB | loss |\n|---:|---|---|---:|---:|---:|")
+    print("| N | way | mask | median, s | × at once | least, s | × at once | MB | at once / this |")
+    print("|---:|---|---|---:|---:|---:|---:|---:|---:|")
     encoder = models.load_encoder("pocket/mlm-bert", device="cpu")
     for n in options.large_rows:
         def masked(vectors, guide, size=None):
@@ -169,7 +170,7 @@ def bench_large(options):
                 cached,
                 CachedMultipleNegativesRankingLoss(encoder, scale=1 / TAU, mini_batch_size=size),
             )
-            for size in options.large_chunks
+            for size in options.large_peer_chunks
         }
         sizes = [None, *options.large_chunks]
         names = ["at once" if size is None else f"{size} rows at a time" for size in sizes]
@@ -178,16 +179,19 @@ def bench_large(options):
             name: partial(masked, size=s) for name, s in zip(names, sizes, strict=True)
         })):  # fmt: skip
             seconds, values, gradients = measured(ways, n, mask == "yes", options.steps)
-            vectors, guide = embeddings(n)
+            (vectors, guide), whole, most = embeddings(n), seconds["at once"], 0
             for way, run in ways.items():
                 alike(values, gradients, way, "at once")
                 leaves = [v.clone().requires_grad_() for v in vectors]
                 rest = (guide,) if mask == "yes" else ()
                 held = multicsr_cost.peak_bytes(lambda: run(leaves, *rest), torch.device("cpu"))  # noqa: B023
+                most = held if way == "at once" else most
+                middle, least = seconds[way]
                 print(
-                    f"| {n} | {way} | {mask} | {seconds[way]:.2f} | {held / 1e6:.0f} | "
-                    f"{values[way]:.5f} |"
-                )
+                    f"| {n} | {way} | {mask} | {middle:.2f} | {middle / whole[0]:.2f} | "
+                    f"{least:.2f} | {least / whole[1]:.2f} | {held / 1e6:.0f} | "
+                    f"{most / held:.1f} |", flush=True,
+                )  # fmt: skip
 
 
 # ------------------------------------------------------------------ a training step
@@ -259,6 +263,7 @@ def main():
     parser.add_argument("--peer-chunks", type=int, nargs="+", default=[4, 16, 64, 256])
     parser.add_argument("--large-rows", type=int, nargs="+", default=[4096, 8192])
     parser.add_argument("--large-chunks", type=int, nargs="+", default=[128, 256])
+    parser.add_argument("--large-peer-chunks", type=int, nargs="+", default=[256, 512, 1024, 2048])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32, 64, 128])
     parser.add_argument("--cached-rows", type=int, default=128)
     parser.add_argument("--chunks", type=int, nargs="+", default=[96, 32])

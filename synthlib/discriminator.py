@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import tempfile
 from pathlib import Path
 
@@ -126,7 +127,9 @@ def train_nli(
             save_strategy="steps" if output_dir or watched else "no", save_steps=every,
             save_total_limit=2, logging_steps=every, report_to="none",
             disable_tqdm=not progress, remove_unused_columns=False,
-            dataloader_pin_memory=on_gpu, **watched,
+            dataloader_pin_memory=on_gpu, accelerator_config={"non_blocking": on_gpu},
+            logging_nan_inf_filter=False,  # it asks a GPU for the loss in every step
+            **watched,
         )  # fmt: skip
         trainer = _trainer()(
             model=model, args=arguments, train_dataset=rows, eval_dataset=held_out,
@@ -233,6 +236,14 @@ def _trainer():
             loss, size = memory.fitting(attempt, asked, "pairs a forward pass")
             self.part = size if size < asked else self.part
             return loss
+
+        def log(self, logs, *args, **kwargs):
+            if not math.isfinite(float(logs.get("loss", 0.0))):
+                raise ValueError(
+                    f"the loss is {logs['loss']} by step {self.state.global_step}: lower the "
+                    "learning rate, or train with precision='fp32'"
+                )
+            super().log(logs, *args, **kwargs)
 
     return InParts
 

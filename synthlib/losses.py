@@ -26,7 +26,7 @@ def unchecked():
 
     To ask whether a tensor on a GPU is finite, the program waits until the GPU has computed it. A
     training loop that has checked its first step can do without. NaN goes through then, and a mask
-    that hides a row's own pair is believed.
+    that hides a row's own pair is taken as if it kept it, as Eq. 6 says.
     """
     before = _LOOKS.set(False)
     try:
@@ -354,6 +354,7 @@ def false_negative_keep(guide_anchor, guide_positive, guide_negative, *, sigma=0
         The sentences. Another row's candidate that is, word for word, the row's anchor or its
         own positive is masked too, whatever the guide says. (Eq. 6 exempts x^k = x; read by text
         that would spare the very duplicates of Fig. 4.) Without hard negatives the third is None.
+        Instead of strings: an integer tensor [N], one number for each distinct sentence.
 
     Returns
     -------
@@ -671,6 +672,8 @@ def _numbered(texts, n, blocks, device):
     if len(lists) != 1 + blocks or any(len(part) != n for part in lists):
         sizes = [None if part is None else len(part) for part in texts]
         raise ValueError(f"texts must be {1 + blocks} lists of {n} sentences, got lists of {sizes}")
+    if all(isinstance(part, torch.Tensor) for part in lists):
+        return [part.to(device) for part in lists]
     number = {}
     return [
         torch.tensor([number.setdefault(text, len(number)) for text in part], device=device)
@@ -758,9 +761,14 @@ def _mask(keep, rows, n, blocks, variant, device):
             f"got {keep.dtype} with shape {tuple(keep.shape)}"
         )
     keep = (keep if len(keep) < n else keep[rows]).to(device)
+    if not _LOOKS.get():
+        keep = keep.clone()  # the caller's own mask stays as it is
     for block, role in enumerate(("positive", "hard negative")[:blocks]):
-        protected = role == "positive" or variant == "paper"
+        if role == "hard negative" and variant == "released":
+            continue
         own = keep[:, block * n + rows.start : block * n + rows.stop].diagonal()
-        if protected and _LOOKS.get() and not own.all():
+        if not _LOOKS.get():
+            own.fill_(True)
+        elif not own.all():
             raise ValueError(f"keep masks a row's own {role}; its diagonal must be True")
     return keep

@@ -1,4 +1,4 @@
-"""What fits into memory: how much of it is free, and smaller batches where it runs out.
+"""Memory: how much of it is free, smaller batches where it runs out, and the way to a device.
 
 Texts are written, judged and embedded row by row, whatever stands beside a row, so a smaller batch
 changes the time that they take and nothing else.
@@ -124,6 +124,27 @@ def _random_states(states=None):
         return [device.get_rng_state() for device in devices]
     for device, state in zip(devices, states, strict=False):
         device.set_rng_state(state)
+
+
+def moved(tensor, device):
+    """A tensor of main memory on a device, without waiting until it is there.
+
+    A plain copy to a GPU waits until the GPU has done all that it was asked before; one from
+    pinned memory takes its turn.
+
+    Parameters
+    ----------
+    tensor : tensor
+        In main memory; one that is on a device already may be given too.
+    device : torch.device
+
+    Returns
+    -------
+    tensor on `device`
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 # ---------------------------------------------------------------- how much is free

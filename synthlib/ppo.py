@@ -173,16 +173,17 @@ class Policy(nn.Module):
         if not padded:
             own = prompt_mask[0] == 1
             prompt, prompt_mask = prompt[:, own], prompt_mask[:, own]
+        known = decoding.forward_options(self.model)
+        options = {"use_cache": False} if "use_cache" in known else {}  # no token follows
         if self.seq2seq:
-            start = torch.tensor([decoding.decoder_start(self.model)], device=self.device)
-            start = start.expand(len(prompt), -1)
+            start = torch.tensor([decoding.decoder_start(self.model)])
+            start = memory.moved(start, self.device).expand(len(prompt), -1)
             out = self.model(
                 input_ids=prompt, attention_mask=prompt_mask, output_hidden_states=True,
-                decoder_input_ids=torch.cat([start, answers.answer[:, :-1]], dim=1),
+                decoder_input_ids=torch.cat([start, answers.answer[:, :-1]], dim=1), **options,
             )  # fmt: skip
             logits, hidden = out.logits[:, -length:], out.decoder_hidden_states[-1][:, -length:]
         else:
-            options, known = {}, decoding.forward_options(self.model)
             mask = torch.cat([prompt_mask, answers.mask.long()], dim=1)
             if padded:
                 options["attention_mask"] = mask
@@ -265,7 +266,7 @@ def token_rewards(scores, log_p, reference_log_p, mask, *, kl):
     """
     rewards = -kl * (log_p - reference_log_p) * mask
     last = mask.long().cumsum(1).argmax(1)  # the last True: the first place of the greatest count
-    rewards[torch.arange(len(scores)), last] += scores
+    rewards[torch.arange(len(scores), device=last.device), last] += scores
     return rewards
 
 
@@ -300,14 +301,17 @@ def gae(rewards, values, mask, *, gamma=1.0, lam=0.95):
     return advantages, advantages + values
 
 
-def whiten(x, mask):
-    """Mean 0 and standard deviation 1 over the entries that count; 0 elsewhere."""
-    counted = x[mask]
+def whiten(x, mask, *, places=None):
+    """Mean 0 and standard deviation 1 over the entries that count; 0 elsewhere.
+
+    `places`, where they are known, are those of the entries in the flattened `x`.
+    """
+    counted = _counted(x, mask if places is None else places)
     spread = counted.std(correction=0)
     return torch.where(mask, (x - counted.mean()) / (spread + 1e-8), 0.0)
 
 
-def ppo_loss(log_p, value, old, mask, *, clip=0.2, value_clip=0.2, value_weight=0.1):
+def ppo_loss(log_p, value, old, mask, *, clip=0.2, value_clip=0.2, value_weight=0.1, read=True):
     """The clipped objective and the clipped value loss, both to be minimised.
 
     ::
@@ -322,10 +326,13 @@ def ppo_loss(log_p, value, old, mask, *, clip=0.2, value_clip=0.2, value_weight=
         Under the weights that are trained.
     old : mapping with log_p, value, advantage, returns, each [B, T]
         As they were when the answers were written.
-    mask : bool tensor [B, T]
+    mask : bool tensor [B, T], or int tensor [tokens]
+        Which tokens count; or their places in the flattened [B·T], for which nobody has to look.
     clip, value_clip : float > 0
         ε and ε_v.
     value_weight : float
+    read : bool
+        False leaves the parts on the device, so that a GPU is not waited for.
 
     Returns
     -------
@@ -338,15 +345,20 @@ def ppo_loss(log_p, value, old, mask, *, clip=0.2, value_clip=0.2, value_weight=
     ratio = torch.exp(log_p - old["log_p"])
     advantage = old["advantage"]
     free, clipped = -advantage * ratio, -advantage * ratio.clamp(1 - clip, 1 + clip)
-    policy = torch.maximum(free, clipped)[mask].mean()
+    policy = _counted(torch.maximum(free, clipped), mask).mean()
     near = old["value"] + (value - old["value"]).clamp(-value_clip, value_clip)
     error = torch.maximum((value - old["returns"]) ** 2, (near - old["returns"]) ** 2)
-    fit = 0.5 * error[mask].mean()
-    parts = {
-        "policy": policy.item(), "value": fit.item(),
-        "clip_fraction": (clipped > free)[mask].float().mean().item(),
-    }  # fmt: skip
+    fit = 0.5 * _counted(error, mask).mean()
+    stopped = _counted(clipped > free, mask).float().mean()
+    parts = {"policy": policy.detach(), "value": fit.detach(), "clip_fraction": stopped}
+    if read:
+        parts = {name: part.item() for name, part in parts.items()}
     return policy + value_weight * fit, parts
+
+
+def _counted(x, mask):
+    """The entries of x [B, T] that count: by a mask, or by their places in the flattened x."""
+    return x[mask] if mask.dtype == torch.bool else x.flatten()[mask]
 
 
 class AdaptiveKL:
@@ -511,11 +523,8 @@ def train(
     micro = micro_batch_size or mini_batch_size
     best["adapter"] = best["adapter"] or _adapter(policy)  # until one has earned something
 
-    def sound(values, what):
-        """Stop, in every process, where values of any process are not numbers."""
-        bad = torch.tensor(float(not torch.isfinite(values).all()), device=policy.device)
-        if _over_processes(bad, "sum") > 0:
-            raise Stopped(f"{what} is not a number at step {step}; {state.last_good()}")
+    def refuse(what):
+        raise Stopped(f"{what} is not a number at step {step}; {state.last_good()}")
 
     bar = tqdm(total=steps, initial=len(log), desc="PPO", disable=not progress or rank > 0)
     for step in range(len(log), steps):
@@ -533,7 +542,6 @@ def train(
         except (Stopped, ValueError) as error:  # of NaN, judges say what they were given
             raise Stopped(f"step {step}: {error}; {state.last_good()}") from error
         scores = sum(w * part for w, part in zip(reward_weights, parts, strict=True))
-        sound(scores, "a reward")
 
         beta = controller.coefficient if controller else kl
         with torch.no_grad(), passes_in():
@@ -542,17 +550,25 @@ def train(
             with policy.adapter_off():
                 (reference, _, _), micro = memory.fitting(passes, micro, _PASSES)
         mask = answers.mask
-        sound(torch.stack([log_p, reference, value])[:, mask], "a log-probability or a value")
+        passed = torch.stack([log_p, reference, value]).masked_fill(~mask, 0.0)
+        unsound = _unsound(scores, passed)
+        *lengths, no_reward, no_value = _read(torch.cat([mask.sum(1), unsound.long()]))
+        if no_reward or no_value:
+            refuse("a reward" if no_reward else "a log-probability or a value")
+        places = memory.moved(_places(lengths, mask.shape[1]), policy.device)
         rewards = token_rewards(scores, log_p, reference, mask, kl=beta)
         advantage, returns = gae(rewards, value, mask, gamma=gamma, lam=lam)
         old = dict(
             log_p=log_p, value=value, returns=returns,
-            advantage=_whiten_over_processes(advantage, mask, ranks),
+            advantage=_whiten_over_processes(advantage, mask, ranks, places),
         )  # fmt: skip
 
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        losses = []
+        # Until the step is done nothing is asked of a GPU, float16's scale but for: all its work is
+        # given to it, and the numbers are read at once.
+        losses, norms = [], [torch.zeros((), device=policy.device)]
+        before = [p.detach().clone() for p in trained]
         for _ in range(epochs):
             order = torch.randperm(len(mine)).tolist()
             size = mini_batch_size // ranks
@@ -560,28 +576,33 @@ def train(
                 rows = order[start : start + size]
                 gradients = functools.partial(
                     _gradients, policy, answers, old, rows, temperature, passes_in, clip,
-                    value_clip, value_weight, scale=scaler.scale,
+                    value_clip, value_weight, scale=scaler.scale, lengths=lengths, read=False,
                 )  # fmt: skip
                 found, micro = memory.fitting(gradients, micro, _PASSES)
                 if ranks > 1:
-                    _average(trained, mask[rows].sum())
+                    tokens = torch.tensor(sum(lengths[row] for row in rows))
+                    _average(trained, memory.moved(tokens, policy.device))
                 scaler.unscale_(optimizer)
                 norm = nn.utils.clip_grad_norm_(trained, 1.0)
                 if scaler.get_scale() <= 1:  # larger ones may overflow: such a step is left out
-                    sound(norm, "the gradient of the loss")
+                    norms.append(norm)
                 scaler.step(optimizer)
                 scaler.update()
                 losses.append(found)
 
-        entry = {"step": step + 1} | _measured(
-            mine, texts, mask, scores, parts, reward_funcs, log_p, reference, entropy, value,
-            returns,
+        found = _measured(
+            mine, texts, mask, places, scores, parts, reward_funcs, log_p, reference, entropy,
+            value, returns,
         )  # fmt: skip
-        names = ("policy", "value", "clip_fraction")
-        means = torch.tensor([[x[name] for name in names] for x in losses]).mean(0)
-        means = _over_processes(means.to(policy.device), "mean").tolist()
-        entry |= dict(zip(("policy_loss", "value_loss", "clip_fraction"), means, strict=True))
-        entry["beta"] = beta
+        means = torch.stack([torch.stack(list(x.values())) for x in losses]).float().mean(0)
+        found |= zip(("policy_loss", "value_loss", "clip_fraction"), means, strict=True)
+        means = _over_processes(torch.stack([x.float() for x in found.values()]), "mean")
+        *means, no_gradient = _read(torch.cat([means, _unsound(torch.stack(norms))]))
+        if no_gradient:
+            with torch.no_grad():
+                torch._foreach_copy_(trained, before)
+            refuse("the gradient of the loss")
+        entry = {"step": step + 1} | dict(zip(found, means, strict=True)) | {"beta": beta}
         log.append(entry)
         if on_step:
             on_step(entry, mine, texts)
@@ -619,27 +640,56 @@ def train(
 
 def _gradients(
     policy, answers, old, rows, temperature, precision, clip, value_clip, value_weight, micro,
-    scale=None,
+    scale=None, lengths=None, read=True,
 ):  # fmt: skip
-    """Gradients of one mini-batch, added up over its micro-batches; `scale` enlarges the loss."""
+    """Gradients of one mini-batch, added up over its micro-batches; `scale` enlarges the loss.
+
+    With the `lengths` of all answers, and without `read`, no GPU is asked for anything: the parts
+    of the loss are tensors then.
+    """
     policy.zero_grad()
-    tokens = int(answers.mask[rows].sum())
+    lengths = _read(answers.mask.sum(1)) if lengths is None else lengths
+    tokens, width, device = sum(lengths[i] for i in rows), answers.mask.shape[1], policy.device
+    exact = torch.float32 if device.type == "mps" else torch.float64  # as numbers would be added
     total = {"policy": 0.0, "value": 0.0, "clip_fraction": 0.0}
     for start in range(0, len(rows), micro):
         part = rows[start : start + micro]
+        share = sum(lengths[i] for i in part) / tokens  # of its tokens, as the mean wants
+        places = memory.moved(_places([lengths[i] for i in part], width), device)
+        part = memory.moved(torch.tensor(part), device)
         batch = answers.rows(part)
-        share = int(batch.mask.sum()) / tokens  # of the mini-batch's tokens, as its mean wants
         with precision():
             log_p, _, value = policy(batch, temperature)
         before = {key: x[part] for key, x in old.items()}
         loss, found = ppo_loss(
-            log_p, value, before, batch.mask, clip=clip, value_clip=value_clip,
-            value_weight=value_weight,
+            log_p, value, before, places, clip=clip, value_clip=value_clip,
+            value_weight=value_weight, read=read,
         )  # fmt: skip
+        found = found if read else {name: part.to(exact) for name, part in found.items()}
         loss = share * loss
         (loss if scale is None else scale(loss)).backward()
         total = {key: total[key] + share * found[key] for key in total}
     return total
+
+
+def _places(lengths, width):
+    """Where the tokens of answers stand in the flattened [B, width], as a tensor in main memory."""
+    return torch.cat([torch.arange(size) + row * width for row, size in enumerate(lengths)])
+
+
+def _read(tensor):
+    """The numbers of a tensor. A GPU is waited for here, twice a step: for the lengths of the
+    answers and whether all is a number before the updates, for what is written down after them.
+    (Writing waits for every token, to know whether an answer goes on, and texts are read for the
+    judges.)
+    """
+    return tensor.tolist()
+
+
+def _unsound(*kinds):
+    """1 for each kind of values that are not all numbers, in any process; a tensor [kinds]."""
+    bad = torch.stack([(~torch.isfinite(values)).any() for values in kinds])
+    return _over_processes(bad.float(), "sum")
 
 
 def _over_processes(tensor, how):
@@ -658,7 +708,8 @@ def _average(parameters, tokens):
 
 def _rewards(function, device, **columns):
     """What a reward function says, one number an answer."""
-    found = torch.as_tensor(function(**columns), dtype=torch.float32, device=device)
+    found = torch.as_tensor(function(**columns), dtype=torch.float32)
+    found = memory.moved(found, device)
     if found.shape != (len(columns["completions"]),):
         raise ValueError(
             f"{function.__name__} returned the shape {tuple(found.shape)} for "
@@ -675,11 +726,11 @@ def _in_parts(policy, answers, temperature, micro):
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
-def _whiten_over_processes(x, mask, ranks):
+def _whiten_over_processes(x, mask, ranks, places):
     """`whiten` with mean and deviation over the whole step."""
     if ranks == 1:
-        return whiten(x, mask)
-    counted = x[mask]
+        return whiten(x, mask, places=places)
+    counted = _counted(x, places)
     sums = torch.stack([counted.sum(), (counted**2).sum(), mask.sum().float()])
     total, squares, n = _over_processes(sums, "sum")
     mean = total / n
@@ -689,25 +740,26 @@ def _whiten_over_processes(x, mask, ranks):
 
 @torch.no_grad()
 def _measured(
-    tasks, texts, mask, scores, parts, functions, log_p, reference, entropy, value, returns
+    tasks, texts, mask, places, scores, parts, functions, log_p, reference, entropy, value, returns
 ):
-    """Means over the answers of all processes."""
-    ratio = (reference - log_p)[mask]
-    left = ((returns - value)[mask]).var(correction=0)
+    """Means over the answers, each a tensor."""
+    ratio = _counted(reference - log_p, places)
+    left = _counted(returns - value, places).var(correction=0)
     copies = curation.copies([task["anchor"] for task in tasks], texts)
-    found = {
+    shares = torch.as_tensor([copies, [not text for text in texts]]).float().mean(1)
+    copies, blank = memory.moved(shares, mask.device)
+    return {
         "reward": scores.mean(),
         **{f.__name__: part.mean() for f, part in zip(functions, parts, strict=True)},
         "kl": ((log_p - reference) * mask).sum(1).mean(),
         "kl_k3": (ratio.exp() - 1 - ratio).mean(),
-        "entropy": entropy[mask].mean(),
-        "explained_variance": 1 - left / returns[mask].var(correction=0).clamp(min=1e-8),
+        "entropy": _counted(entropy, places).mean(),
+        "explained_variance": 1
+        - left / _counted(returns, places).var(correction=0).clamp(min=1e-8),
         "length": mask.sum(1).float().mean(),
-        "copies": torch.as_tensor(copies, device=mask.device).float().mean(),
-        "blank": torch.tensor([not t for t in texts], device=mask.device).float().mean(),
+        "copies": copies,
+        "blank": blank,
     }
-    values = _over_processes(torch.stack([v.float() for v in found.values()]), "mean")
-    return dict(zip(found, values.tolist(), strict=True))
 
 
 def _drawn(tasks, step, batch_size, seed):

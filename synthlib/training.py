@@ -31,6 +31,7 @@ from synthlib import losses, memory, models
 PROJECTIONS = ("mlp_train_only", None)
 _STATE = "synthlib_state.safetensors"  # of a checkpoint: encoder, projection, best weights so far
 LARGE, CHUNK = 2048, 256  # from so many rows on the loss is computed so many rows at a time
+_ROWS, _ENDS = "data_rows", "sentence_ends"  # of a batch, as numbers
 _RUN = "synthlib_run.json"  # of an output folder: what the run in it was asked to do
 
 
@@ -380,6 +381,8 @@ def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precisio
         fp16=precision == "fp16",
         dataloader_drop_last=True,
         dataloader_pin_memory=device.type == "cuda",
+        # A batch takes its turn on the GPU, and the program does not wait for it.
+        accelerator_config={"non_blocking": device.type == "cuda"},
         logging_steps=max(1, steps // 50),
         logging_nan_inf_filter=False,  # it asks for the loss in every step; `_Selection` sees NaN
         save_strategy="no" if save_steps is None else "steps",
@@ -445,12 +448,12 @@ class Collator:
             tokens = self.encoder.preprocess(texts)
         finally:
             self.encoder.max_seq_length = longest
-        batch = {
-            f"sentence_{key}": value
-            for key, value in tokens.items()
-            if isinstance(value, torch.Tensor)
-        }
-        return batch | {"label": torch.tensor([row["row"] for row in rows])}
+        batch = {key: value for key, value in tokens.items() if isinstance(value, torch.Tensor)}
+        numbers = [row["row"] for row in rows]
+        # What the loss has to know as numbers stays in main memory, so that no GPU is asked for it.
+        batch |= {_ROWS: tuple(numbers), _ENDS: tuple(_ends(batch["attention_mask"]).tolist())}
+        named = {f"sentence_{key}": value for key, value in batch.items()}
+        return named | {"label": torch.tensor(numbers)}
 
 
 class _Loss(nn.Module):
@@ -462,9 +465,12 @@ class _Loss(nn.Module):
         self.tau, self.mini_batch_size = tau, mini_batch_size
         self.waits = model.device.type != "cpu"  # to look at a value stops the program there
         self.looked = False
+        self.numbers = None  # the batch's rows in main memory, where the collator gave them
 
     def forward(self, features, rows):
-        vectors = _embed(self.model, features[0], self.mini_batch_size)
+        features = dict(features[0])
+        self.numbers, ends = features.pop(_ROWS, None), features.pop(_ENDS, None)
+        vectors = _embed(self.model, features, self.mini_batch_size, ends)
         with losses.unchecked() if self.waits and self.looked else contextlib.nullcontext():
             value = self.value(vectors, rows)
         self.looked = True
@@ -533,24 +539,32 @@ class RankingLoss(_Loss):
 
     def value(self, vectors, rows):
         vectors = losses.unit(vectors)
-        wanted = [self.targets[row] for row in rows.tolist()]
+        numbers = rows.tolist() if self.numbers is None else self.numbers
+        wanted = [memory.moved(self.targets[row], vectors.device) for row in numbers]
         each = []
         for held, target in zip(vectors.split([len(t) for t in wanted]), wanted, strict=True):
             with torch.autocast(held.device.type, enabled=False):
                 scores = held @ held.T / self.tau  # [n, n]
-            mask = None if self.own else ~torch.eye(len(target), dtype=torch.bool)
+            mask = None
+            if not self.own:
+                mask = ~torch.eye(len(target), dtype=torch.bool, device=held.device)
             each.append(losses.list_mle(scores, target, mask=mask, reduction="mean"))
         return torch.stack(each).mean()
 
 
-def _embed(model, features, mini_batch_size):
+def _embed(model, features, mini_batch_size, ends):
     """Vectors [sentences, d] in float32."""
     if mini_batch_size is None:
         return model(features)["sentence_embedding"].float()
-    return embed_in_chunks(model, features, mini_batch_size).float()
+    return embed_in_chunks(model, features, mini_batch_size, ends=ends).float()
 
 
-def embed_in_chunks(model, features, size):
+def _ends(attention_mask):
+    """Tokens of each row up to its last one, behind which there is only padding."""
+    return attention_mask.cumsum(dim=1).argmax(dim=1) + 1
+
+
+def embed_in_chunks(model, features, size, *, ends=None):
     """Embeddings of a batch with the memory of `size` sentences, gradients included (GradCache).
 
     A contrastive loss needs all vectors of a batch at once, but not all that the encoder keeps for
@@ -568,6 +582,8 @@ def embed_in_chunks(model, features, size):
         From a tokenizer.
     size : int ≥ 1
         Rows of a chunk.
+    ends : sequence of int, optional
+        Tokens of each row up to its last one; where they are not known a GPU is asked for them.
 
     Returns
     -------
@@ -576,19 +592,21 @@ def embed_in_chunks(model, features, size):
 
     Source: GradCache (Gao et al. 2021b, Scaling Deep Contrastive Learning Batch Size), § 3.
     """
-    lengths = features["attention_mask"].cumsum(dim=1).argmax(dim=1) + 1  # up to the last token
-    order = lengths.argsort(stable=True)  # alike lengths together: little is padding in a chunk
-    chunks = [
-        {key: value[rows, : lengths[rows].max()] for key, value in features.items()}
-        for rows in order.split(size)
-    ]
+    device = features["attention_mask"].device
+    ends = _ends(features["attention_mask"]).cpu() if ends is None else torch.tensor(ends)
+    order = ends.argsort(stable=True)  # alike lengths together: little is padding in a chunk
+    back = memory.moved(order.argsort(), device)
+    chunks = []
+    for rows in order.split(size):
+        last, rows = int(ends[rows].max()), memory.moved(rows, device)
+        chunks.append({key: value[rows, :last] for key, value in features.items()})
     if len(chunks) == 1:
-        return model(chunks[0])["sentence_embedding"][order.argsort()]
-    start = torch.zeros((), device=lengths.device, requires_grad=True)  # so that backward is called
+        return model(chunks[0])["sentence_embedding"][back]
+    start = torch.zeros((), device=device, requires_grad=True)  # so that backward is called
     early = GradientCache.apply(start, model, chunks[:-1])
     with _alone(model):
         late = model(chunks[-1])["sentence_embedding"]
-    return torch.cat([early, late])[order.argsort()]
+    return torch.cat([early, late])[back]
 
 
 def _alone(model):

@@ -87,7 +87,7 @@ class Step:
         tokens = {
             key.removeprefix("sentence_"): value.to(self.device)
             for key, value in batch.items()
-            if key != "label"
+            if key != "label" and isinstance(value, torch.Tensor)
         }
         self.features, self.rows = tokens, torch.arange(len(triplets), device=self.device)
         self.guide = None

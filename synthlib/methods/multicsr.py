@@ -8,14 +8,14 @@ the false negatives of a batch (stage 3).
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 
 import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import curation, decoding, judging, losses, prompts, reading, training
+from synthlib import curation, decoding, judging, losses, memory, prompts, reading, training
 from synthlib.evaluation.embedding import unit_rows
 
 KINDS = ("entailment", "contradiction")
@@ -249,11 +249,18 @@ def false_negative_mask(guide, triplets, *, sigma=0.9):
     vectors = torch.as_tensor(unit_rows(np.asarray(guide(list(number)))), dtype=torch.float32)
     ids = torch.tensor([[number[text] for text in column] for column in columns])  # [3, n]
 
+    @lru_cache(maxsize=1)
+    def held(device):
+        # Beside the encoder where there is room: a step asks a GPU for no number then, and does
+        # not wait for it. Else in main memory, where the rows of a batch have to be known.
+        fits = device.type == "cpu" or 8 * vectors.nbytes <= memory.free_bytes(device)
+        return tuple(part.to(device if fits else "cpu") for part in (vectors, ids))
+
     def keep(rows):
-        batch = ids[:, rows.cpu()]
-        texts = batch.tolist()
+        vectors, ids = held(rows.device)
+        batch = ids[:, rows.to(ids.device)]
         by_rows = losses.false_negative_rows(
-            *vectors[batch].to(rows.device), sigma=sigma, texts=texts
+            *vectors[batch].to(rows.device), sigma=sigma, texts=batch
         )
         return by_rows if len(rows) >= training.LARGE else by_rows(slice(None))
 
