@@ -81,6 +81,11 @@ def test_an_interrupted_training_goes_on(bert, tmp_path, monkeypatch):
         torch.testing.assert_close(a, b)
 
 
+def test_a_loss_that_is_no_number_is_said(bert):
+    with pytest.raises(ValueError, match="the loss is .* lower the learning rate"):
+        discriminator.train_nli(bert, EXAMPLES, **OPTIONS | dict(max_steps=6, learning_rate=1e30))
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

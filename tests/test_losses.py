@@ -643,3 +643,39 @@ def test_unchecked_asks_for_no_value(name):
         KERNELS[name](x)
     with losses.unchecked():
         KERNELS[name](x)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 3, 8])
+@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("hard", [True, False])
+def test_unchecked_keeps_own_pairs_whatever_a_mask_says(hard, variant, chunk_size):
+    """Eq. 6 exempts x^k = x: the loss and its gradient are those of the mask that keeps them."""
+    parts, blocks = batch(7, 5, hard=hard), 2 if hard else 1
+    right = random_keep(7, blocks)
+    hides = right.copy()
+    hides[:, :7][np.eye(7, dtype=bool)] = np.arange(7) % 2 == 0
+    if variant == "paper":  # released, a row's own hard negative may be masked
+        hides[:, -7:][np.eye(7, dtype=bool)] = False
+    given = torch.as_tensor(hides)
+    options = dict(variant=variant, tau=0.3)
+    want, gradients = value_and_gradients(parts, keep=right, **options)
+    with losses.unchecked():
+        got, found = value_and_gradients(parts, keep=given, chunk_size=chunk_size, **options)
+    assert math.isfinite(want) and got == pytest.approx(want, rel=1e-10)
+    for one, other in zip(found, gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-8, atol=1e-11)
+    assert np.array_equal(given.numpy(), hides)  # the caller's mask stays as it was
+    with pytest.raises(ValueError, match="masks a row's own"):
+        value_and_gradients(parts, keep=given, chunk_size=chunk_size, **options)
+
+
+def test_numbers_of_sentences_stand_for_the_sentences():
+    rng = np.random.default_rng(2)
+    numbers = torch.as_tensor(rng.integers(0, 5, size=(3, 12)))
+    texts = [[f"sentence {i}" for i in part] for part in numbers.tolist()]
+    parts = batch(12, 4)
+    want = false_negative_keep(*parts, texts=texts)
+    assert torch.equal(false_negative_keep(*parts, texts=numbers), want)
+    assert (~want).sum() > (~false_negative_keep(*parts)).sum()
+    with pytest.raises(ValueError, match="3 lists of 12"):
+        false_negative_keep(*parts, texts=numbers[:, :4])
