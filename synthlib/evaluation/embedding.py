@@ -143,12 +143,11 @@ def embed_each(
     """
     if isinstance(sentences, str):
         raise ValueError("a list of sentences is wanted, a single string was given")
-    code, distinct = _distinct(sentences)
+    code, distinct, length = _distinct(sentences)
     if not len(distinct):
         raise ValueError("there is no sentence to encode: the list is empty")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, given {batch_size}")
-    length = np.fromiter(map(len, distinct), dtype=np.int64, count=len(distinct))
     order = np.argsort(length.astype(np.min_scalar_type(length.max())), kind="stable")  # by radix
     row = np.empty_like(order)
     row[order] = np.arange(len(order))
@@ -183,8 +182,9 @@ def embed_each(
     return embeddings, row[code], square
 
 
-def _distinct(sentences) -> tuple[np.ndarray, np.ndarray]:
-    """The number of each sentence among the distinct ones, and these, in the order of first use."""
+def _distinct(sentences) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The number of each sentence among the distinct ones, and these, in the order of first use,
+    with their lengths."""
     if not (isinstance(sentences, pd.Series) and sentences.dtype == "str"):
         array = np.fromiter(sentences, dtype=object, count=len(sentences))
         if len(array) and pd.api.types.infer_dtype(array, skipna=False) != "string":
@@ -194,7 +194,10 @@ def _distinct(sentences) -> tuple[np.ndarray, np.ndarray]:
     elif sentences.isna().any():
         raise ValueError("sentences must be strings; one is missing")
     code, distinct = pd.factorize(sentences)
-    return code, np.asarray(distinct, dtype=object)
+    if sentences.dtype == "str":  # counted before they are made objects of Python
+        return code, np.asarray(distinct, dtype=object), distinct.str.len().to_numpy()
+    distinct = np.asarray(distinct, dtype=object)
+    return code, distinct, np.fromiter(map(len, distinct), dtype=np.int64, count=len(distinct))
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
