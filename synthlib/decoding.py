@@ -758,7 +758,9 @@ class _Tokens:
 def _forward(model, tokens, mask, hidden, cache):
     """One forward pass: next-token logits [rows, V] in float32, and the grown cache."""
     known = forward_options(model)
-    name = "cache_params" if "cache_params" in known else "past_key_values"  # state space models
+    # state space models; transformers to 5.23; from 5.24 on
+    names = [n for n in ("cache_params", "past_key_values", "cache") if n in known]
+    name = names[0] if names else "past_key_values"
     options = {name: cache, "use_cache": True}
     if isinstance(cache, _Tokens):
         tokens, options = cache.grown(tokens).ids, {}

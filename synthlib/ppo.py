@@ -746,7 +746,7 @@ def _measured(
     ratio = _counted(reference - log_p, places)
     left = _counted(returns - value, places).var(correction=0)
     copies = curation.copies([task["anchor"] for task in tasks], texts)
-    shares = torch.as_tensor([copies, [not text for text in texts]]).float().mean(1)
+    shares = torch.from_numpy(np.array([copies, [not text for text in texts]])).float().mean(1)
     copies, blank = memory.moved(shares, mask.device)
     return {
         "reward": scores.mean(),
