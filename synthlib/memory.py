@@ -4,6 +4,7 @@ Texts are written, judged and embedded row by row, whatever stands beside a row,
 changes the time that they take and nothing else.
 """
 
+import functools
 import gc
 import warnings
 import weakref
@@ -145,6 +146,30 @@ def moved(tensor, device):
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def beside(*tensors):
+    """Where to look up rows of tensors in every step of a training.
+
+    Parameters
+    ----------
+    tensors : tensors in main memory
+
+    Returns
+    -------
+    callable
+        ``at(device)``: the tensors, copied to the device once where they take no more than an
+        eighth of what is free there. Else they stay in main memory: then the rows that are looked
+        up must be known there, for which a GPU is waited for in each step.
+    """
+    size = sum(tensor.nbytes for tensor in tensors)
+
+    @functools.lru_cache(maxsize=1)
+    def at(device):
+        fits = device.type == "cpu" or 8 * size <= free_bytes(device)
+        return tuple(tensor.to(device if fits else "cpu") for tensor in tensors)
+
+    return at
 
 
 # ---------------------------------------------------------------- how much is free

@@ -366,3 +366,14 @@ def test_keys_and_values_count_for_a_generator(folders, monkeypatch):
 
 def test_this_machine_has_free_memory():
     assert memory.free_bytes(torch.device("cpu")) > 0
+
+
+@pytest.mark.parametrize("free, there", [(8 * 48, True), (8 * 48 - 1, False)])
+def test_tensors_stand_beside_the_model_where_there_is_room(monkeypatch, free, there):
+    device, tensors = torch.device("meta"), (torch.zeros(4, 2), torch.zeros(2, dtype=torch.long))
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    at = memory.beside(*tensors)
+    found = at(device)
+    assert {tensor.device.type for tensor in found} == {"meta" if there else "cpu"}
+    assert at(device) is found  # copied once
+    assert all(a is b for a, b in zip(at(torch.device("cpu")), tensors, strict=True))

@@ -8,7 +8,7 @@ the false negatives of a batch (stage 3).
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -249,12 +249,7 @@ def false_negative_mask(guide, triplets, *, sigma=0.9):
     vectors = torch.as_tensor(unit_rows(np.asarray(guide(list(number)))), dtype=torch.float32)
     ids = torch.tensor([[number[text] for text in column] for column in columns])  # [3, n]
 
-    @lru_cache(maxsize=1)
-    def held(device):
-        # Beside the encoder where there is room: a step asks a GPU for no number then, and does
-        # not wait for it. Else in main memory, where the rows of a batch have to be known.
-        fits = device.type == "cpu" or 8 * vectors.nbytes <= memory.free_bytes(device)
-        return tuple(part.to(device if fits else "cpu") for part in (vectors, ids))
+    held = memory.beside(vectors, ids)
 
     def keep(rows):
         vectors, ids = held(rows.device)
