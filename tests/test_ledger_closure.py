@@ -341,6 +341,30 @@ def _called(function, *arguments):
     return {(m, n) for m, n in seen if not m.startswith(closure.OPAQUE)}
 
 
+# What finds a model's files, which the contract of `models.resolve` stands for.
+FINDING = {
+    ("synthlib.models", name)
+    for name in (
+        "resolve", "_pocket_folder", "_check_folder", "_read_json", "weight_files", "_header",
+        "number_count", "_body", "_modules", "quiet", "_one_line",
+    )
+}  # fmt: skip
+
+
+def test_a_models_name_leads_to_its_folder_and_nothing_else(tmp_path):
+    """Which is why figures need not rest on how a folder is found and looked through."""
+    from synthlib import models
+
+    for name in models.POCKET_MODELS:
+        folder = paths.POCKET / name.removeprefix("pocket/")
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        assert models.resolve(name, "cpu", None) == (folder, config)
+        copy = tmp_path / name.replace("/", "-")
+        shutil.copytree(folder, copy)
+        for given in (copy, str(copy)):
+            assert models.resolve(given, "cpu", None) == (copy, config)
+
+
 def test_what_runs_is_what_is_reached(monkeypatch):
     """An independent witness: no definition runs that the syntax trees did not show."""
     from synthlib.experiments import ch08
@@ -358,6 +382,7 @@ def test_what_runs_is_what_is_reached(monkeypatch):
         ran = _called(getattr(module, name), 0)
         reached = set(here.reached(module.__name__, name))
         others = {("synthlib", "__getattr__"), ("synthlib.tiers", "get")}
+        others |= FINDING
         assert ran - reached - others == set(), name
         shown += len(ran)
     assert shown > 60, "the witness has seen next to nothing"
@@ -399,6 +424,10 @@ UNTRAINED = {"02-oracle-roundtrip", "02-nli-accuracy", "02-t5-plain", "10-lambda
 TUNED = {"08-accuracy", "08-rloo", "09-table4-gain", "11-table4-art"}
 EDITS = {
     # file, old, new, claims that grow older, claims that do not
+    "what a model is read as": ("models.py", 'dtype = pick_dtype(device, dtype, model_type=config[',
+                                'dtype = pick_dtype(device, None, model_type=config[',
+                                {"02-t5-plain", "02-nli-accuracy", "10-lambda"},
+                                {"02-oracle-roundtrip", "01-anisotropy"}),
     "a loss": ("losses.py", "apply(lengths, *parts) / tau", "apply(lengths, *parts) * tau",
                TRAINED, UNTRAINED),
     "a setting of the tier": ("tiers.py", "premises=4_000,\n        max_new_tokens=28,",
@@ -426,6 +455,8 @@ NOTHING = {
     "where a setting comes from": ("tiers.py", "MultiCSR §4.1 (released README: 128)", "README"),
     "why a tier departs": ("tiers.py", "a greedy small model falls into fixed points", "small"),
     "what a tier needs": ("tiers.py", "any computer; the models travel with the book", "little"),
+    "how a model's files are found": ("models.py", 'if text.startswith("pocket/"):',
+                                      'if text[:7] == "pocket/":'),
     "the version": ("__init__.py", '__version__ = "', '__version__ = "9'),
     "how a drawing looks": ("viz/__init__.py", "import palette, use_style\n",
                          "import palette, use_style\nNEW = 1\n"),

@@ -10,6 +10,7 @@ and that hold. The tables are filled in after every notebook has run, so that th
 `data/ledger/` then, the live records of this very build among it.
 """
 
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -118,6 +119,7 @@ def standing(about):
         text += f"; run again, {about['differs']}"
     if about["again"]:
         text += f"; to be measured again {about['again']}"
+    text = re.sub(r"(\d{4})-(\d\d)-(\d\d)", "\\1\u2011\\2\u2011\\3", text)  # a date in one piece
     kind = {ledger.FRESH: "fresh", ledger.VERIFIED: "verified"}.get(state, "older")
     return nodes.paragraph(text=text, classes=["ledger-state", f"ledger-{kind}"])
 

@@ -8,10 +8,9 @@ number of what it stands for: the fingerprint therefore stays when a definition 
 file or takes another name, and changes with what it does.
 
 Not counted: comments, formatting, docstrings, annotations of functions, all of a raised error but
-its kind, the package's version, and the modules of `OPAQUE`. Counted besides: code that a module
-runs when it is imported, and all of a module that is handed on as a value. Not seen: a definition
-that is only found through a decorator that registers it (this package has none but
-`ledger.measure`).
+its kind, and the insides of `OPAQUE` and `_NAMED`. Counted besides: code that a module runs when it
+is imported, and all of a module that is handed on as a value. Not seen: a definition that is only
+found through a decorator that registers it (this package has none but `ledger.measure`).
 
 A tier counts by its values, where they come from does not: ``tiers.get("pocket").art.kl`` is a
 number, ``tiers.get(name)`` all values of all tiers.
@@ -38,8 +37,12 @@ OPAQUE = tuple(f"{PACKAGE}.{n}" for n in ("ledger", "viz", "checks", "commands",
 _ALL_WEIGHTS = ast.Constant("data/pocket")
 _MEASURE = "outside", f"{PACKAGE}.ledger.measure", ""
 _TIER = "definition", f"{PACKAGE}.tiers", "get"
-# Named, and not followed: a run writes it down, no figure rests on it.
-_VERSION = "definition", PACKAGE, "__version__"
+# Named, and not followed: what a run only writes down, and what finds a model's files (the weights
+# count as data; that a name leads to its folder and its config.json is held by a test).
+_NAMED = {
+    ("definition", PACKAGE, "__version__"),
+    ("definition", f"{PACKAGE}.models", "resolve"),
+}
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -327,8 +330,8 @@ class _NormalForm:
         return None
 
     def _mark(self, target) -> None:
-        if target[0] == "outside" or target == _VERSION:
-            self.out.append(f"<{target[1]}>")
+        if target[0] == "outside" or target in _NAMED:
+            self.out.append(f"<{'.'.join(filter(None, target[1:]))}>")
             return
         if target == _TIER:
             self.out.append(repr(self.package.tiers))
