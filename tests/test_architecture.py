@@ -130,6 +130,25 @@ def test_no_private_name_of_another_module_is_used(root, folder):
     assert not {name: names for name, names in found.items() if names}
 
 
+#: What tests still name: where an interruption, a small shard or a damaged state is feigned, and
+#: where what a step asks of a GPU is counted.
+FEIGNED = {
+    "art_run._SAVE_EVERY", "art_run._SAVE_TRAINING", "frame._shared_batch",
+    "multicsr_run._SAVE_EVERY", "multicsr_run._Work", "ppo._State", "ppo._adapter",
+    "ppo._gradients", "ppo._padded", "ppo._read", "ranking_run._ALIKE", "ranking_run._SAVE_EVERY",
+    "ranking_run._seed", "synthlib.ledger.measuring._add_seed", "training._Trainer",
+}  # fmt: skip
+
+
+def test_tests_name_public_things(root):
+    ours = of_this_project(root)
+    found = set()
+    for path in sorted((root / "tests").glob("*.py")):
+        if path.name != "test_architecture.py":
+            found |= private_names(path.read_text("utf-8"), ours)
+    assert found <= FEIGNED, found - FEIGNED
+
+
 def test_private_names_are_found_in_every_form():
     text = """
 import synthlib.data

@@ -21,7 +21,7 @@ from matplotlib.image import imread
 
 from synthlib import viz
 from synthlib.paths import write_bytes
-from synthlib.viz import draw
+from synthlib.viz import draw, layout
 from synthlib.viz.palette import ROLES, SERIES, colormap, palette, style
 from synthlib.viz.spec import KINDS, check, tables
 
@@ -234,7 +234,7 @@ def test_series_differ_in_more_than_colour(runs):
 
 def test_flow_passes_a_loop():
     frame = {"a": ["x", "y", "z", "z"], "b": ["y", "z", "x", "z"]}
-    depth, forward = draw._layers(list(zip(frame["a"], frame["b"], strict=True)))
+    depth, forward = layout.layers(list(zip(frame["a"], frame["b"], strict=True)))
     assert depth == {"x": 0, "y": 1, "z": 2} and forward == [("x", "y"), ("y", "z")]
     fig = viz.Figure(frame, {"kind": "flow", "source": "a", "target": "b"}, "alt").draw()
     assert {"x", "y", "z"} <= set(texts(fig))
@@ -296,7 +296,7 @@ def test_a_region_holds_the_points_that_its_half_planes_say(triplets):
 )
 def test_clipping_keeps_what_all_half_planes_keep(halves, spot):
     x, y = spot[0] / 8 + 0.01, spot[1] / 8 + 0.017  # off the lines
-    corners = draw._clip([(0, 0), (5, 0), (5, 5), (0, 5)], halves)
+    corners = layout.clip([(0, 0), (5, 0), (5, 5), (0, 5)], halves)
     inside = len(corners) > 2 and mpl.path.Path(corners).contains_point((x, y))
     assert inside == all(p * x + q * y >= r for p, q, r in halves)
 
@@ -474,7 +474,7 @@ def test_long_titles_of_facets_keep_to_their_picture(triplets):
     renderer = fig.canvas.get_renderer()
     first, second = (ax._left_title.get_window_extent(renderer) for ax in fig.axes)
     assert first.x1 < second.x0 and second.x1 <= fig.bbox.x1
-    assert draw._wrap("as the paper: 62.1 %", 14).split("\n")[-1].endswith("62.1\u00a0%")
+    assert layout.wrap("as the paper: 62.1 %", 14).split("\n")[-1].endswith("62.1\u00a0%")
 
 
 def test_long_labels_of_axes_stay_in_the_picture(triplets):
@@ -492,8 +492,8 @@ def test_long_labels_of_axes_stay_in_the_picture(triplets):
 
 
 def test_a_legend_reads_along_its_rows(tokens):
-    assert draw._by_rows(list("abcde"), 3) == ["a", "d", "b", "e", "c"]
-    assert draw._by_rows(list("abcd"), 4) == list("abcd")
+    assert layout.by_rows(list("abcde"), 3) == ["a", "d", "b", "e", "c"]
+    assert layout.by_rows(list("abcd"), 4) == list("abcd")
 
 
 @pytest.mark.parametrize(

@@ -316,9 +316,11 @@ live.style.format("{:.1f}").format("{:.0f}", subset="triplets")
 # %% [markdown]
 # ## The loop on one page
 #
-# You have seen every stage of a round. Here they are in a loop, all of ART in memory:
+# You have seen every stage of a round. Here is the round, `art.one_round`, and then the loop around it, all of ART
+# in memory:
 
 # %%
+print(inspect.getsource(art.one_round).split('"""')[-1].strip("\n"), end="\n\n\n")
 print(inspect.getsource(art.pipeline).split('"""')[-1])
 
 # %% [markdown]

@@ -499,44 +499,52 @@ def run(
         return say(False, f"Give the function itself, without calling it; you gave {given}.")
     # The expected values are there before the student's function sees any input.
     expected = [_call(reference, case) for case in inputs]
-    outcomes = []
-    for case in inputs:
-        outcome = _call(student, case, seconds)
-        if isinstance(outcome.error, NotImplementedError):
-            text = str(outcome.error).strip()
-            return say(False, text if text.startswith(NOT_YET) else NOT_YET)
-        outcomes.append(outcome)
-        if isinstance(outcome.error, _Late):
-            break
-    failing = [
-        (i, found)
+    outcomes = _answers(student, inputs, seconds)
+    if isinstance(outcomes[-1].error, NotImplementedError):
+        text = str(outcomes[-1].error).strip()
+        return say(False, text if text.startswith(NOT_YET) else NOT_YET)
+    failing = {
+        i: found
         for i, got in enumerate(outcomes)
         if (found := _differs(expected[i], got, compare))
-    ]
-    changed = next((o.changed for o in outcomes if o.changed), None)
-    if not failing:
-        if changed:
-            return say(
-                False,
-                f"The result is right, but your function changes its input {changed}: work"
-                " on a copy.",
-            )
-        number = len(inputs)
+    }
+    if failing:
+        hint = _known_mistake(mistakes, inputs, outcomes, list(failing), compare)
+        return say(False, hint or _complaint(student, inputs, expected, outcomes, failing))
+    if changed := _changed(outcomes):
         return say(
-            True, f"{_ALIKE} on {'the one input' if number == 1 else f'all {number} inputs'}."
+            False,
+            f"The result is right, but your function changes its input {changed}: work on a copy.",
         )
+    number = len(inputs)
+    return say(True, f"{_ALIKE} on {'the one input' if number == 1 else f'all {number} inputs'}.")
 
-    hint = _known_mistake(mistakes, inputs, outcomes, [i for i, _ in failing], compare)
-    if hint:
-        return say(False, hint)
+
+def _answers(student, inputs, seconds):
+    """Outcomes of the student's function, up to one that is not written yet or too slow."""
+    outcomes = []
+    for case in inputs:
+        outcomes.append(_call(student, case, seconds))
+        if isinstance(outcomes[-1].error, (NotImplementedError, _Late)):
+            break
+    return outcomes
+
+
+def _changed(outcomes):
+    """The first input that the student's function changed, or None."""
+    return next((o.changed for o in outcomes if o.changed), None)
+
+
+def _complaint(student, inputs, expected, outcomes, failing):
+    """What is wrong, in words; `failing` says for each input that fails how it differs."""
     # What should work and does not comes first; then what should be refused and is not.
-    first, found = min(failing, key=lambda item: (expected[item[0]].error is not None, item[0]))
+    first = min(failing, key=lambda i: (expected[i].error is not None, i))
     if isinstance(outcomes[-1].error, _Late):
-        first, found = failing[-1]
-    case, got, want = inputs[first], outcomes[first], expected[first]
+        first = max(failing)
+    found, case, got, want = failing[first], inputs[first], outcomes[first], expected[first]
     if got.error is not None and (want.error is None or isinstance(got.error, _Late)):
         text = _error_text(got.error, student, case)
-        return say(False, text[0].upper() + text[1:])
+        return text[0].upper() + text[1:]
     told = [o for o, e in zip(outcomes, expected, strict=False) if e.error is None]
     if want.value is not None and all(o.value is None and o.error is None for o in told):
         how = (
@@ -544,18 +552,18 @@ def run(
             if got.printed
             else "returns nothing: does it end with return?"
         )
-        return say(False, f"Your function {how}")
+        return f"Your function {how}"
     if inspect.isgenerator(got.value) or isinstance(got.value, map | filter | zip):
-        return say(False, "Your function returns a generator: make a list or an array of it.")
-    count = f"{len(failing)} of {len(inputs)} inputs fail. " if len(inputs) > 1 else ""
+        return "Your function returns a generator: make a list or an array of it."
+    changed = _changed(outcomes)
     also = f" (It also changes its input {changed}: work on a copy.)" if changed else ""
     if want.error is not None:
-        return say(False, f"{found[0].upper()}{found[1:]}. Input: {_inputs(case, student)}.{also}")
+        return f"{found[0].upper()}{found[1:]}. Input: {_inputs(case, student)}.{also}"
     what = "" if found == "value" else f"{found[0].upper()}{found[1:]}. "
-    return say(
-        False,
+    count = f"{len(failing)} of {len(inputs)} inputs fail. " if len(inputs) > 1 else ""
+    return (
         f"{what}{count}Smallest input: {_inputs(case, student)}. Expected {_short(want.value)}, got"
-        f" {_short(got.value)}.{also}",
+        f" {_short(got.value)}.{also}"
     )
 
 

@@ -526,20 +526,23 @@ def grid(seed: int, omega: float = 0.3, **options) -> pd.DataFrame:
         the set of triplets, equal for rows that keep the same.
     """
     triplets = scored(seed, omega)
-    rules = list(table6()["rule"])
-    expected = [curation.Thresholds(*cell) for cell in EXPECTED_RULES]
-    text_kept = curation.keep_grid(triplets["a"], triplets["b"], rules)
-    expected_kept = curation.keep_grid(triplets["a_expected"], triplets["b_expected"], expected)
+    ways = {
+        "text": ("a", "b", list(table6()["rule"])),
+        "expected": ("a_expected", "b_expected",
+                     [curation.Thresholds(*cell) for cell in EXPECTED_RULES]),
+    }  # fmt: skip
     everything = np.ones(len(triplets), dtype=bool)
     count = RULE.keep(triplets["a"], triplets["b"]).sum()
     drawn = np.zeros(len(triplets), dtype=bool)
     drawn[np.random.default_rng(seed).choice(len(triplets), count, replace=False)] = True
     cells = [
-        *(("text", setting(r), k) for r, k in zip(rules, text_kept, strict=True)),
-        *(("expected", setting(r), k) for r, k in zip(expected, expected_kept, strict=True)),
-        ("control", "no filter", everything),
-        ("control", "at random", drawn),
+        (scores, setting(rule), kept)
+        for scores, (a, b, rules) in ways.items()
+        for rule, kept in zip(
+            rules, curation.keep_grid(triplets[a], triplets[b], rules), strict=True
+        )
     ]
+    cells += [("control", "no filter", everything), ("control", "at random", drawn)]
     guide, trained, rows = pocket_guide(), {}, []
     for scores, name, kept in cells:
         if kept.tobytes() not in trained:

@@ -405,7 +405,7 @@ def measure_tried(seed):
 # writes triplets from fresh anchors, the discriminator filters them, the encoder goes on from where
 # it was. The post-training is that of all other rows.
 ART_BASES = ("supervised SimCSE", "ART")
-ART_STEPS, ART_ANCHORS, PROMPTED, PROBES = 32, 600, 1200, 200
+ART_STEPS, ART_ANCHORS, PROMPTED = 32, 600, 1200
 
 
 @cache
@@ -430,21 +430,11 @@ def round_one(seed, steps=ART_STEPS, anchors=ART_ANCHORS):
     encoder = models.load_encoder(own.encoder, device="cpu")
     fresh = list(dict.fromkeys(corpora.premises(2 * (PROMPTED + anchors), 90_000 + seed)))
     prompted, unseen = fresh[:PROMPTED], fresh[PROMPTED : PROMPTED + anchors]
-    policy = art.policy(generator, own, seed=seed)
-    bounds = art.choose_bounds(
-        (policy.model, policy.tokenizer), prompted[:PROBES], discriminator, encoder.encode,
-        max_new_tokens=own.max_new_tokens, seed=seed,
+    triplets, log = art.one_round(
+        art.policy(generator, own, seed=seed), discriminator, encoder, prompted, unseen, own,
+        seed=seed, encoder_seed=seed, generation_batch=256, steps=steps, batch_size=64,
+        mini_batch_size=16, progress=False,
     )  # fmt: skip
-    log = art.tune(
-        policy, prompted, discriminator, encoder.encode, bounds, own, steps=steps, seed=seed,
-        batch_size=64, mini_batch_size=16, progress=False,
-    )  # fmt: skip
-    table = art.write(
-        (policy.model, policy.tokenizer), unseen, temperature=own.temperature, seed=seed,
-        max_new_tokens=own.max_new_tokens, batch_size=256,
-    )  # fmt: skip
-    triplets = art.select(art.judge(table, discriminator))
-    art.train(encoder, triplets, own, seed=seed, progress=False)
     earned = [entry["reward"] for entry in log]
     return encoder, {
         "steps": len(log), "reward first": float(np.mean(earned[:5])),

@@ -492,10 +492,59 @@ def train(encoder, triplets, settings, **options):
 
 
 # ------------------------------------------------------------------ the whole method
+def one_round(
+    policy, discriminator, encoder, prompted, anchors, settings, *, seed=0, encoder_seed=0,
+    generation_batch=64, **options,
+):  # fmt: skip
+    """A round in memory: the generator is tuned, then writes, then the encoder learns.
+
+    Parameters
+    ----------
+    policy : ppo.Policy
+        Tuned in place.
+    discriminator : (model, tokenizer)
+    encoder : sentence_transformers.SentenceTransformer
+        Judge of difficulty; then trained in place.
+    prompted, anchors : lists of str
+        What PPO asks for, and what triplets are written from.
+    settings : tiers.ART
+    seed, encoder_seed : int
+        Of all that is drawn by the generator, and of the encoder's training.
+    generation_batch : int
+        Answers that are written at once for the triplets.
+    **options
+        Of `ppo.train`: steps, batch_size, mini_batch_size, progress, …
+
+    Returns
+    -------
+    triplets : DataFrame
+        row, anchor, positive, negative.
+    log : list of dict
+        Of `ppo.train`.
+
+    Source: ART § 3, Figure 1.
+    """
+    speaker, judges = (policy.model, policy.tokenizer), (discriminator, encoder.encode)
+    room = settings.max_new_tokens
+    some = [*prompted, *anchors][:PROBES]
+    bounds = choose_bounds(speaker, some, *judges, max_new_tokens=room, seed=seed)
+    log = tune(policy, prompted, *judges, bounds, settings, seed=seed, **options)
+    table = write(
+        speaker, anchors, temperature=settings.temperature, max_new_tokens=room, seed=seed,
+        batch_size=generation_batch,
+    )  # fmt: skip
+    rows = select(judge(table, discriminator))
+    # Where a generator fails, little is kept: less than a batch, perhaps.
+    batch = min(settings.encoder_batch_size, max(len(rows), 1))
+    show = options.get("progress", True)
+    train(encoder, rows, settings, batch_size=batch, seed=encoder_seed, progress=show)
+    return rows, log
+
+
 def pipeline(
     generator, discriminator, encoder, rounds, settings, *, seed=0, generation_batch=64, **options
 ):  # fmt: skip
-    """ART in memory: in each round the generator is tuned, then writes, then the encoder learns.
+    """ART in memory, round after round: the encoder of one is the judge of difficulty of the next.
 
     Parameters
     ----------
@@ -523,23 +572,11 @@ def pipeline(
     Source: ART § 3, Figure 1. `runs.art` takes the same stages, resumable.
     """
     own = policy(generator, settings, seed=seed)
-    speaker, room = (own.model, own.tokenizer), settings.max_new_tokens
-    judges = discriminator, encoder.encode
-    triplets, logs = [], []
-    for number, (prompted, anchors) in enumerate(rounds, start=1):
-        drawn = 1000 * seed + number
-        some = [*prompted, *anchors][:PROBES]
-        bounds = choose_bounds(speaker, some, *judges, max_new_tokens=room, seed=drawn)
-        log = tune(own, prompted, *judges, bounds, settings, seed=drawn, **options)
-        table = write(
-            speaker, anchors, temperature=settings.temperature, max_new_tokens=room,
-            seed=drawn, batch_size=generation_batch,
-        )  # fmt: skip
-        rows = select(judge(table, discriminator))
-        # Where a generator fails, little is kept: less than a batch, perhaps.
-        batch = min(settings.encoder_batch_size, max(len(rows), 1))
-        show = options.get("progress", True)
-        train(encoder, rows, settings, batch_size=batch, seed=seed, progress=show)
-        triplets.append(rows)
-        logs.append(log)
-    return triplets, logs
+    done = [
+        one_round(
+            own, discriminator, encoder, prompted, anchors, settings, seed=1000 * seed + number,
+            encoder_seed=seed, generation_batch=generation_batch, **options,
+        )
+        for number, (prompted, anchors) in enumerate(rounds, start=1)
+    ]  # fmt: skip
+    return [rows for rows, _ in done], [log for _, log in done]

@@ -3,7 +3,6 @@
 import io
 import math
 import re
-import textwrap
 import warnings
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from synthlib.viz.layout import by_rows, clip, layers, wrap
 from synthlib.viz.palette import DASHES, HATCHES, MARKERS, SERIES, colormap, palette, style
 from synthlib.viz.spec import chosen
 
@@ -313,120 +313,140 @@ def _scatter(ax, table, spec, look):
     return len(table)
 
 
-def _wrap(text, width):
-    text = text.replace(" %", "\u00a0%")  # a number keeps its unit
-    return "\n".join(textwrap.wrap(text, max(4, width), break_long_words=False)) or " "
-
-
 def _bars(ax, table, spec, look):
-    x, y, error = spec["x"], spec["y"], spec.get("error")
-    column = error if error and error not in ("range", "sd", "se") else None
-    spread = "range" if error is None or column else error
+    x, y = spec["x"], spec["y"]
+    spread, column = _spread_of(spec)
     table = _clean(table, [x, y, column], look)
     categories = spec.get("_categories") or _ordered(table, spec, "x")
     groups = _groups(table, spec, look, ax)
-    stacked, flat = spec.get("stacked", False), spec.get("horizontal", False)
-    width = 0.8 / (1 if stacked else max(len(groups), 1))
-    form = spec.get("format", ".0f" if stacked else ".1f")
-    draw = ax.barh if flat else ax.bar
-    tops = np.zeros(len(categories))  # of the stacks so far
-    if stacked:
-        means = table.groupby([x, spec["series"]], observed=True)[y].mean()
-        # The least part that has room for its number.
-        room = means.groupby(x).sum().max() * (0.12 if flat and look.narrow else 0.06)
-    for position, (look_of, rows) in enumerate(groups):
-        summary = _summary(rows, x, y, spread).reindex([c for c in categories if c in set(rows[x])])
-        places = [categories.index(c) for c in summary.index]
-        at = np.array(places, float)
-        mean = summary["mean"].to_numpy(float)
-        if stacked:
-            start = tops[places]
-            draw(
-                at,
-                mean,
-                width,
-                **{"left" if flat else "bottom": start},
-                color=look_of["color"],
-                hatch=look_of["hatch"],
-                edgecolor=look.colours["ground"],
-                linewidth=0.8,
-                zorder=2,
-            )
-            tops[places] += mean
-            for place, value, low in zip(at, mean, start, strict=True):
-                if spec.get("annotate") and value > room:
-                    middle = low + value / 2
-                    ax.text(
-                        *((middle, place) if flat else (place, middle)),
-                        format(value, form),
-                        fontsize=8,
-                        ha="center",
-                        va="center",
-                        color=_ink_on(look_of["color"]),
-                        bbox={"facecolor": look_of["color"], "linewidth": 0, "pad": 1.2},
-                    )
-            continue
-        at += (position - (len(groups) - 1) / 2) * width
-        spreads = np.abs(summary[["low", "high"]].to_numpy(float).T - mean)
-        if column:
-            half = rows.groupby(x, sort=False)[column].mean().reindex(summary.index)
-            spreads = np.stack([half, half])
-        # A bar that is not drawn over the axis has its ground-coloured edge as a gap to the next.
-        draw(at, mean, width * 0.92, color=look_of["color"], zorder=2)
-        if np.any(spreads > 0):
-            ends = {"xerr" if flat else "yerr": spreads}
-            where = (mean, at) if flat else (at, mean)
-            ax.errorbar(
-                *where,
-                **ends,
-                fmt="none",
-                ecolor=look.colours["ink"],
-                elinewidth=1.1,
-                capsize=2.5,
-                zorder=3,
-            )
+    if spec.get("stacked"):
+        _stacks(ax, table, spec, look, groups, categories)
+    else:
+        width = 0.8 / max(len(groups), 1)
+        for position, (look_of, rows) in enumerate(groups):
+            aside = (position - (len(groups) - 1) / 2) * width
+            at, mean, summary = _heights(rows, spec, spread, categories)
+            spreads = np.abs(summary[["low", "high"]].to_numpy(float).T - mean)
+            if column:
+                half = rows.groupby(x, sort=False)[column].mean().reindex(summary.index)
+                spreads = np.stack([half, half])
+            _side_by_side(ax, at + aside, mean, spreads, width, spec, look, look_of)
         if spec.get("annotate"):
-            for place, value, below, over in zip(at, mean, *spreads, strict=True):
-                # Outwards from the bar's end, so that a negative bar has its number below.
-                side = -1 if value < 0 else 1
-                tip = value + (over if side > 0 else -below)
-                ax.annotate(
-                    format(value, form),
-                    (tip, place) if flat else (place, tip),
-                    (3 * side, 0) if flat else (0, 2 * side),
-                    textcoords="offset points",
+            ax.margins(**{"x" if spec.get("horizontal") else "y": 0.14})
+    _name_bars(ax, [safe(c) for c in categories], spec.get("horizontal"), look)
+    return len(table)
+
+
+def _spread_of(spec):
+    """What error bars show: a measure of the rows' spread, and the column that gives it or None."""
+    error = spec.get("error")
+    column = error if error and error not in ("range", "sd", "se") else None
+    return "range" if error is None or column else error, column
+
+
+def _heights(rows, spec, spread, categories):
+    """Places and heights of one series' bars, and the table that they come from."""
+    summary = _summary(rows, spec["x"], spec["y"], spread)
+    summary = summary.reindex([c for c in categories if c in set(rows[spec["x"]])])
+    at = np.array([categories.index(c) for c in summary.index], float)
+    return at, summary["mean"].to_numpy(float), summary
+
+
+def _stacks(ax, table, spec, look, groups, categories):
+    """Bars on top of one another, each part with its number where that has room."""
+    x, flat = spec["x"], spec.get("horizontal", False)
+    draw = ax.barh if flat else ax.bar
+    means = table.groupby([x, spec["series"]], observed=True)[spec["y"]].mean()
+    room = means.groupby(x).sum().max() * (0.12 if flat and look.narrow else 0.06)
+    tops = np.zeros(len(categories))  # of the stacks so far
+    for look_of, rows in groups:
+        at, mean, _ = _heights(rows, spec, _spread_of(spec)[0], categories)
+        places = at.astype(int)
+        start = tops[places]
+        draw(
+            at,
+            mean,
+            0.8,
+            **{"left" if flat else "bottom": start},
+            color=look_of["color"],
+            hatch=look_of["hatch"],
+            edgecolor=look.colours["ground"],
+            linewidth=0.8,
+            zorder=2,
+        )
+        tops[places] += mean
+        for place, value, low in zip(at, mean, start, strict=True):
+            if spec.get("annotate") and value > room:
+                middle = low + value / 2
+                ax.text(
+                    *((middle, place) if flat else (place, middle)),
+                    format(value, spec.get("format", ".0f")),
                     fontsize=8,
-                    ha=("left" if side > 0 else "right") if flat else "center",
-                    va="center" if flat else ("bottom" if side > 0 else "top"),
+                    ha="center",
+                    va="center",
+                    color=_ink_on(look_of["color"]),
+                    bbox={"facecolor": look_of["color"], "linewidth": 0, "pad": 1.2},
                 )
-    if stacked:
-        ax.margins(**{"x" if flat else "y": 0})
-    elif spec.get("annotate"):
-        ax.margins(**{"x" if flat else "y": 0.14})
-    names = [safe(c) for c in categories]
+    ax.margins(**{"x" if flat else "y": 0})
+
+
+def _side_by_side(ax, at, mean, spreads, width, spec, look, look_of):
+    """One series' bars with their errors and numbers."""
+    flat = spec.get("horizontal", False)
+    # A bar that is not drawn over the axis has its ground-coloured edge as a gap to the next.
+    (ax.barh if flat else ax.bar)(at, mean, width * 0.92, color=look_of["color"], zorder=2)
+    if np.any(spreads > 0):
+        ends = {"xerr" if flat else "yerr": spreads}
+        where = (mean, at) if flat else (at, mean)
+        ax.errorbar(
+            *where,
+            **ends,
+            fmt="none",
+            ecolor=look.colours["ink"],
+            elinewidth=1.1,
+            capsize=2.5,
+            zorder=3,
+        )
+    if spec.get("annotate"):
+        for place, value, below, over in zip(at, mean, *spreads, strict=True):
+            # Outwards from the bar's end, so that a negative bar has its number below.
+            side = -1 if value < 0 else 1
+            tip = value + (over if side > 0 else -below)
+            ax.annotate(
+                format(value, spec.get("format", ".1f")),
+                (tip, place) if flat else (place, tip),
+                (3 * side, 0) if flat else (0, 2 * side),
+                textcoords="offset points",
+                fontsize=8,
+                ha=("left" if side > 0 else "right") if flat else "center",
+                va="center" if flat else ("bottom" if side > 0 else "top"),
+            )
+
+
+def _name_bars(ax, names, flat, look):
+    """Categories at the axis, turned where they have no room side by side."""
     if flat:
-        ax.set_yticks(range(len(names)), [_wrap(n, 22 if not look.narrow else 14) for n in names])
+        ax.set_yticks(range(len(names)), [wrap(n, 22 if not look.narrow else 14) for n in names])
         ax.yaxis.set_inverted(True)  # not toggled: facets share the axis
         ax.grid(False, axis="y")
-    else:
-        room = int(
-            ax.get_subplotspec().get_position(ax.figure).width
-            * ax.figure.get_figwidth()
-            * 72
-            / 5.6
-            / max(len(names), 1)
-        )
-        wrapped = [_wrap(n, room) for n in names]
-        turned = max((len(line) for n in wrapped for line in n.split("\n")), default=0) > room + (
-            room > 6
-        )
-        ax.set_xticks(range(len(names)), names if turned else wrapped)
-        if turned:
-            ax.tick_params(axis="x", labelrotation=35)
-            for label in ax.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
-        ax.grid(False, axis="x")
-    return len(table)
+        return
+    room = int(
+        ax.get_subplotspec().get_position(ax.figure).width
+        * ax.figure.get_figwidth()
+        * 72
+        / 5.6
+        / max(len(names), 1)
+    )
+    wrapped = [wrap(n, room) for n in names]
+    turned = max((len(line) for n in wrapped for line in n.split("\n")), default=0) > room + (
+        room > 6
+    )
+    ax.set_xticks(range(len(names)), names if turned else wrapped)
+    if turned:
+        ax.tick_params(axis="x", labelrotation=35)
+        for label in ax.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    ax.grid(False, axis="x")
 
 
 def _heatmap(ax, table, spec, look):
@@ -437,16 +457,9 @@ def _heatmap(ax, table, spec, look):
     columns, rows = _ordered(table, spec, "x"), _ordered(table, spec, "y")
     grid = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", observed=True)
     grid = grid.reindex(index=rows, columns=columns).to_numpy(float)
-    low = spec.get("vmin", np.nanmin(grid))
-    high = spec.get("vmax", np.nanmax(grid))
-    center = spec.get("center")
-    if center is not None:
-        reach = max(abs(high - center), abs(center - low)) or 1.0
-        low, high = center - reach, center + reach
-    scale = colormap(look.mode, diverging=center is not None)
+    low, high = _colour_range(grid, spec)
+    scale = colormap(look.mode, diverging=spec.get("center") is not None)
     scale = scale.with_extremes(bad=look.colours["grid"])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
     mesh = ax.pcolormesh(
         np.ma.masked_invalid(grid),
         cmap=scale,
@@ -461,31 +474,8 @@ def _heatmap(ax, table, spec, look):
     for side in ax.spines.values():
         side.set_visible(False)
     ax.tick_params(length=0)
-    long = max((len(safe(c)) for c in columns), default=0) * len(columns)
-    turned = long > (40 if look.narrow else 76)
-    beside = ax.get_subplotspec().get_position(ax.figure).width < 0.6  # half the room, or less
-    for axis, names in ((ax.xaxis, columns), (ax.yaxis, rows)):
-        most = (12 if look.narrow else 24) // (2 if beside and axis is ax.xaxis else 1)
-        at = np.arange(0, len(names), max(1, math.ceil(len(names) / most)))
-        if axis is ax.xaxis and turned:
-            axis.set_ticks(at + 0.5, [safe(names[i], 16) for i in at], rotation=40, ha="right")
-            for label in ax.get_xticklabels():
-                label.set_rotation_mode("anchor")
-        else:
-            wide = 11 if look.narrow else 14
-            axis.set_ticks(at + 0.5, [_wrap(safe(names[i], 28), wide) for i in at])
-    cell_width = ax.get_position().width * ax.figure.get_figwidth() * 0.72 / len(columns)
-    if spec.get("text"):
-        words = dict(zip(zip(table[y], table[x], strict=True), table[spec["text"]], strict=True))
-        words = [[words.get((row, column)) for column in columns] for row in rows]
-        shown = np.array([[safe(w, 28) if pd.notna(w) else "" for w in line] for line in words])
-        size = 9
-    elif spec.get("annotate") and cell_width > 0.27:
-        # Numbers only where a cell of these axes has room for them.
-        size = 8.5 if cell_width > 0.42 else 6.5
-        shown = np.vectorize(lambda v: format(v, spec.get("format", ".2f")), otypes=[str])(grid)
-    else:
-        shown = None
+    _name_cells(ax, columns, rows, look)
+    shown, size = _in_cells(ax, table, grid, columns, rows, spec)
     for (i, j), cell in np.ndenumerate(grid):
         if shown is not None and np.isfinite(cell):
             ax.text(
@@ -515,6 +505,50 @@ def _heatmap(ax, table, spec, look):
         look.remarks.append(f"framed: {safe(spec['mark'])}")
     look.meshes[ax] = mesh, spec.get("vlabel", safe(value))
     return len(table)
+
+
+def _colour_range(grid, spec):
+    """What the first and the last colour of a heatmap stand for."""
+    low = spec.get("vmin", np.nanmin(grid))
+    high = spec.get("vmax", np.nanmax(grid))
+    center = spec.get("center")
+    if center is not None:
+        reach = max(abs(high - center), abs(center - low)) or 1.0
+        low, high = center - reach, center + reach
+    return (low - 0.5, high + 0.5) if low == high else (low, high)
+
+
+def _name_cells(ax, columns, rows, look):
+    """Names of columns and rows: as many as have room, turned where they are long."""
+    long = max((len(safe(c)) for c in columns), default=0) * len(columns)
+    turned = long > (40 if look.narrow else 76)
+    beside = ax.get_subplotspec().get_position(ax.figure).width < 0.6  # half the room, or less
+    for axis, names in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        most = (12 if look.narrow else 24) // (2 if beside and axis is ax.xaxis else 1)
+        at = np.arange(0, len(names), max(1, math.ceil(len(names) / most)))
+        if axis is ax.xaxis and turned:
+            axis.set_ticks(at + 0.5, [safe(names[i], 16) for i in at], rotation=40, ha="right")
+            for label in ax.get_xticklabels():
+                label.set_rotation_mode("anchor")
+        else:
+            wide = 11 if look.narrow else 14
+            axis.set_ticks(at + 0.5, [wrap(safe(names[i], 28), wide) for i in at])
+
+
+def _in_cells(ax, table, grid, columns, rows, spec):
+    """What stands in the cells, words or numbers, or None; and the size of its letters."""
+    x, y = spec["x"], spec["y"]
+    if spec.get("text"):
+        words = dict(zip(zip(table[y], table[x], strict=True), table[spec["text"]], strict=True))
+        words = [[words.get((row, column)) for column in columns] for row in rows]
+        return np.array([[safe(w, 28) if pd.notna(w) else "" for w in line] for line in words]), 9
+    cell_width = ax.get_position().width * ax.figure.get_figwidth() * 0.72 / len(columns)
+    if spec.get("annotate") and cell_width > 0.27:
+        # Numbers only where a cell of these axes has room for them.
+        size = 8.5 if cell_width > 0.42 else 6.5
+        form = spec.get("format", ".2f")
+        return np.vectorize(lambda v: format(v, form), otypes=[str])(grid), size
+    return None, None
 
 
 def _colour_bar(fig, mesh, label, axes):
@@ -601,29 +635,11 @@ def _arrows(ax, table, spec, look):
     return len(table)
 
 
-def _layers(edges):
-    """Column of each box: one more than its furthest source; edges that close a loop are passed."""
-    nodes = list(dict.fromkeys(name for edge in edges for name in edge))
-    depth, forward = dict.fromkeys(nodes, 0), []
-    for a, b in edges:
-        reach, todo = set(), [b]
-        while todo:
-            node = todo.pop()
-            reach.add(node)
-            todo += [t for s, t in forward if s == node and t not in reach]
-        if a not in reach:
-            forward.append((a, b))
-    for _ in nodes:
-        for a, b in forward:
-            depth[b] = max(depth[b], depth[a] + 1)
-    return depth, forward
-
-
 def _flow(ax, table, spec, look):
     source, target = spec["source"], spec["target"]
     table = _clean(table, [source, target], look)
     edges = list(zip(table[source].astype(str), table[target].astype(str), strict=True))
-    depth, forward = _layers(edges)
+    depth, forward = layers(edges)
     deep = max(depth.values(), default=0) + 1
     columns = [[n for n in depth if depth[n] == level] for level in range(deep)]
     wide = max((len(c) for c in columns), default=1)
@@ -649,7 +665,7 @@ def _flow(ax, table, spec, look):
             zorder=3,
         )
         ax.add_patch(box)
-        ax.text(x, y, _wrap(safe(name), room), ha="center", va="center", fontsize=9, zorder=4)
+        ax.text(x, y, wrap(safe(name), room), ha="center", va="center", fontsize=9, zorder=4)
     away = 0.32
     for (a, b), (_, row) in zip(edges, table.iterrows(), strict=True):
         (xa, ya), (xb, yb) = place[a], place[b]
@@ -678,7 +694,7 @@ def _flow(ax, table, spec, look):
             # The middle of the longest stretch of the way.
             first, last = path[len(path) // 2 - 1], path[len(path) // 2]
             ax.annotate(
-                _wrap(safe(row[spec["label"]]), 30 if back else between),
+                wrap(safe(row[spec["label"]]), 30 if back else between),
                 ((first[0] + last[0]) / 2, (first[1] + last[1]) / 2),
                 (5, 0) if look.narrow else (-2, 3),
                 textcoords="offset points",
@@ -712,29 +728,13 @@ DRAW = {
 FILLED = ("bars", "histogram", "density")
 
 
-def _clip(corners, halves):
-    """Corners of what a convex polygon shares with half-planes p·x + q·y ≥ r."""
-    for p, q, r in halves:
-        inside = [p * x + q * y - r for x, y in corners]
-        kept = []
-        for i, ((x, y), here) in enumerate(zip(corners, inside, strict=True)):
-            (x0, y0), before = corners[i - 1], inside[i - 1]
-            if (here >= 0) != (before >= 0):
-                share = before / (before - here)
-                kept.append((x0 + share * (x - x0), y0 + share * (y - y0)))
-            if here >= 0:
-                kept.append((x, y))
-        corners = kept
-    return corners
-
-
 def _regions(ax, spec, look):
     """Shaded areas behind the data, each with its outline and name."""
     for region in spec.get("regions", []):
         corners = region.get("points")
         if corners is None:
             (left, right), (low, high) = spec["xlim"], spec["ylim"]
-            corners = _clip(
+            corners = clip(
                 [(left, low), (right, low), (right, high), (left, high)], region["where"]
             )
         if not corners:
@@ -744,7 +744,7 @@ def _regions(ax, spec, look):
         ax.add_patch(Polygon(corners, facecolor=fill, edgecolor=colour, linewidth=1.3, zorder=0.6))
         if region.get("label"):
             ax.annotate(
-                _wrap(safe(region["label"]), 14 if look.narrow else 24),
+                wrap(safe(region["label"]), 14 if look.narrow else 24),
                 region.get("at") or np.mean(corners, axis=0),
                 fontsize=9,
                 ha="center",
@@ -763,7 +763,7 @@ def _say(ax, text, look):
     ax.text(
         0.5,
         0.5,
-        _wrap(text, 34),
+        wrap(text, 34),
         transform=ax.transAxes,
         ha="center",
         va="center",
@@ -773,7 +773,7 @@ def _say(ax, text, look):
 
 def _label(text, inches):
     """Label of an axis in lines as long as the axis; a formula cannot be broken."""
-    return text if "$" in text else _wrap(text, int(inches * 72 / 5.4))
+    return text if "$" in text else wrap(text, int(inches * 72 / 5.4))
 
 
 def _default_labels(spec):
@@ -805,7 +805,7 @@ def _axes(ax, table, spec, look):
         ax.axhline(mark["at"], color=look.colours["muted"], dashes=(5, 2), linewidth=1.1, zorder=1)
         if mark.get("label"):
             ax.annotate(
-                _wrap(mark["label"], 14),
+                wrap(mark["label"], 14),
                 (1, mark["at"]),
                 (4, 0),
                 xycoords=ax.get_yaxis_transform(),
@@ -882,11 +882,6 @@ def _handle(look, value, kinds):
     )
 
 
-def _by_rows(handles, columns):
-    """Handles in the order that makes a legend, which fills columns, read along its rows."""
-    return [handle for column in range(columns) for handle in handles[column::columns]]
-
-
 def _legend_columns(look, values, width):
     """How many entries of a legend fit side by side in so many inches."""
     longest = max(len(safe(value, 40)) for value in values)
@@ -910,7 +905,7 @@ def _legend(fig, specs, axes, look, width):
         kinds = {spec["kind"] for spec in specs if spec.get("series")}
         columns = _legend_columns(look, shown, width)
         fig.legend(
-            handles=_by_rows([_handle(look, v, kinds) for v in shown], columns),
+            handles=by_rows([_handle(look, v, kinds) for v in shown], columns),
             title=next((w for w in wanted if isinstance(w, str)), None),
             loc="outside upper left",
             ncols=columns,
@@ -924,7 +919,7 @@ def _legend(fig, specs, axes, look, width):
             wanted = spec.get("legend")
             columns = _legend_columns(look, shown, ax.get_position().width * width)
             ax.legend(
-                handles=_by_rows([_handle(look, v, {spec["kind"]}) for v in shown], columns),
+                handles=by_rows([_handle(look, v, {spec["kind"]}) for v in shown], columns),
                 title=wanted if isinstance(wanted, str) else None,
                 loc="upper left",
                 bbox_to_anchor=(-0.02, -0.24),
@@ -1001,7 +996,7 @@ def _fit_words(fig, ax, columns):
     longest = max((len(part) for text in ax.texts for part in text.get_text().split()), default=1)
     size = float(np.clip(room / (0.6 * longest), 5, 9))
     for text in ax.texts:
-        text.set(fontsize=size, text=_wrap(text.get_text(), int(room / (0.6 * size))))
+        text.set(fontsize=size, text=wrap(text.get_text(), int(room / (0.6 * size))))
 
 
 def _shape(spec, count, narrow):
@@ -1021,7 +1016,7 @@ def _grid_height(specs, tables, rows, columns, width, narrow):
     across = width / columns
     if spec["kind"] == "flow":
         edges = tables[spec["data"]][[spec["source"], spec["target"]]].dropna().astype(str)
-        depth, forward = _layers(list(edges.itertuples(index=False)))
+        depth, forward = layers(list(edges.itertuples(index=False)))
         deep = max(depth.values(), default=0) + 1
         wide = max((list(depth.values()).count(level) for level in range(deep)), default=1)
         back = 0.35 if len(forward) < len(edges) else 0
@@ -1089,7 +1084,6 @@ def draw(tables, spec, *, mode="light", width="wide"):
     specs = [{"data": first, **panel} for panel in spec.get("panels", [spec])]
     if narrow:
         specs = [_turned(part, tables[part["data"]]) for part in specs]
-    inches = WIDTHS[width]
     with mpl.rc_context(style(mode)), warnings.catch_warnings():
         # A character without a glyph in the font is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
@@ -1097,93 +1091,128 @@ def draw(tables, spec, *, mode="light", width="wide"):
         halo = [withStroke(linewidth=2.6, foreground=colours["ground"])]
         stacked = any(part.get("stacked") for part in specs)
         look = Look(mode, narrow, colours, stacked, order, styles, halo, remarks=words)
-        facet = specs[0].get("facet") if len(specs) == 1 else None
-        values = _ordered(tables[specs[0]["data"]], specs[0], "facet") if facet else []
-        parts = []
-        if values:
-            table = tables[specs[0]["data"]]
-            text = table[facet].astype(str)
-            for value in values:
-                parts.append((specs[0], table[text == str(value)], safe(value)))
-        else:
-            parts = [(s, tables[s["data"]], s.get("title")) for s in specs]
-        rows, columns = _shape(spec, len(parts), narrow)
-        height = _grid_height(specs, tables, rows, columns, inches, narrow)
-        if spec.get("panels") and spec.get("height") and not narrow:
-            height = spec["height"]
-        entries = [v for v in order if any(s.get("legend", True) for s in specs)]
-        across = inches if _together(specs) else inches / columns
-        lines = math.ceil(len(entries) / _legend_columns(look, entries, across)) if entries else 0
-        room = 0.19 * lines + 0.1 * (rows if lines else 0)
-        fig = Figure((inches, height * rows + 0.12 * (rows - 1) + room), layout="constrained")
-        FigureCanvasAgg(fig)
-        fig.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0.04, hspace=0.06)
-        shared = bool(values) and specs[0]["kind"] != "heatmap"
-        grid = fig.subplots(
-            rows, columns, squeeze=False, sharex=shared and "all", sharey=shared and "all"
-        ).ravel()
-        for ax in grid[len(parts) :]:
-            ax.remove()
-        axes = list(grid[: len(parts)])
+        faceted, parts = _parts(tables, specs)
+        fig, axes, sheet = _sheet(tables, spec, specs, len(parts), faceted, look, WIDTHS[width])
         for position, (ax, (part, table, title)) in enumerate(zip(axes, parts, strict=True)):
-            if part["kind"] == "histogram":
-                part = part | {"_edges": _edges(tables[part["data"]], part)}
-            if part["kind"] == "bars" and values:
-                everywhere = _ordered(tables[part["data"]].dropna(subset=part["y"]), part, "x")
-                part = part | {"_categories": everywhere}
-            if part["kind"] == "scatter" and (part.get("count") or part.get("size")):
-                part, table = _sized(part, table, tables[part["data"]])
-            if part["kind"] == "heatmap" and values:
-                # One scale for all facets.
-                numbers = tables[part["data"]][part["value"]]
-                part = {"vmin": numbers.min(), "vmax": numbers.max()} | part
+            part, table = _prepared(part, table, tables, faceted)
             _axes(ax, table, part, look)
-            if title:
-                # Six and a half points a bold letter; the layout may add a little room.
-                room = ax.get_position().width * inches * 72 / 6.5
-                ax.set_title(_wrap(title, int(room)))
-            if part["kind"] == "flow":
-                continue
-            names = _default_labels(part)
-            bottom = position + columns >= len(parts) or not values
-            left = position % columns == 0 or not values
-            across, up = ax.get_position().width * inches, 0.8 * height
-            ax.set_xlabel(_label(part.get("xlabel", names[0]), across) if bottom else "")
-            ax.set_ylabel(_label(part.get("ylabel", names[1]), up) if left else "")
-            if shared and bottom:
-                ax.tick_params(labelbottom=True)
-        if spec.get("title") and (values or spec.get("panels")):
+            _entitle(ax, part, title, position, sheet)
+        if spec.get("title") and (faceted or spec.get("panels")):
             fig.suptitle(spec["title"], x=0.01, ha="left", fontsize=11, fontweight="bold")
-        part_specs = [part for part, _, _ in parts]
-        for ax, part in zip(axes, part_specs, strict=True):
-            # After all panels are drawn, because shared axes grow with each of them.
-            if part["kind"] in ("histogram", "density") and not part.get("ylim"):
-                ax.set_ylim(bottom=0)
-        if values and look.meshes:
-            _colour_bar(fig, *next(iter(look.meshes.values())), axes)
-        else:
-            for ax, (mesh, label) in look.meshes.items():
-                _colour_bar(fig, mesh, label, ax)
-        _legend(fig, part_specs, axes, look, inches)
-        if look.dropped:
-            rows_word = "row" if look.rows == 1 else "rows"
-            look.remarks.append(
-                f"{look.dropped} of {look.rows} {rows_word} without a finite number: not drawn"
-            )
-        if look.remarks:
-            fig.supxlabel(
-                "\n".join(dict.fromkeys(look.remarks)),
-                x=0.99,
-                ha="right",
-                fontsize=7.5,
-                color=colours["muted"],
-            )
-        for ax, columns in look.words.items():
-            _fit_words(fig, ax, columns)
-        if look.labels:
-            _place_labels(fig, look)
+        _complete(fig, axes, [part for part, _, _ in parts], faceted, look, WIDTHS[width])
     fig.dropped, fig.rows = look.dropped, look.rows
     return fig
+
+
+def _parts(tables, specs):
+    """Whether the panels are facets of one table; each panel's description, table and title."""
+    facet = specs[0].get("facet") if len(specs) == 1 else None
+    values = _ordered(tables[specs[0]["data"]], specs[0], "facet") if facet else []
+    if not values:
+        return False, [(s, tables[s["data"]], s.get("title")) for s in specs]
+    table = tables[specs[0]["data"]]
+    text = table[facet].astype(str)
+    return True, [(specs[0], table[text == str(value)], safe(value)) for value in values]
+
+
+@dataclass
+class Sheet:
+    """How panels lie on their figure."""
+
+    count: int
+    columns: int
+    width: float  # inches of the figure
+    height: float  # inches of a row
+    faceted: bool
+    shared: bool  # one pair of axes for all
+
+
+def _sheet(tables, spec, specs, count, faceted, look, inches):
+    """An empty figure with axes for so many panels, and room for its legend."""
+    rows, columns = _shape(spec, count, look.narrow)
+    height = _grid_height(specs, tables, rows, columns, inches, look.narrow)
+    if spec.get("panels") and spec.get("height") and not look.narrow:
+        height = spec["height"]
+    entries = [v for v in look.series if any(s.get("legend", True) for s in specs)]
+    across = inches if _together(specs) else inches / columns
+    lines = math.ceil(len(entries) / _legend_columns(look, entries, across)) if entries else 0
+    room = 0.19 * lines + 0.1 * (rows if lines else 0)
+    fig = Figure((inches, height * rows + 0.12 * (rows - 1) + room), layout="constrained")
+    FigureCanvasAgg(fig)
+    fig.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0.04, hspace=0.06)
+    shared = faceted and specs[0]["kind"] != "heatmap"
+    grid = fig.subplots(
+        rows, columns, squeeze=False, sharex=shared and "all", sharey=shared and "all"
+    ).ravel()
+    for ax in grid[count:]:
+        ax.remove()
+    return fig, list(grid[:count]), Sheet(count, columns, inches, height, faceted, shared)
+
+
+def _prepared(part, table, tables, faceted):
+    """A panel's description with what all facets have in common, and its table."""
+    everything = tables[part["data"]]
+    if part["kind"] == "histogram":
+        part = part | {"_edges": _edges(everything, part)}
+    if part["kind"] == "bars" and faceted:
+        everywhere = _ordered(everything.dropna(subset=part["y"]), part, "x")
+        part = part | {"_categories": everywhere}
+    if part["kind"] == "scatter" and (part.get("count") or part.get("size")):
+        part, table = _sized(part, table, everything)
+    if part["kind"] == "heatmap" and faceted:
+        # One scale for all facets.
+        numbers = everything[part["value"]]
+        part = {"vmin": numbers.min(), "vmax": numbers.max()} | part
+    return part, table
+
+
+def _entitle(ax, part, title, position, sheet):
+    """A panel's title and the names of its axes; facets have these at the sheet's edges only."""
+    if title:
+        # Six and a half points a bold letter; the layout may add a little room.
+        room = ax.get_position().width * sheet.width * 72 / 6.5
+        ax.set_title(wrap(title, int(room)))
+    if part["kind"] == "flow":
+        return
+    names = _default_labels(part)
+    bottom = position + sheet.columns >= sheet.count or not sheet.faceted
+    left = position % sheet.columns == 0 or not sheet.faceted
+    across, up = ax.get_position().width * sheet.width, 0.8 * sheet.height
+    ax.set_xlabel(_label(part.get("xlabel", names[0]), across) if bottom else "")
+    ax.set_ylabel(_label(part.get("ylabel", names[1]), up) if left else "")
+    if sheet.shared and bottom:
+        ax.tick_params(labelbottom=True)
+
+
+def _complete(fig, axes, specs, faceted, look, inches):
+    """What needs all panels drawn: common scales, the legend, remarks, places of words."""
+    for ax, part in zip(axes, specs, strict=True):
+        # After all panels are drawn, because shared axes grow with each of them.
+        if part["kind"] in ("histogram", "density") and not part.get("ylim"):
+            ax.set_ylim(bottom=0)
+    if faceted and look.meshes:
+        _colour_bar(fig, *next(iter(look.meshes.values())), axes)
+    else:
+        for ax, (mesh, label) in look.meshes.items():
+            _colour_bar(fig, mesh, label, ax)
+    _legend(fig, specs, axes, look, inches)
+    if look.dropped:
+        rows_word = "row" if look.rows == 1 else "rows"
+        look.remarks.append(
+            f"{look.dropped} of {look.rows} {rows_word} without a finite number: not drawn"
+        )
+    if look.remarks:
+        fig.supxlabel(
+            "\n".join(dict.fromkeys(look.remarks)),
+            x=0.99,
+            ha="right",
+            fontsize=7.5,
+            color=look.colours["muted"],
+        )
+    for ax, columns in look.words.items():
+        _fit_words(fig, ax, columns)
+    if look.labels:
+        _place_labels(fig, look)
 
 
 def render(tables, spec, *, mode="light", width="wide", form="svg", dpi=160, opaque=False):
