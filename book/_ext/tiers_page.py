@@ -43,7 +43,10 @@ def setting_row(name, of):
     """One setting; `of` has its rows of `tiers.table`, by tier."""
     cells = [[nodes.paragraph("", "", nodes.literal(text=name))]]
     for tier in tiers.NAMES:
-        cell = [nodes.paragraph(text=shown(of.loc[tier, "value"]))]
+        text = shown(of.loc[tier, "value"])
+        # A name in code breaks at its underscores.
+        value = nodes.literal(text=text) if "_" in text else nodes.Text(text)
+        cell = [nodes.paragraph("", "", value)]
         if not of.loc[tier, "as_paper"]:
             cell.append(nodes.paragraph("", "", nodes.emphasis(text=DEPARTS)))
         cells.append(cell)
