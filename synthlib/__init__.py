@@ -133,9 +133,10 @@ def _problems(tier, device, free, disk, versions, missing):
             "else set SYNTHLIB_TIER=pocket"
         )
     elif free < tier.memory_gb:
+        smaller = "" if tier.name == "pocket" else ", or set SYNTHLIB_TIER=pocket"
         yield (
             f"{free:.1f} GB of memory are free, the {tier.name} tier needs {tier.memory_gb:g}: "
-            "close other programs or notebooks, or set SYNTHLIB_TIER to a smaller tier"
+            f"close other programs or notebooks{smaller}"
         )
     if tier.downloads and _os.environ.get("HF_HUB_OFFLINE", "").upper() in (
         "1",

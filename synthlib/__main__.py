@@ -4,10 +4,12 @@ A mistake of the user (a wrong name, an absent or damaged file) ends in one line
 and exit code 2.
 """
 
+import _thread
 import errno
 import importlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -61,14 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     # a warning is one line for the reader, without the place in the code that Python adds
     formatted, warnings.formatwarning = warnings.formatwarning, _one_line_warning
+    lost, sys.unraisablehook = sys.unraisablehook, partial(_interrupt_again, sys.unraisablehook)
     try:
         _check_text(argv)
-        return _dispatch(argv)
+        try:
+            return _dispatch(argv)
+        finally:
+            _flush()
     except KeyboardInterrupt:
         print(f"\ninterrupted{_goes_on(argv)}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output went away, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not (more := _goes_on(argv)):
             return 0
         print(f"stopped: nobody reads the output any more{more}", file=sys.stderr)
@@ -87,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         raise
     finally:
-        warnings.formatwarning = formatted
+        warnings.formatwarning, sys.unraisablehook = formatted, lost
 
 
 def _dispatch(argv) -> int:
@@ -150,6 +155,28 @@ def _said(error) -> str:
     return f"{where}{error.strerror}" + (f"; {remedy}" if remedy else "")
 
 
+def _flush() -> None:
+    """What was printed is written, or refused here: at the end Python would only print that."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _interrupt_again(otherwise, unraisable) -> None:
+    """Ctrl-C while Python runs a callback of some library's is printed there, and lost: once more.
+
+    Not at once, for it would be raised in here.
+    """
+    if unraisable.exc_type is not KeyboardInterrupt:
+        return otherwise(unraisable)
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
+
+
 def _goes_on(argv) -> str:
     """What the same command does after an interruption."""
     long = ("run", "figures", "ledger", "models", "pocket")
@@ -159,6 +186,8 @@ def _goes_on(argv) -> str:
 
 
 def _one_line_warning(message, category, *args, **kwargs) -> str:
+    if category is UserWarning and os.environ.get("RANK", "0") != "0":
+        return ""  # the first of several processes says it
     kind = "note" if category is UserWarning else category.__name__
     return f"{kind}: {message}\n"
 

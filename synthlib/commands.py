@@ -82,6 +82,8 @@ def name(text) -> str:
         raise argparse.ArgumentTypeError(
             f"{text} is an address: download what is there, and give the file or folder"
         )
+    if text.startswith("./~"):  # the name of a folder here, for all that read it later
+        return os.path.abspath(text)
     found = os.path.expanduser(text)
     if found.startswith("~"):
         raise argparse.ArgumentTypeError(

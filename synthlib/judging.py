@@ -328,7 +328,7 @@ def _score_tokens(tokenizer) -> tuple[np.ndarray, list[int]]:
             return np.array([value for value, _ in spelled]), [i for _, i in spelled]
     raise ValueError(
         "this tokenizer has no single tokens for the scores 0 to 5, so there is no expected value "
-        'over them: use method="text"'
+        'over them: use method="text" (on the command line --scoring text)'
     )
 
 

@@ -691,8 +691,10 @@ def _check_folder(name, folder):
         raise ModelUnavailable(f"{name} has no weights in {weight_files(folder)[0]}; get it again")
     with quiet(), _one_line(name):
         CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))  # of the right types?
-    if (_body(folder) / "generation_config.json").is_file():  # unread it would be passed over
-        _read_json(name, _body(folder) / "generation_config.json")
+    # Damaged, the first would be passed over, and the others said in a library's words.
+    for file in ("generation_config.json", "tokenizer_config.json", "tokenizer.json"):
+        if (_body(folder) / file).is_file():
+            _read_json(name, _body(folder) / file)
     # Without one of these transformers would make up an empty tokenizer and say nothing.
     if not any((_body(folder) / file).is_file() for file in _TOKENIZER_FILES):
         raise ModelUnavailable(f"{name} has no tokenizer in {_body(folder)}; get it again")

@@ -208,6 +208,11 @@ def test_warnings_are_one_line():
     code += "m.main = lambda argv: warnings.warn('three rows are left out'); main(['ledger'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == "note: three rows are left out\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+        env=os.environ | {"RANK": "1"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")  # the first of several processes says it
 
 
 @pytest.mark.parametrize(
@@ -631,6 +636,30 @@ def test_a_batch_that_several_processes_share_is_not_halved_and_that_is_said(tmp
         assert work.batch in getattr(commands, method)()._option_string_actions
 
 
+UNBUFFERED = "PYTHONUNBUFFERED"  # with it, argparse passes over what cannot be written
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux's")
+@pytest.mark.parametrize("argv", ["--version", "--help", "run art --help"])
+def test_output_that_finds_no_room_is_one_line_and_no_success(argv):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "synthlib", *argv.split()], stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=60, env={k: v for k, v in os.environ.items() if k != UNBUFFERED},
+        )  # fmt: skip
+    assert done.returncode == 2 and done.stderr == (
+        "error: No space left on device; make room, and give the same command again\n"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a shell's pipe")
+def test_a_reader_that_goes_away_and_no_output_at_all():
+    for shell in ("--help | head -1", "run multicsr --help | true", "--version >&-"):
+        command = f"'{sys.executable}' -m synthlib {shell}; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "rror" not in done.stderr, shell
+
+
 def test_a_reader_that_goes_away_does_not_pass_for_an_end(capsys, monkeypatch):
     def main_(argv):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -644,3 +673,24 @@ def test_a_reader_that_goes_away_does_not_pass_for_an_end(capsys, monkeypatch):
     assert err == (
         "stopped: nobody reads the output any more; the same command goes on from here\n"
     )
+
+
+def test_an_interruption_that_python_cannot_raise_is_not_lost(capsys, monkeypatch):
+    """Ctrl-C may come while a callback of a library runs; Python only prints it there."""
+    import signal
+    import time
+
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def main_(argv):
+        held = Finalised()
+        del held
+        for _ in range(500):
+            time.sleep(0.01)
+        return 0
+
+    monkeypatch.setattr("synthlib.runs.art.main", main_)
+    assert main(["run", "art", "--out", "x"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted; the same command goes on from here\n"

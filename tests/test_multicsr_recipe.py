@@ -970,10 +970,10 @@ def test_a_trial_is_bounded_and_honours_until(here, options, tmp_path, capsys, m
     )  # fmt: skip
     many = options | dict(premises=str(file), batch_size=400)
     assert "estimate   writing" in describe(tmp_path / "run", **many)
-    assert seen == [(256, 256)] * 2
+    assert seen == [(256, 256)] * 3  # once to load, a step, and four
     said = describe(tmp_path / "run", until="written", **many)
     assert "to judge" not in said and "to train" not in said and "until      written" in said
-    assert "judging" not in said and "training" not in said and len(seen) == 2
+    assert "judging" not in said and "training" not in said and len(seen) == 3
     assert not (tmp_path / "run").exists()
 
 

@@ -788,6 +788,6 @@ def test_a_trial_is_bounded_and_honours_until(options, tmp_path, monkeypatch):
     monkeypatch.setattr(ranking, "post_train", lambda base, rows, *a, **k: seen.append(len(rows))
                         or real(base, rows, *a, **k))  # fmt: skip
     assert "training" in ranking_run.describe(tmp_path / "run", **options)
-    assert seen == [1, 5]
+    assert seen == [1, 1, 4]
     said = ranking_run.describe(tmp_path / "run", until="kept", **options)
-    assert "to train" not in said and "training" not in said and len(seen) == 2
+    assert "to train" not in said and "training" not in said and len(seen) == 3

@@ -206,8 +206,7 @@ def refuse_echo(table) -> None:
     if (blank | curation.copies(table["anchor"], table["text"])).all():
         raise ValueError(
             f"the generator only copies: all {len(table)} answers repeat their anchor, so no "
-            "reward can tell them apart: take one that follows instructions, or a higher "
-            "temperature"
+            "reward can tell them apart: take one that follows instructions"
         )
 
 

@@ -34,7 +34,7 @@ import json
 import math
 import os
 import shutil
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -399,11 +399,12 @@ class _Work(runs.Work):
         given = {name: getattr(plan.settings, name) for name in names}
         if not file.is_file() and None in given.values():
             some = [*self.prompted(number), *self.anchors(number)][:art.PROBES]
-            found = art.choose_bounds(
-                (policy.model, policy.tokenizer), some, self.discriminator, encode,
-                max_new_tokens=plan.settings.max_new_tokens, quantile=plan.quantile,
-                seed=1000 * plan.seed + number, batch_size=plan.generation_batch,
-            )  # fmt: skip
+            with _in_another_folder():
+                found = art.choose_bounds(
+                    (policy.model, policy.tokenizer), some, self.discriminator, encode,
+                    max_new_tokens=plan.settings.max_new_tokens, quantile=plan.quantile,
+                    seed=1000 * plan.seed + number, batch_size=plan.generation_batch,
+                )  # fmt: skip
             for name, value in found._asdict().items():
                 given[name] = value if given[name] is None else given[name]
         if self.everyone.rank == 0 and not file.is_file():
@@ -441,7 +442,8 @@ class _Work(runs.Work):
             before += len(anchors)
         self.table = pd.concat(tables, ignore_index=True)
         self.writer = (None, None)  # its memory is wanted for the training
-        art.refuse_echo(self.table)
+        with _in_another_folder():
+            art.refuse_echo(self.table)
         return new
 
     def _writer(self, number, result):
@@ -523,10 +525,29 @@ class _Work(runs.Work):
         return new
 
 
+@contextmanager
+def _in_another_folder():
+    """What a stage names as a remedy is an option, and makes another run."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        if said.endswith("the bounds"):
+            said += (
+                " (--lower-bound, --positive-bound and --negative-bound), or take another "
+                "--generator or --discriminator"
+            )
+        raise ValueError(f"{said}, in another folder") from None
+
+
 def _save_adapter(policy, home) -> None:
     """All of the adapter or nothing."""
     unfinished = home / "ppo" / "adapter"
     shutil.rmtree(unfinished, ignore_errors=True)
+    for config in policy.model.peft_config.values():
+        for name, value in vars(config).items():
+            if isinstance(value, set):  # its order is another one in another process
+                setattr(config, name, sorted(value))
     policy.model.save_pretrained(str(unfinished))
     (unfinished / "README.md").unlink(missing_ok=True)
     os.replace(unfinished, home / "adapter")
@@ -609,7 +630,9 @@ def describe(out, **given) -> str:
     rounds = s.rounds if until is None else until
     lines = runs.opening(work, Path(out).expanduser(), f", {rounds} rounds", 13)
     bounds = [getattr(s, name) for name in rewards.Bounds._fields]
-    said = ", ".join("by the rule" if value is None else f"{value:g}" for value in bounds)
+    said = "by the rule"
+    if bounds != [None] * len(bounds):
+        said = ", ".join(said if value is None else f"{value:g}" for value in bounds)
     lines += [
         f"sentences     {len(work.sentences):,} from {work.identity['source']}"
         + (f", and {len(work.rejects):,} that cannot be used" if len(work.rejects) else ""),
@@ -626,10 +649,10 @@ def describe(out, **given) -> str:
         lines.append(f"control       {more:,} texts of the untuned generator, same filter")
     none = runs.no_estimate(work.wanted())
     none = none or ([] if rounds else ["no estimate: no round is asked for"])
-    return "\n".join([*lines, *(none or [_estimate(work, rounds, plan.control and until is None)])])
+    return "\n".join([*lines, *(none or _estimate(work, rounds, plan.control and until is None))])
 
 
-def _estimate(work, rounds, control) -> str:
+def _estimate(work, rounds, control) -> list[str]:
     plan, s = work.plan, work.plan.settings
     encode = work.encode(None, 0)
     work.sentences = work.sentences[: 20 * _TRIAL]
@@ -637,48 +660,40 @@ def _estimate(work, rounds, control) -> str:
     anchors = [text for i, text in enumerate(work.sentences) if i not in long][:_TRIAL]
     if not anchors:
         raise ValueError(f"{decoding.TOO_LONG} for all of {len(long)} sentences: give shorter ones")
-    seconds = {}
-
-    def timed(what, action, *arguments, **options):
-        started = time.perf_counter()
-        made = action(*arguments, **options)
-        seconds[what] = time.perf_counter() - started
-        return made
-
     policy = art.policy(work.generator(), s)
     mini = min(s.ppo_mini_batch_size, runs.TRIAL_ROWS)
     trial = dict(steps=1, batch_size=mini, progress=False)
     small = dataclasses.replace(s, ppo_mini_batch_size=mini)
     bounds = rewards.Bounds(0.5, 0.5, 0.9)
-    for what in ("first", "step"):  # the first step sets things up
-        timed(what, art.tune, policy, anchors, work.discriminator, encode, bounds, small, **trial)
-    tuning = rounds * s.ppo_steps * s.ppo_batch_size / mini * seconds["step"]
-    generator = work.generator()
-    table = timed(
-        "write", art.write, generator, anchors, candidates=plan.candidates,
+    for _ in range(2):  # the first step sets things up
+        _, step = runs.timed(
+            art.tune, policy, anchors, work.discriminator, encode, bounds, small, **trial
+        )
+    seconds = {"tuning": rounds * s.ppo_steps * s.ppo_batch_size / mini * step}
+    table, write = runs.timed(
+        art.write, work.generator(), anchors, candidates=plan.candidates,
         temperature=s.temperature, max_new_tokens=s.max_new_tokens,
         batch_size=plan.generation_batch,
     )  # fmt: skip
-    timed("judge", art.judge, table, work.discriminator, encode)
-    rate = (seconds["write"] + seconds["judge"]) / len(table)
-    writing = rate * rounds * s.anchors * 2 * plan.candidates
-    raw = writing + rate * rounds * 2 * plan.prompted if control else 0.0
+    _, judge = runs.timed(art.judge, table, work.discriminator, encode)
+    rate = (write + judge) / len(table)
+    seconds["writing"] = rate * rounds * s.anchors * 2 * plan.candidates
     rows = pd.DataFrame({"anchor": anchors, "positive": anchors[::-1], "negative": anchors})
     rows, times = runs.trial_batch(rows, s.encoder_batch_size)
-    small = dataclasses.replace(s, encoder_batch_size=len(rows))
-    for few in (1, 4):  # the difference leaves out what is done once
-        timed(
-            few, art.train, work.encoder(None, 0), rows, small, max_steps=few,
+
+    def train(encoder, few):
+        art.train(
+            encoder, rows, dataclasses.replace(s, encoder_batch_size=len(rows)), max_steps=few,
             precision=plan.precision, progress=False,
         )  # fmt: skip
+
     each = max(s.anchors // s.encoder_batch_size, 1)
     steps = math.ceil(s.encoder_epochs * each) * rounds * (2 if control else 1)
-    training = max(seconds[4] - seconds[1], 0) / 3 * steps * times
-    parts = {"tuning": tuning, "writing": writing, "training at most": training}
+    spent = runs.step_seconds(train, lambda: work.encoder(None, 0))
+    seconds["training at most"] = spent * steps * times
     if control:
-        parts["control"] = raw
-    said = runs.said_times(parts)
-    return f"estimate      {said}, from a trial on {len(anchors)} anchors with this device"
+        seconds["control"] = seconds["writing"] + rate * rounds * 2 * plan.prompted
+    return runs.said_estimate(seconds, f"{len(anchors)} anchors", 13)
 
 
 # ------------------------------------------------------------------ the command line

@@ -23,12 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from synthlib import data, memory, models, options, reading, tiers
 from synthlib.evaluation import examination
 from synthlib.runs import shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
+_A_CALL = 8192  # texts of an encoder between two looks at its bar
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -279,6 +281,20 @@ def encoding(encoder):
     return functools.partial(encoder.encode, batch_size=128, show_progress_bar=False)
 
 
+def with_bar(encode, name):
+    """The same, with a progress bar of that name."""
+
+    def shown(texts):
+        parts = []
+        with tqdm(total=len(texts), desc=name, unit="text") as bar:
+            for start in range(0, len(texts), _A_CALL):
+                parts.append(np.asarray(encode(texts[start : start + _A_CALL])))
+                bar.update(len(parts[-1]))
+        return np.concatenate(parts)
+
+    return shown
+
+
 def carry_out(work, result, report):
     """Take a run's steps one after another in its folder; what was done before is read back.
 
@@ -294,35 +310,43 @@ def carry_out(work, result, report):
     -------
     result
     """
-    check_models(work.wanted().values())
-    work.look()
     folder = result.folder
+    changed, _ = shards.check_settings(folder, work.identity, work.stale)
+    for name in work.wanted().values():
+        at_hand(name)  # before anything is fetched for the examination
+    work.look()
+    check_models(work.wanted())
     device = models.pick_device(work.plan.device)
     call = {
         "processes": work.everyone.size, "device": str(device),
         "precision": models.training_precision(device, work.plan.precision),
         "versions": data.origin_of("")["versions"],
     }  # fmt: skip
-    changed, _ = shards.check_settings(folder, work.identity, work.stale)
     if changed or not (folder / "run.json").is_file():
         work.ready()  # a model that cannot be had costs no minutes, and leaves no folder
     held = shards.open_run(
         folder, work.identity, stale=work.stale, call=call, everyone=work.everyone
     )
-    with held, full_disk(folder):
-        if work.progress:
-            say_fitted(work.plan)
-        for step in work.steps():
-            started = time.perf_counter()
-            with _shared_batch(work, step):
-                new = getattr(work, step)(result)
-            if new:
-                result.minutes[step] = (time.perf_counter() - started) / 60
+    absent = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
+    try:
+        with held, full_disk(folder):
+            if work.progress:
+                say_fitted(work.plan)
+            for step in work.steps():
+                started = time.perf_counter()
+                with _shared_batch(work, step):
+                    new = getattr(work, step)(result)
+                if new:
+                    result.minutes[step] = (time.perf_counter() - started) / 60
+            if work.everyone.rank == 0:
+                content = json.dumps(result.counts, indent=1)
+                data.write_bytes(folder / "report.json", content.encode())
+                if not work.quiet:
+                    print(report(work.plan, result), flush=True)
+    except (ValueError, OSError):  # of a model that cannot be loaded, say
         if work.everyone.rank == 0:
-            content = json.dumps(result.counts, indent=1)
-            data.write_bytes(folder / "report.json", content.encode())
-            if not work.quiet:
-                print(report(work.plan, result), flush=True)
+            shards.remove_unused(absent)
+        raise
     return result
 
 
@@ -358,6 +382,7 @@ def opening(work, out, what="", width=10) -> list[str]:
     """How a dry run begins: the tier, what has changed in the folder, the models."""
     plan = work.plan
     changed, _ = shards.check_settings(out, work.identity, work.stale)
+    check_models(work.wanted())
     wanted = sorted(work.wanted().items())
     say_fitted(plan)
     lines = [f"tier {plan.tier}{what} → {out}"]
@@ -596,10 +621,23 @@ def at_hand(name) -> Path | None:
     return Path(models.find(name, "encoder")[0])  # raises: it says what is wrong with the name
 
 
-def check_models(names) -> None:
-    """Raise where a model's path leads nowhere, before anything is read for its examination."""
-    for name in names:
+def check_models(wanted: dict) -> None:
+    """Raise where there is no sound model at a path; nothing is loaded and nothing downloaded.
+
+    Parameters
+    ----------
+    wanted : dict of str to str
+        Role to the name of its model.
+    """
+    kinds = {"generator": "generator", "discriminator": "nli"}
+    for role, name in wanted.items():
         at_hand(name)
+        if folder_of(name) is None:
+            continue
+        if role in kinds:
+            models.find(name, kinds[role])
+        else:
+            models.resolve(name, models.pick_device(), None)
 
 
 def no_estimate(wanted: dict) -> list[str]:
@@ -630,8 +668,40 @@ def said_end(work) -> str:
 
 def said_minutes(result) -> list[str]:
     """A report's line on the steps that this call computed."""
-    spent = ", ".join(f"{step} {minutes:.1f}" for step, minutes in result.minutes.items())
-    return [f"minutes    {spent}"] if spent else []
+    spent = {}
+    for step, minutes in result.minutes.items():
+        name = step.partition(" ")[0]  # of every round together
+        spent[name] = spent.get(name, 0) + 60 * minutes
+    return [f"took       {said_times(spent)}"] if spent else []
+
+
+def timed(action, *arguments, **options):
+    """What an action returns, and the seconds that it took."""
+    started = time.perf_counter()
+    made = action(*arguments, **options)
+    return made, time.perf_counter() - started
+
+
+def step_seconds(train, fresh) -> float:
+    """Seconds of one step of a training, without what is done once.
+
+    Parameters
+    ----------
+    train : function
+        train(encoder, steps).
+    fresh : function
+        () -> an encoder to train.
+    """
+    train(fresh(), 1)  # the first one loads libraries and chooses kernels
+    short, long = (timed(train, fresh(), steps)[1] for steps in (1, 4))
+    return (long - short) / 3 if long > short else long / 4
+
+
+def said_estimate(seconds: dict, rows: str, width=10) -> list[str]:
+    """A dry run's line on the time that each step will take; `rows` were tried."""
+    said = said_times(seconds)
+    told = f"{'estimate':{width}} {said}, from a trial on {rows} with this device"
+    return [told] if said else []
 
 
 def said_times(seconds: dict) -> str:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,8 +237,8 @@ class _Work(runs.Work):
         return runs.stale(changed, step_of, made)
 
     def look(self):
-        super().look()
         self.refuse_few()
+        super().look()
 
     def refuse_few(self):
         """Rows that cannot fill one batch, before hours are spent on them."""
@@ -480,7 +479,9 @@ class _Work(runs.Work):
             if plan.backbone == "rank":
                 more["distill"] = _teacher(self.guide, rows)
             if 3 in plan.stages:
-                more["guide"] = functools.partial(self.guide, show_progress_bar=self.progress)
+                more["guide"] = self.guide
+                if self.progress:
+                    more["guide"] = runs.with_bar(self.guide, "compared")
             return multicsr.train(
                 self.fresh_encoder(), pd.DataFrame(rows, columns=list(data.TRIPLET)), settings,
                 seed=plan.seed, precision=plan.precision, output_dir=folder / "training",
@@ -656,40 +657,30 @@ def describe(out, **given) -> str:
 
 
 def _estimate(work, rows, steps, asked) -> list[str]:
-    plan, some = work.plan, min(_TRIAL, rows)
-    seconds = {}
-
-    def timed(what, times, action, *arguments):
-        started = time.perf_counter()
-        made = action(*arguments)
-        seconds[what] = (time.perf_counter() - started) * times
-        return made
-
+    plan, some, seconds = work.plan, min(_TRIAL, rows), {}
+    if not plan.no_logits or asked:
+        work.generator  # noqa: B018  (loading is not part of the rate)
     if plan.no_logits:
         work.table = work.given.head(some).assign(reason="")
     else:
-        work.generator  # noqa: B018  (loading is not part of the rate)
-        work.table = timed("writing", rows / some, work._write, 0, some)
+        work.table, spent = runs.timed(work._write, 0, some)
+        seconds["writing"] = spent * rows / some
     if asked:
-        work.generator  # noqa: B018
-        timed("judging", rows / some, work._judge, 0, some)
+        seconds["judging"] = runs.timed(work._judge, 0, some)[1] * rows / some
     usable = work.table[work._usable()]
     if len(usable) and steps:
         trial, times = runs.trial_batch(usable, plan.settings.batch_size)
-        taken = []
-        for n in (1, 4):  # the difference leaves out what is done once
+
+        def train(encoder, n):
             settings = dataclasses.replace(
                 plan.settings, max_steps=n, epochs=None, batch_size=len(trial)
             )
-            encoder = work.fresh_encoder()
-            started = time.perf_counter()
             multicsr.train(
                 encoder, trial, settings, precision=plan.precision, progress=False, seed=plan.seed
             )
-            taken.append(time.perf_counter() - started)
-        seconds["training"] = max(taken[1] - taken[0], 0) / 3 * steps * times
-    said = runs.said_times(seconds)
-    return [f"estimate   {said}, from a trial on {some} rows with this device"] if said else []
+
+        seconds["training"] = runs.step_seconds(train, work.fresh_encoder) * steps * times
+    return runs.said_estimate(seconds, f"{some} rows")
 
 
 # ------------------------------------------------------------------ the command line

@@ -23,7 +23,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -553,47 +552,40 @@ def describe(out, **given) -> str:
     if trains:
         lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
     lines.append(runs.said_end(work))
-    return "\n".join([*lines, *(runs.no_estimate(work.wanted()) or [_estimate(work, n, steps)])])
+    return "\n".join([*lines, *(runs.no_estimate(work.wanted()) or _estimate(work, n, steps))])
 
 
-def _estimate(work, n, steps) -> str:
+def _estimate(work, n, steps) -> list[str]:
     plan, s = work.plan, work.plan.settings
-    said = {}
+    seconds, longer = {}, 1
     if plan.from_file:
         lists = [row for row in work.given if len(row) > 1][:_TRIAL]
     else:
-        anchors = work.sentences[: min(_TRIAL, n)]
-        generator = work.generator
-        some = min(_TRIAL_STEPS, s.steps)
-        started = time.perf_counter()
-        lists = ranking.write(
-            generator, anchors, plan.method, lam=s.lam, steps=some,
+        anchors, some = work.sentences[: min(_TRIAL, n)], min(_TRIAL_STEPS, s.steps)
+        longer = s.steps / some
+        lists, spent = runs.timed(
+            ranking.write, work.generator, anchors, plan.method, lam=s.lam, steps=some,
             max_new_tokens=s.max_new_tokens, batch_size=plan.generation_batch,
         )  # fmt: skip
-        spent = (time.perf_counter() - started) * n / len(anchors) * s.steps / some
-        said["writing"] = spent
+        seconds["writing"] = spent * n / len(anchors) * longer
         lists = [row for row in lists if len(row) > 1]
     if lists and steps:
         size = min(s.lists_per_step, _TRIAL)
         wanted = ranking.targets(
             [np.zeros((len(row), len(row)), np.float32) for row in lists], mode="rank"
         )
-        longer = 1 if plan.from_file else s.steps / _TRIAL_STEPS
-        base, taken = work.base(), []
-        for few in (1, 5):  # the difference leaves out what is done once
+
+        def train(base, few):
             rows = [lists[i % len(lists)] for i in range(few * size)]
             goals = [wanted[i % len(lists)] for i in range(few * size)]
-            started = time.perf_counter()
             ranking.post_train(
                 base, rows, goals, dataclasses.replace(s, lists_per_step=size), epochs=1,
                 precision=plan.precision, progress=False,
             )  # fmt: skip
-            taken.append(time.perf_counter() - started)
-        spent = max(taken[1] - taken[0], 0) / 4 * steps * longer
-        said["training"] = spent * s.lists_per_step / size
-    return (
-        f"estimate   {runs.said_times(said)}, from a trial on {len(lists)} lists with this device"
-    )
+
+        spent = runs.step_seconds(train, work.base) * steps * longer
+        seconds["training"] = spent * s.lists_per_step / size
+    return runs.said_estimate(seconds, f"{len(lists)} lists")
 
 
 # ------------------------------------------------------------------ the command line

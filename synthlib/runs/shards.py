@@ -106,6 +106,21 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
         yield folder
 
 
+def remove_unused(folders) -> None:
+    """Remove a run's folder, and those above it, where the run has made nothing in it.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        What was not there before: the run's folder, then the one that holds it …
+    """
+    for number, folder in enumerate(folders):
+        left = [file.name for file in folder.rglob("*") if file.is_file()]
+        if set(left) - {_RUN, ".lock"} or (number and left):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _make(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
