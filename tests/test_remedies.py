@@ -525,12 +525,16 @@ def test_all_sentences_too_long_for_a_trial(refused, done, tmp_path):
     assert "estimate" in done("art", "run", "--dry-run")
 
 
-def test_layers_that_the_message_names(refused, done):
+def test_layers_that_the_message_names(refused, done, tmp_path):
     said = refused("art", targets="qkv_proj")
     named = re.search(r"give names among (\w+), (\w+)", said)
     assert "or all-linear (on the command line --targets)" in said
     done("art", "one", "--targets", *named.groups())
     done("art", "two", targets="all-linear")
+    # peft holds their names in a set, whose order follows the process' hash seed
+    saved = (tmp_path / "two" / "round-1" / "adapter" / "adapter_config.json").read_text()
+    layers = json.loads(saved)["target_modules"]
+    assert len(layers) > 5 and layers == sorted(layers)
 
 
 def test_a_policy_that_goes_away_stays_with_a_larger_kl_or_a_smaller_rate(here):

@@ -407,7 +407,6 @@ def test_what_the_hub_refuses_and_what_helps(here, tmp_path, monkeypatch):
 def test_pocket_weights_that_git_or_make_brings_back(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "POCKET", tmp_path / "data" / "pocket")
     monkeypatch.setattr(models, "POCKET_MODELS", ("pocket/nli",))
-    monkeypatch.setattr(synthlib, "_too_old", list)
     shutil.copytree(synthlib.paths.POCKET / "nli", tmp_path / "data" / "pocket" / "nli")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@x.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
@@ -417,7 +416,11 @@ def test_pocket_weights_that_git_or_make_brings_back(tmp_path, monkeypatch):
         models.load_nli("pocket/nli")
     tier = tiers.get("pocket")
     cpu = torch.device("cpu")
-    (said,) = synthlib._problems(tier, cpu, 99, 99, {}, ("pocket/nli",))
+    with monkeypatch.context() as patch:
+        patch.setattr(trials, "failures", lambda *a: [])
+        patch.setattr(metadata, "requires", lambda name: [])
+        patch.setattr(models, "free_bytes", lambda device: 9e10)
+        (said,) = synthlib.preflight("pocket").problems
     command = re.search(r"`(git checkout -- data/pocket)`, or `make pocket`", said)[1]
     subprocess.run([*git, *command.split()[1:]], check=True, capture_output=True)
     models.load_nli("pocket/nli")
@@ -436,44 +439,61 @@ def test_pocket_weights_that_git_or_make_brings_back(tmp_path, monkeypatch):
 
 
 # ------------------------------------------------------------------ preflight
-def test_what_preflight_names_and_how_it_ends(tmp_path, monkeypatch):
-    cpu, pocket, colab = torch.device("cpu"), tiers.get("pocket"), tiers.get("colab")
-
-    def problems(tier=pocket, free=99, disk=99, versions=(), missing=()):
-        return list(synthlib._problems(tier, cpu, free, disk, dict(versions), missing))
-
-    monkeypatch.setattr(synthlib, "_too_old", list)
+@pytest.fixture
+def problems(monkeypatch):
+    """problems(tier, …) -> what preflight says of such a machine."""
+    monkeypatch.setattr(metadata, "requires", lambda name: [])
+    monkeypatch.setattr(trials, "failures", lambda tier, device: [])
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    (said,) = problems(versions=dict(peft="missing"))
-    assert said.endswith("pip install peft")
-    assert problems(versions=dict(peft=metadata.version("peft"))) == []
-    assert "else set SYNTHLIB_TIER=pocket" in problems(colab)[0]
+
+    def run(tier=None, device="cpu", free=99, disk=99):
+        monkeypatch.setattr(models, "pick_device", lambda name=None: torch.device(device))
+        monkeypatch.setattr(models, "free_bytes", lambda device: free * 1e9)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: type("", (), {"free": disk * 1e9}))
+        return synthlib.preflight(tier).problems
+
+    return run
+
+
+def test_what_preflight_names_and_how_it_ends(problems, monkeypatch):
+    real = metadata.version
+
+    def version(name):
+        if name == "datasets":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "version", version)
+        (said,) = problems("pocket")
+        assert said.endswith("pip install datasets")
+    assert problems("pocket") == ()
+    assert "else set SYNTHLIB_TIER=pocket" in problems("colab")[0]
     monkeypatch.setenv("SYNTHLIB_TIER", "pocket")
-    assert tiers.get().name == "pocket" and problems(tiers.get()) == []
-    (said,) = problems(free=0.1)
+    assert problems() == ()
+    (said,) = problems("pocket", free=0.1)
     assert "close other programs" in said and "SYNTHLIB_TIER" not in said  # none is smaller
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    (said,) = synthlib._problems(colab, torch.device("cuda"), 0.1, 99, {}, ())
-    assert said.endswith("or set SYNTHLIB_TIER=pocket")
-    assert problems(free=99) == []
+    (said,) = problems("colab", "mps", free=0.1)
+    assert said.endswith("or set SYNTHLIB_TIER=pocket") and problems("colab", "mps") == ()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "unset it, unless they are in the cache" in problems(colab)[-1]
+    (said,) = problems("colab", "mps")
+    assert "unset it, unless they are in the cache" in said
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert not any("HF_HUB_OFFLINE" in said for said in problems(colab))
-    assert "make room" in problems(disk=0.1)[0] and problems(disk=99) == []
+    assert problems("colab", "mps") == ()
+    (said,) = problems("pocket", disk=0.1)
+    assert "make room" in said
 
 
-def test_what_pip_installs_is_no_problem_any_more(monkeypatch):
+def test_what_pip_installs_is_no_problem_any_more(problems, monkeypatch):
     wanted = ["numpy>=99", "nope"]
     monkeypatch.setattr(metadata, "requires", lambda name: wanted)
-    old, absent = synthlib._too_old()
-    lines = [re.search(r"pip install '(.*)'$", said)[1] for said in (old, absent)]
+    lines = [re.search(r"pip install '(.*)'$", said)[1] for said in problems("pocket")]
     assert lines == wanted
     real = metadata.version
     monkeypatch.setattr(
         metadata, "version", lambda name: {"numpy": "99.1", "nope": "1"}.get(name) or real(name)
     )
-    assert list(synthlib._too_old()) == []
+    assert problems("pocket") == ()
 
 
 def test_what_a_trial_names(tmp_path, monkeypatch):
@@ -563,7 +583,7 @@ def test_a_model_that_cannot_be_read_and_another(here, monkeypatch):
         return decoding.generate_mixture(model, tokenizer, [["a dog"]], [1.0], max_new_tokens=2)
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "_agrees", lambda *a: False)
+        patch.setattr(decoding, "WAYS", decoding.WAYS[-1:])  # all others fail its trial
         with pytest.warns(UserWarning, match="take a model with a key/value cache"):
             assert write(model)
     other, _ = models.load_generator(here / "llama", device="cpu")
