@@ -249,8 +249,9 @@ def ledger() -> Parser:
         description="Measure the claims of the replication ledger over several seeds, or see "
         "whether what was measured before still comes out the same.",
         epilog="A record is fresh when the code and the weights that its measuring function "
-        "reaches are those of today,\nverified when one seed of it came out the same to the last "
-        "digit with them, else of older code.\nComments, formatting and moves between files make "
+        "reaches are those of today,\nverified when one seed of it came out the same with them (to "
+        "a hundredth of the last digit shown),\nelse of older code. Comments, formatting and moves "
+        "between files make\n"
         "nothing older. Interrupted, the same command goes on.\n\n"
         "  python -m synthlib ledger --status\n"
         "  python -m synthlib ledger --verify --at-most 1\n"

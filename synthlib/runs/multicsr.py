@@ -34,6 +34,7 @@ from synthlib import (
     decoding,
     evaluation,
     judging,
+    memory,
     models,
     options,
     prompts,
@@ -512,8 +513,11 @@ def _teacher(guide, rows):
     vectors = torch.as_tensor(np.asarray(guide(texts)), dtype=torch.float32)
     ids = torch.tensor([[number[row[place]] for row in rows] for place in (0, 1)])
 
+    held = memory.beside(vectors, ids)
+
     def distill(batch):
-        return tuple(vectors[ids[:, batch.cpu()]].to(batch.device))
+        vectors, ids = held(batch.device)
+        return tuple(vectors[ids[:, batch.to(ids.device)]].to(batch.device))
 
     return distill
 
