@@ -692,5 +692,9 @@ def test_an_interruption_that_python_cannot_raise_is_not_lost(capsys, monkeypatc
         return 0
 
     monkeypatch.setattr("synthlib.runs.art.main", main_)
-    assert main(["run", "art", "--out", "x"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's workers ignore it
+    try:
+        assert main(["run", "art", "--out", "x"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "\ninterrupted; the same command goes on from here\n"
