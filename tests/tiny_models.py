@@ -77,3 +77,14 @@ def save(folder, kind, *, seed=0, dropout=0.1, **changes):
     kinds = {"t5": "t5", "llama": "causal", "gpt2": "causal"}
     tokenizer(kinds.get(kind, "encoder")).save_pretrained(folder)
     return folder
+
+
+def examined_on(root, sentences):
+    """Data of an examination below a folder: one STS set of 12 pairs, and lists to rerank."""
+    year = root / "data" / "STS" / "STS12-en-test"
+    year.mkdir(parents=True)
+    pairs = [f"{a}\t{b}\n" for a, b in zip(sentences[:12], sentences[12:24], strict=True)]
+    (year / "STS.input.a.txt").write_text("".join(pairs))
+    (year / "STS.gs.a.txt").write_text("".join(f"{i % 5}\n" for i in range(12)))
+    rows = [f"{sentences[i % 3]},{int(i % 4 == 0)},{sentences[i]}\n" for i in range(24)]
+    (root / "rerank.csv").write_text("question,label,candidate\n" + "".join(rows))
