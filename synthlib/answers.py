@@ -20,6 +20,10 @@ _MARK = re.compile(
     r"<\|(?:im_end|im_start|end|eot_id|endoftext|end_of_text|user|assistant|system)\|>"
     r"|</?(?:end_of_turn|start_of_turn)>|</s>|\[/?INST\]|\\n|<br ?/?>"
 )
+_CUE = re.compile(
+    rf"\A\W{{0,3}}(?:{'|'.join(sorted({after for _, after in prompts.CUES.values()}))})"
+    r"(?:\*\*)?:(?:\*\*)?(?!\S)", re.I,
+)  # fmt: skip
 _THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", flags=re.DOTALL)
 _OPENER = r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|yes|no problem|great)"
 _WHAT = (
@@ -49,7 +53,7 @@ _QUOTES = (
 )  # fmt: skip
 
 
-def read(text: str, cues: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+def read(text: str, prefix: str = "") -> tuple[str, tuple[str, ...]]:
     """The sentence of an answer, and what was taken off: this is the rule.
 
     In this order, and again until nothing changes:
@@ -57,17 +61,18 @@ def read(text: str, cues: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     thought   what stands between ``<think>`` and ``</think>`` at the beginning
     mark      a turn's end that is spelled as text, or a line's end (``\\n`` as two characters,
               ``<br>``), with all behind it; at the beginning the mark alone
-    echo      a cue of the prompt, or the prefix of the answer, at the beginning: "Not true:"
+    echo      the prefix of the answer, or a cue of `prompts.CUES` with its colon, at the beginning:
+              "Not true:"
     preamble  an introduction with a colon behind it, which speaks of a sentence, a paraphrase, an
               answer and the like ("Sure, here is a paraphrase of it:", "Output:"); a first line
               that ends in a colon, is nothing but "Sure!" or repeats what was given ("Original
               sentence: …"), where another line follows
     number    a numbering or a bullet, by the rule of `prompts.read_list`; of several items the
               first one stays
-    rest      further lines
     quotes    a pair of quotation marks, backticks or asterisks around the whole, also where the
               full stop stands behind them, or the first one is never closed. Marks that close and
               open in between belong to the sentence: ``"Yes," she said, "now."``
+    rest      further lines
 
     A sentence without these is left as it is, blanks at its ends aside. What begins like one of
     them is not told from it: a sentence such as "The answer is: no" loses its beginning.
@@ -76,8 +81,8 @@ def read(text: str, cues: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     ----------
     text : str
         As decoded.
-    cues : sequence of str
-        Of the prompt's last words and the answer's prefix; their case and colons do not matter.
+    prefix : str
+        What the answer was made to begin with (`prompts.Form`).
 
     Returns
     -------
@@ -90,41 +95,43 @@ def read(text: str, cues: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     while before != text:
         before = text = text.strip()
         for name, step in _STEPS.items():
-            shorter = step(text, cues).strip()
+            shorter = step(text, prefix).strip()
             if shorter != text:
                 taken.add(name)
                 text = shorter
     return text, tuple(name for name in TAKEN if name in taken)
 
 
-def read_all(texts: Sequence[str], cues: Sequence[str] = ()) -> tuple[list[str], Counter]:
+def read_all(texts: Sequence[str], prefix: str = "") -> tuple[list[str], Counter]:
     """`read` of each text, and in how many of them each kind of thing was taken off."""
-    found = [read(text, cues) for text in texts]
+    found = [read(text, prefix) for text in texts]
     return [text for text, _ in found], Counter(name for _, taken in found for name in taken)
 
 
-def _thought(text, cues):
+def reader(form):
+    """What reads an answer in a form: None in the forms "paper" and "pocket", whose answers are
+    the papers' and stay as they are."""
+    return None if form in prompts.FORMS else lambda text: read(text, form.prefix)[0]
+
+
+def _thought(text, prefix):
     return _THOUGHT.sub("", text, count=1) if text.lstrip().startswith("<think>") else text
 
 
-def _mark(text, cues):
+def _mark(text, prefix):
     found = _MARK.search(text)
     if not found:
         return text
     return text[: found.start()] if text[: found.start()].strip() else text[found.end() :]
 
 
-def _echo(text, cues):
-    for cue in cues:
-        cue = cue.strip().rstrip(":").rstrip()
-        if cue:
-            found = re.match(rf"\W{{0,3}}{re.escape(cue)}\s*(?:\*\*)?:+(?:\*\*)?", text, re.I)
-            if found:
-                return text[found.end() :]
-    return text
+def _echo(text, prefix):
+    if prefix.strip() and text.startswith(prefix.strip()):
+        return text[len(prefix.strip()) :]
+    return _CUE.sub("", text, count=1)
 
 
-def _preamble(text, cues):
+def _preamble(text, prefix):
     first, _, rest = text.partition("\n")
     spare = first.rstrip(" *_").endswith(":") or _OPENED.fullmatch(first) or _GIVEN.match(first)
     if rest.strip() and spare:
@@ -133,7 +140,7 @@ def _preamble(text, cues):
     return text[found.end() :] if found else text
 
 
-def _number(text, cues):
+def _number(text, prefix):
     found = prompts.read_list(text)
     lines = [line for line in text.splitlines() if line.strip()]
     # Without a number or bullet the list is the lines themselves (or none, of one line).
@@ -142,11 +149,7 @@ def _number(text, cues):
     return found[0]
 
 
-def _rest(text, cues):
-    return text.partition("\n")[0]
-
-
-def _quotes(text, cues):
+def _quotes(text, prefix):
     for opening, closing in _QUOTES:
         if not text.startswith(opening):
             continue
@@ -169,7 +172,11 @@ def _again(body, opening, closing):
     return opening in body or closing in body
 
 
+def _rest(text, prefix):
+    return text.partition("\n")[0]
+
+
 _STEPS = {
     "thought": _thought, "mark": _mark, "echo": _echo, "preamble": _preamble, "number": _number,
-    "rest": _rest, "quotes": _quotes,
+    "quotes": _quotes, "rest": _rest,
 }  # fmt: skip

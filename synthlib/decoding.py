@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from synthlib import memory, windows
+from synthlib import answers, memory, windows
 from synthlib import prompts as _prompts
 from synthlib import tokens as _tokens
 
@@ -280,7 +280,8 @@ def generate_ranking_lists(
         λ of `directional_generate`; 0 is step-by-step generation (Eq. 2).
     prompt : str or callable, optional
         Template in which ``{sentence}`` stands for the sentence, or a function from a sentence to a
-        prompt. Default: the paper's prompt (Appendix A), in the form that the model was trained on.
+        prompt. Default: the paper's prompt (Appendix A) in the form of `prompts.form_of`, with that
+        form's ``ends`` and ``read``.
     do_sample, temperature, plausibility
         Of `generate_mixture`.
     batch_size : int
@@ -318,7 +319,11 @@ def generate_ranking_lists(
     _check_weights(weights, plausibility)
     _check_options(max_new_tokens, batch_size, do_sample, temperature)
     check_settings(model)
-    prompt = _ranking_prompt(model, tokenizer, prompt)
+    if prompt is None:
+        form = _prompts.form_of(model, tokenizer)
+        prompt = functools.partial(_prompts.rewriting, form=form)
+        ends, read = ends or _prompts.end_ids(tokenizer, form), read or answers.reader(form)
+    prompt = _ranking_prompt(prompt)
     seeds = None
     if do_sample:
         seeds = [np.atleast_1d(s).tolist() for s in _row_seeds(seed, len(anchors))]
@@ -415,6 +420,8 @@ def generate_lists_at_once(
     if asked and limit and not model.config.is_encoder_decoder:
         longest = max(map(len, prompt_ids(model, tokenizer, asked).values()))
         room = max(1, min(room, limit - longest))
+    if form == "chat":  # in a list lines end, too
+        options["ends"] = _prompts.end_ids(tokenizer, form)
     texts = generate_mixture(model, tokenizer, [asked], [1.0], max_new_tokens=room, **options)
     return [
         [anchor, *_prompts.read_list(text, form=form.words)[:steps]]
@@ -422,10 +429,8 @@ def generate_lists_at_once(
     ]
 
 
-def _ranking_prompt(model, tokenizer, prompt) -> Callable[[str], str]:
+def _ranking_prompt(prompt) -> Callable[[str], str]:
     """A function from a sentence to its prompt; see `generate_ranking_lists`."""
-    if prompt is None:
-        prompt = functools.partial(_prompts.rewriting, form=_prompts.form_of(model, tokenizer))
     if callable(prompt):
         return prompt
     if "{sentence}" not in prompt:

@@ -17,6 +17,7 @@ import csv
 import functools
 import re
 from random import Random
+from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
 from synthlib import chats, paths
@@ -169,19 +170,21 @@ PROMPT_POOLING = {
 
 # ------------------------------------------------------------------ forms
 # What stands before a sentence and before its answer in a plain text of examples.
-CUES = {
-    "entailment": ("Sentence", "In other words"),
+CUES = MappingProxyType({
+    "entailment": ("Sentence", "Also true"),
     "contradiction": ("Sentence", "Not true"),
     "positive": ("Original", "Positive"),
     "negative": ("Original", "Negative"),
     "directional": ("Sentence", "Result"),
     "step": ("Sentence", "Result"),
-}
+})  # fmt: skip
 ONE_SENTENCE = "Answer with one sentence and nothing else."  # a chat's system turn
 ONE_NUMBER = "Answer with a number and nothing else."
 # Of what is said to be similar, by the definitions of the scale in the STS tasks: 2 is not the same
 # but shares details, 1 is about the same subject.
-SCORES = {"entailment": 4.0, "other": 0.0, "contradiction": 2.0, "neutral": 1.0, "anchor": 5.0}
+SCORES = (
+    ("entailment", 4.0), ("other", 0.0), ("contradiction", 2.0), ("neutral", 1.0), ("anchor", 5.0),
+)  # fmt: skip
 
 
 class Form(str):
@@ -197,11 +200,13 @@ class Form(str):
         many turns before the question). The other two forms have none.
     seed : int
         Of the choice of worked examples.
+    register : str, optional
+        Worked examples of one register alone ("caption": 8 of the 20).
     prefix : str
         What a chat's answer begins with: the model goes on from it.
     """
 
-    def __new__(cls, name, tokenizer=None, *, shots=None, seed=0, prefix=""):
+    def __new__(cls, name, tokenizer=None, *, shots=None, seed=0, register=None, prefix=""):
         if name not in ALL_FORMS:
             raise ValueError(f"unknown prompt form {name!r}: the forms are {', '.join(ALL_FORMS)}")
         if name == "chat" and getattr(tokenizer, "chat_template", None) is None:
@@ -210,13 +215,14 @@ class Form(str):
                 "take the form paper or examples"
             )
         form = super().__new__(cls, name)
-        form.tokenizer, form.seed, form.prefix = tokenizer, seed, prefix
+        form.tokenizer, form.seed, form.register, form.prefix = tokenizer, seed, register, prefix
         form.shots = {"examples": 4}.get(name, 0) if shots is None else shots
         return form
 
     def __getnewargs_ex__(self):
         return (str(self), self.tokenizer), {
-            "shots": self.shots, "seed": self.seed, "prefix": self.prefix,
+            "shots": self.shots, "seed": self.seed, "register": self.register,
+            "prefix": self.prefix,
         }  # fmt: skip
 
     @property
@@ -282,7 +288,7 @@ def _key(text):
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def worked_examples(kind: str, sentence: str, count: int, seed: int = 0) -> list[tuple[str, str]]:
+def worked_examples(kind, sentence, count, seed=0, register=None) -> list[tuple[str, str]]:
     """Worked examples for a request: sentences with right answers, from ``data/field``.
 
     The same for every sentence, so that prompts begin alike, save that a triplet in which the
@@ -295,28 +301,31 @@ def worked_examples(kind: str, sentence: str, count: int, seed: int = 0) -> list
     sentence : str
         Of the request.
     count, seed : int
+    register : str, optional
 
     Returns
     -------
     list of at most `count` (sentence, answer)
     """
     column = "contradiction" if kind in ("contradiction", "negative") else "entailment"
-    return [(row["anchor"], row[column]) for row in _drawn([sentence], count, seed)]
+    return [(row["anchor"], row[column]) for row in _drawn([sentence], count, seed, register)]
 
 
-def scored_examples(a: str, b: str, count: int, seed: int = 0) -> list[tuple[str, str, float]]:
+def scored_examples(a, b, count, seed=0, register=None) -> list[tuple[str, str, float]]:
     """Pairs with the score of their kind (`SCORES`), which is ours and no annotator's."""
-    rows, kinds = _drawn([a, b], 2 * count, seed), list(SCORES)
-    pairs = []
+    rows, pairs = _drawn([a, b], 2 * count, seed, register), []
     for i, row in enumerate(rows[:count]):
-        kind = kinds[i % len(kinds)]
+        kind, score = SCORES[i % len(SCORES)]
         other = rows[-1 - i]["anchor"] if kind == "other" else row[kind]
-        pairs.append((row["anchor"], other, SCORES[kind]))
+        pairs.append((row["anchor"], other, score))
     return pairs
 
 
-def _drawn(sentences, count, seed):
-    rows, own = list(_worked()), {_key(text) for text in sentences}
+def _drawn(sentences, count, seed, register):
+    if not count:
+        return []
+    rows = [row for row in _worked() if register in (None, row["register"])]
+    own = {_key(text) for text in sentences}
     Random(f"examples {seed}").shuffle(rows)
     columns = ("anchor", "entailment", "neutral", "contradiction")
     return [row for row in rows if own.isdisjoint(_key(row[c]) for c in columns)][:count]
@@ -407,7 +416,9 @@ def rewriting(sentence: str, method: str = "directional", *, form: str = "paper"
 
 def _asked(form, kind, head, sentence, demonstrations, ask):
     """A request for one sentence as a chat or as a plain text of worked examples."""
-    shots = demonstrations or worked_examples(kind, sentence, form.shots, form.seed)
+    shots = demonstrations or worked_examples(
+        kind, sentence, form.shots, form.seed, form.register
+    )
     pairs = [*shots, (sentence, None)]
     if form == "chat":
         turns = [(ask(x), y) for x, y in pairs]
@@ -436,7 +447,7 @@ def similarity(
     form = checked_form(form)
     template = SIMILARITY[form.words]
     if not demonstrations:
-        demonstrations = scored_examples(a, b, form.shots, form.seed) if form.shots else ()
+        demonstrations = scored_examples(a, b, form.shots, form.seed, form.register)
     if form == "chat":
         turns = [(template.format(a=x, b=y), f"{s:.1f}") for x, y, s in demonstrations]
         turns.append((template.format(a=a, b=b), None))
