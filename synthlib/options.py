@@ -320,7 +320,7 @@ class MultiCSR(Run):
 
     scoring: str | None = _of_tier(
         "how the generator's score is read", group="stage 2, selection",
-        choices=("text", "expected"), step="judged",
+        choices=("text", "expected", "likelihood"), step="judged",
     )  # fmt: skip
     alpha: float | None = _of_tier("least score of a positive", "α", step="kept")
     beta: float | None = _of_tier("greatest score of a negative", "β", step="kept")

@@ -172,13 +172,22 @@ def test_a_chat_has_one_begin_token_and_no_more_ends_than_turns(held, family):
     assert len(special) >= 2 and len(spelled) > len(plain)
 
 
-def test_a_template_that_refuses_and_a_name_that_asks_for_none(held):
+def test_a_template_that_refuses_and_another_form(held):
+    model, _ = held["qwen"]
     tokenizer = tiny_models.instruct_tokenizer("qwen")
     tokenizer.chat_template = "{{ raise_exception('only images') }}"
-    with pytest.raises(ValueError, match="template refuses"):
-        prompts.generation(FIRST, "a", form=prompts.Form("chat", tokenizer))
-    with pytest.raises(ValueError, match="needs a tokenizer"):
+    form = prompts.form_of(model, tokenizer)
+    with pytest.raises(ValueError, match="template refuses .*: take the form paper or examples"):
+        prompts.generation(FIRST, "a", form=form)
+    with pytest.raises(ValueError, match="needs a tokenizer .* take the form paper or examples"):
         prompts.generation(FIRST, "a", form="chat")
+    for other in ("paper", "examples"):
+        asked = prompts.generation(FIRST, "a", form=other)
+        assert decoding.generate_mixture(model, tokenizer, [[asked]], [1.0], max_new_tokens=2)
+    assert prompts.end_ids(tokenizer, form) == set()
+
+
+def test_a_noisy_instruction_says_its_kind_where_examples_are_wanted():
     with pytest.raises(ValueError, match="kind="):
         prompts.generation("input the paraphrase Please", "a", form="examples")
 
@@ -561,14 +570,21 @@ def test_sequences_are_what_forced_decoding_gives(held):
         decoding.sequence_logprobs(model, tokenizer, ["a"], [[]])
 
 
-def test_scores_begin_no_other_and_an_unspelled_one_is_refused(held, smollm2):
+def test_scores_that_cannot_be_spelled_and_their_text(tmp_path):
+    held = models.load_generator(tiny_models.save(tmp_path / "llama", "llama"), device="cpu")
+    ask = dict(template=lambda a, b: f"{a} {b}")
+    pairs = [("a dog", "the cat")]
+    with pytest.raises(ValueError, match='cannot spell the scores .* method="text"'):
+        judging.score_similarity(*held, pairs, method="likelihood", **ask)
+    assert judging.score_similarity(*held, pairs, method="text", **ask) == [None]
+
+
+def test_no_score_begins_another(held, smollm2):
     for tokenizer in (held["qwen"][1], held["t5"][1], smollm2[1]):
         values, spelled = judging.score_sequences(tokenizer, {1})
         assert sorted(set(values)) == [half / 2 for half in range(11)]
         assert len(set(spelled)) == len(spelled)
         assert not any(b[: len(a)] == a for a in spelled for b in spelled if a != b)
-    with pytest.raises(ValueError, match='method="text"'):
-        judging.score_sequences(tiny_models.tokenizer("causal"), {1})
 
 
 def test_smollm2_judges_by_likelihood_as_the_naive_loop(smollm2):

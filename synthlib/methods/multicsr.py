@@ -211,7 +211,7 @@ def judge(generator, triplets, *, method="text", **options):
     form = prompts.form_of(*generator)
     template = options.get("template") or partial(prompts.similarity, form=form)
     asked = [i for i, pair in enumerate(pairs) if all(text.strip() for text in pair)]
-    room = 8 if method == "text" else 0
+    room = 0 if method == "expected" else 8
     fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
     asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
     scores = np.full(2 * n, np.nan)
