@@ -44,7 +44,7 @@ def write(tokenizer, turns, *, system=None, prefix="") -> str:
             "or examples"
         )
     begin = tokenizer.bos_token
-    if begin and not text.startswith(begin) and _adds_begin(tokenizer):
+    if begin and not text.startswith(begin) and adds_begin(tokenizer):
         text = begin + text
     return text + prefix
 
@@ -75,5 +75,6 @@ def _rendered(tokenizer, messages, generation=True) -> str | None:
         return None
 
 
-def _adds_begin(tokenizer) -> bool:
+def adds_begin(tokenizer) -> bool:
+    """Whether a tokenizer puts its begin token before every text."""
     return tokenizer("a", verbose=False)["input_ids"][:1] == [tokenizer.bos_token_id]

@@ -313,10 +313,10 @@ def worked_examples(kind, sentence, count, seed=0, register=None) -> list[tuple[
 
 def scored_examples(a, b, count, seed=0, register=None) -> list[tuple[str, str, float]]:
     """Pairs with the score of their kind (`SCORES`), which is ours and no annotator's."""
-    rows, pairs = _drawn([a, b], 2 * count, seed, register), []
+    rows, pairs = _drawn([a, b], count + 1 if count else 0, seed, register), []
     for i, row in enumerate(rows[:count]):
         kind, score = SCORES[i % len(SCORES)]
-        other = rows[-1 - i]["anchor"] if kind == "other" else row[kind]
+        other = rows[(i + 1) % len(rows)]["anchor"] if kind == "other" else row[kind]
         pairs.append((row["anchor"], other, score))
     return pairs
 

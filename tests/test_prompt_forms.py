@@ -14,7 +14,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthlib import answers, decoding, judging, models, paths, prompts, tokens, weights
+from synthlib import (
+    answers,
+    decoding,
+    judging,
+    models,
+    paths,
+    prompts,
+    rewards,
+    tiers,
+    tokens,
+    weights,
+)
 from synthlib.methods import art, multicsr, ranking
 
 CHATS = ("llama", "qwen", "gemma", "zephyr")
@@ -611,3 +622,29 @@ def test_smollm2_writes_a_line_from_examples_as_the_naive_loop(smollm2):
     )
     assert got == [naive(model, tokenizer, asked, noisy, 0.3, 10, ends | {2})]
     assert "\n" not in got[0] and got[0]
+
+
+def test_the_librarys_trainer_reads_one_begin_token(held, monkeypatch):
+    """It tokenizes prompts itself, with a begin token where the tokenizer puts one."""
+    trl = pytest.importorskip("trl")
+    seen = {}
+
+    def record(*, train_dataset, **more):
+        seen["prompts"] = train_dataset["prompt"]
+        raise InterruptedError
+
+    monkeypatch.setattr(trl, "RLOOTrainer", record)
+    for family, begin in (("llama", "<|begin|>"), ("qwen", None)):
+        model, tokenizer = held[family]
+        with pytest.raises(InterruptedError):
+            art.tune_rloo(
+                (model, tokenizer), ["x"], None, None, rewards.Bounds(0.5, 0.5, 0.5),
+                tiers.get("pocket").art,
+            )  # fmt: skip
+        (prompt, _) = seen["prompts"]
+        ids = tokenizer(prompt)["input_ids"]
+        wanted = decoding.prompt_ids(
+            model, tokenizer, [art.prompt("x", "positive", prompts.form_of(model, tokenizer))]
+        )
+        assert [list(row) for row in wanted.values()] == [ids]
+        assert begin is None or ids.count(tokenizer.bos_token_id) == 1

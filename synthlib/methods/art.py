@@ -31,6 +31,7 @@ import torch
 
 from synthlib import (
     answers,
+    chats,
     curation,
     decoding,
     judging,
@@ -332,10 +333,13 @@ def tune_rloo(
             use_cpu=not on_gpu, bf16=precision == "bf16", fp16=precision == "fp16",
             logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True,
         ) | options)  # fmt: skip
+        rows = tasks(anchors, prompts.form_of(*generator))
+        if chats.adds_begin(tokenizer):  # TRL's tokenizing does; a chat has written it already
+            rows = [x | {"prompt": x["prompt"].removeprefix(tokenizer.bos_token)} for x in rows]
         with models.adapting():
             trainer = RLOOTrainer(
                 model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
-                train_dataset=Dataset.from_list(tasks(anchors, prompts.form_of(*generator))),
+                train_dataset=Dataset.from_list(rows),
                 reward_funcs=list(
                     rewards.reward_functions(discriminator, encode, **bounds._asdict())
                 ),
