@@ -527,15 +527,14 @@ def naive_score(model, tokenizer, prompt, ends):
                 spelled |= {(*whole, end): half for end in ends}
     total = mass = 0.0
     for sequence, half in spelled.items():
-        p = 0.0
-        for i, token in enumerate(sequence):
-            with torch.no_grad():
-                if model.config.is_encoder_decoder:
-                    begun = torch.tensor([[0, *sequence[:i]]])
-                    output = model(input_ids=torch.tensor([ids]), decoder_input_ids=begun)
-                else:
-                    output = model(input_ids=torch.tensor([[*ids, *sequence[:i]]]))
-            p += float(output.logits[0, -1].double().log_softmax(-1)[token])
+        with torch.no_grad():
+            if model.config.is_encoder_decoder:
+                begun = torch.tensor([[0, *sequence[:-1]]])
+                output = model(input_ids=torch.tensor([ids]), decoder_input_ids=begun)
+            else:
+                output = model(input_ids=torch.tensor([[*ids, *sequence[:-1]]]))
+        logp = output.logits[0, -len(sequence) :].double().log_softmax(-1)
+        p = sum(float(row[token]) for row, token in zip(logp, sequence, strict=True))
         mass += np.exp(p)
         total += half / 2 * np.exp(p)
     return total / mass, mass
@@ -598,15 +597,22 @@ def test_no_score_begins_another(held, smollm2):
         assert not any(b[: len(a)] == a for a in spelled for b in spelled if a != b)
 
 
-def test_smollm2_judges_by_likelihood_as_the_naive_loop(smollm2):
+def test_smollm2_spells_its_scores_in_several_tokens(smollm2):
+    """Their likelihoods, token by token, are those of one pass over prompt and score."""
     model, tokenizer = smollm2
-    assert len(tokenizer.encode(" 4.5")) == 4
-    (got,) = judging.score_similarity(
-        model, tokenizer, PAIRS[1:], method="likelihood", min_mass=0
-    )
-    form = prompts.form_of(model, tokenizer)
-    wanted, _ = naive_score(model, tokenizer, prompts.similarity(*PAIRS[1], form=form), {2})
-    assert got == pytest.approx(wanted, rel=1e-3)
+    assert [len(tokenizer.encode(text)) for text in ("4.5", " 4.5")] == [3, 4]
+    values, spelled = judging.score_sequences(tokenizer, {2})
+    assert len(spelled) == 34 and set(np.diff(sorted(set(values)))) == {0.5}
+    some = spelled[::11]
+    prompt = prompts.similarity(*PAIRS[1], form=prompts.form_of(model, tokenizer))
+    start = decoding.prompt_ids(model, tokenizer, [prompt])[prompt]
+    (got,) = decoding.sequence_logprobs(model, tokenizer, [prompt], some)
+    for value, sequence in zip(got, some, strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([[*start, *sequence]])).logits[0]
+        p = logits[len(start) - 1 : -1].log_softmax(-1)
+        wanted = sum(float(row[token]) for row, token in zip(p, sequence, strict=True))
+        assert value == pytest.approx(wanted, abs=1e-3)
 
 
 def test_smollm2_writes_a_line_from_examples_as_the_naive_loop(smollm2):
@@ -618,9 +624,9 @@ def test_smollm2_writes_a_line_from_examples_as_the_naive_loop(smollm2):
     )
     ends = prompts.end_ids(tokenizer, form)
     got = decoding.contrastive_generate(
-        model, tokenizer, [asked], [noisy], max_new_tokens=10, ends=ends
+        model, tokenizer, [asked], [noisy], max_new_tokens=6, ends=ends
     )
-    assert got == [naive(model, tokenizer, asked, noisy, 0.3, 10, ends | {2})]
+    assert got == [naive(model, tokenizer, asked, noisy, 0.3, 6, ends | {2})]
     assert "\n" not in got[0] and got[0]
 
 
