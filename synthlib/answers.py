@@ -18,10 +18,10 @@ TAKEN = ("thought", "mark", "echo", "preamble", "number", "quotes", "rest")
 # Spelled as text: a turn's end in the templates of the common families, and a line's end.
 _MARK = re.compile(
     r"<\|(?:im_end|im_start|end|eot_id|endoftext|end_of_text|user|assistant|system)\|>"
-    r"|</?(?:end_of_turn|start_of_turn)>|</s>|\[/?INST\]|\\n|<br ?/?>"
+    r"|</?(?:end_of_turn|start_of_turn)>|</s>|\[/?INST\]|\\n(?![a-z])|<br ?/?>"
 )
 _CUE = re.compile(
-    rf"\A\W{{0,3}}(?:{'|'.join(sorted({after for _, after in prompts.CUES.values()}))})"
+    rf"\A(?:\*\*)?(?:{'|'.join(sorted({after for _, after in prompts.CUES.values()}))})"
     r"(?:\*\*)?:(?:\*\*)?(?!\S)", re.I,
 )  # fmt: skip
 _THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", flags=re.DOTALL)
@@ -82,7 +82,7 @@ def read(text: str, prefix: str = "") -> tuple[str, tuple[str, ...]]:
     text : str
         As decoded.
     prefix : str
-        What the answer was made to begin with (`prompts.Form`).
+        What the answer was made to begin with (`prompts.Form`), an introduction to it.
 
     Returns
     -------
@@ -126,8 +126,8 @@ def _mark(text, prefix):
 
 
 def _echo(text, prefix):
-    if prefix.strip() and text.startswith(prefix.strip()):
-        return text[len(prefix.strip()) :]
+    if prefix.strip() and (found := re.match(rf"{re.escape(prefix.strip())}(?!\w)", text)):
+        return text[found.end() :]
     return _CUE.sub("", text, count=1)
 
 

@@ -389,7 +389,8 @@ WRAPPED = [
     ("A: The answer is: {x}", ("preamble",)), ("Here you go:\n{x}", ("preamble",)),
     ("The paraphrased version is: {x}", ("preamble",)),
     ("Original sentence: A dog.\nRewritten sentence: {x}", ("preamble",)),
-    ("Not true: {x}", ("echo",)), ("**Also true:** {x}", ("echo",)), ("So we say {x}", ("echo",)),
+    ('"Not true: {x}"', ("echo", "quotes")), ("Not true: {x}", ("echo",)),
+    ("**Also true:** {x}", ("echo",)), ("So we say {x}", ("echo",)),
     ("1. {x}\n2. A dog.", ("number",)), ("- {x}", ("number",)), ("(1) {x}", ("number",)),
     ("{x}<|im_end|>\n<|im_start|>user", ("mark",)), ("{x}</s>", ("mark",)), ("{x}\\n", ("mark",)),
     ("{x}<end_of_turn>", ("mark",)), ("{x}<br>", ("mark",)),
@@ -415,10 +416,11 @@ def test_what_instruct_models_add_is_taken_off_and_named(wrapped, taken):
     "Answer the door: it rings.", "A sentence was passed: ten years.", "'Tis a dog's life.",
     "One version of the song: the slow one.", "3.5 million people live here.", "-5 degrees.",
     "I said 'no' and left.", "*A* cat and a *dog*", "Of course he knows.", "At 1:30 we left.",
+    "It is in C:\\new, I think.", "So we sayings collect.",
     "Yes: the version is out.", "She asked: \"Why?\"", "\"No\" is an answer, \"yes\" is not \"no\"",
 ])  # fmt: skip
 def test_sentences_that_look_like_it_stay(text):
-    assert answers.read(text) == (text, ())
+    assert answers.read(text, "So we say") == (text, ())
 
 
 def test_a_plain_answer_is_unchanged():
