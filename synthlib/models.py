@@ -899,7 +899,7 @@ def _prompt_encoder(folder, config, options, device, *, new):
     if new:
         ours = POCKET.resolve() in folder.resolve().parents
         form = config.get("synthlib_form") or ("pocket" if ours else "paper")
-        template = prompts.PROMPT_POOLING[form]
+        template = prompts.PROMPT_POOLING["pocket" if form == "pocket" else "paper"]
         body = PromptTransformer(str(folder), model_kwargs=options, template=template)
     else:
         body = PromptTransformer.load(str(folder), model_kwargs=options, local_files_only=True)
