@@ -22,7 +22,7 @@ import math
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from synthlib import memory, windows
+from synthlib import answers, memory, windows
 from synthlib import prompts as _prompts
 from synthlib import tokens as _tokens
 
@@ -90,6 +90,7 @@ def generate_mixture(
     batch_size: int = 32,
     seed: int | Sequence | None = None,
     progress: bool = False,
+    ends: Collection[int] = (),
 ) -> list[str]:
     """Write one text for each row from a weighted mixture of K contexts.
 
@@ -135,6 +136,9 @@ def generate_mixture(
         from torch's global generator.
     progress : bool
         Show a progress bar.
+    ends : token ids
+        That end a text beside the model's own (`prompts.end_ids`). What such a token holds before
+        a line's end is the last of the text.
 
     Returns
     -------
@@ -169,6 +173,7 @@ def generate_mixture(
         return _write_batch(
             model, tokenizer, [texts[i] for i in batch], tokens, weights, max_new_tokens,
             plausibility, None if seeds is None else [seeds[i] for i in batch], temperature, way,
+            ends,
         )  # fmt: skip
 
     order = sorted(range(rows), key=place, reverse=True)
@@ -248,6 +253,8 @@ def generate_ranking_lists(
     batch_size: int = 32,
     seed: int | Sequence | None = None,
     progress: bool = False,
+    ends: Collection[int] = (),
+    read: Callable[[str], str] | None = None,
 ) -> list[list[str]]:
     """Write for each anchor a list of sentences that move away from it step by step.
 
@@ -273,7 +280,8 @@ def generate_ranking_lists(
         λ of `directional_generate`; 0 is step-by-step generation (Eq. 2).
     prompt : str or callable, optional
         Template in which ``{sentence}`` stands for the sentence, or a function from a sentence to a
-        prompt. Default: the paper's prompt (Appendix A), in the form that the model was trained on.
+        prompt. Default: the paper's prompt (Appendix A) in the form of `prompts.form_of`, with that
+        form's ``ends`` and ``read``.
     do_sample, temperature, plausibility
         Of `generate_mixture`.
     batch_size : int
@@ -284,6 +292,10 @@ def generate_ranking_lists(
         depend on the other anchors' lengths or on ``batch_size``.
     progress : bool
         Show a progress bar over the sentences.
+    ends : token ids
+        Of `generate_mixture`.
+    read : function, optional
+        From what the model wrote to its sentence, before the next one is asked for.
 
     Returns
     -------
@@ -307,7 +319,11 @@ def generate_ranking_lists(
     _check_weights(weights, plausibility)
     _check_options(max_new_tokens, batch_size, do_sample, temperature)
     check_settings(model)
-    prompt = _ranking_prompt(model, prompt)
+    if prompt is None:
+        form = _prompts.form_of(model, tokenizer)
+        prompt = functools.partial(_prompts.rewriting, form=form)
+        ends, read = ends or _prompts.end_ids(tokenizer, form), read or answers.reader(form)
+    prompt = _ranking_prompt(prompt)
     seeds = None
     if do_sample:
         seeds = [np.atleast_1d(s).tolist() for s in _row_seeds(seed, len(anchors))]
@@ -345,9 +361,10 @@ def generate_ranking_lists(
                     model, tokenizer, [[prompt(lists[j][-1 - k]) for k in used] for j in going],
                     tokens, [heavy[k] for k in used], max_new_tokens, plausibility,
                     None if seeds is None else [(*seeds[j], step) for j in going], temperature,
-                    way, known,
+                    way, ends, known,
                 )  # fmt: skip
                 texts = [_text(tokenizer, row) for row in written]
+                texts = texts if read is None else [read(text) for text in texts]
                 for j, text in zip(going, texts, strict=True):
                     lists[j] += [text] if text else []
                 going = [j for j, text in zip(going, texts, strict=True) if text]
@@ -396,25 +413,24 @@ def generate_lists_at_once(
     Source: ranking sentences, Appendix A (`prompts.RANKING_LIST`).
     """
     check_positive(steps=steps, max_new_tokens=max_new_tokens)
-    anchors, form = list(anchors), _prompts.form_of(model)
-    template = _prompts.RANKING_LIST[form].replace("{steps}", str(steps))
-    asked = [template.replace("{sentence}", anchor) for anchor in anchors]
+    anchors, form = list(anchors), _prompts.form_of(model, tokenizer)
+    asked = [_prompts.rewriting(x, "at_once", form=form, steps=steps) for x in anchors]
     room, limit = steps * (max_new_tokens + 4), window(model, tokenizer)
     room = min(room, windows.of(model).writes or room)
     if asked and limit and not model.config.is_encoder_decoder:
         longest = max(map(len, prompt_ids(model, tokenizer, asked).values()))
         room = max(1, min(room, limit - longest))
+    if form == "chat":  # in a list lines end, too
+        options["ends"] = _prompts.end_ids(tokenizer, form)
     texts = generate_mixture(model, tokenizer, [asked], [1.0], max_new_tokens=room, **options)
     return [
-        [anchor, *_prompts.read_list(text, form=form)[:steps]]
+        [anchor, *_prompts.read_list(text, form=form.words)[:steps]]
         for anchor, text in zip(anchors, texts, strict=True)
     ]
 
 
-def _ranking_prompt(model, prompt) -> Callable[[str], str]:
+def _ranking_prompt(prompt) -> Callable[[str], str]:
     """A function from a sentence to its prompt; see `generate_ranking_lists`."""
-    if prompt is None:
-        prompt = _prompts.RANKING[_prompts.form_of(model)]
     if callable(prompt):
         return prompt
     if "{sentence}" not in prompt:
@@ -465,6 +481,71 @@ def next_token_logprobs(
             found.update(zip(batch, logprobs, strict=True))
             bar.update(len(batch))
     return np.stack([found[p] for p in prompts]) if prompts else np.zeros((0, len(tokens)))
+
+
+def sequence_logprobs(
+    model, tokenizer, prompts, sequences, *, batch_size: int = 32, progress: bool = False
+) -> np.ndarray:
+    """Log-probabilities that a model writes some token sequences after each prompt.
+
+    A prompt is read once. Sequences with the same beginning share a running text: of "4.0" and
+    "4.5" there is one, that of "4".
+
+    Parameters
+    ----------
+    model, tokenizer
+    prompts : n texts
+        Each distinct text is read once.
+    sequences : S sequences of token ids
+    batch_size : int
+        Running texts at a time.
+    progress : bool
+
+    Returns
+    -------
+    float array [n, S]
+
+    Raises
+    ------
+    ValueError
+        As `generate_mixture`, or for an empty sequence.
+    """
+    prompts, sequences = list(prompts), [tuple(s) for s in sequences]
+    _check_contexts([prompts], [1.0])
+    check_positive(batch_size=batch_size, sequences=len(sequences))
+    if not all(sequences):
+        raise ValueError("a sequence of tokens is empty: each must hold one at least")
+    heads = {s[:-1] for s in sequences}
+    paths = sorted(h for h in heads if not any(h == x[: len(h)] for x in heads - {h}))
+    path_of = [next(i for i, p in enumerate(paths) if p[: len(s) - 1] == s[:-1]) for s in sequences]
+    longest = max(map(len, sequences))
+    ids = tokenize(model, tokenizer, [[p] for p in prompts], [0], longest - 1)
+    way = way_of(model, tokenizer, ids.values(), longest)
+    order = sorted(ids, key=lambda text: len(ids[text]), reverse=True)
+
+    def read(batch):
+        state = read_prompts(model, [ids[text] for text in batch], pad_id(tokenizer), way)
+        running = Running(model, state, [b for b in range(len(batch)) for _ in paths])
+        total = np.zeros((len(batch), len(sequences)))
+        for step in range(longest):
+            if step:  # a path that has come to its end goes on anyhow, and is not looked at
+                last = [p[step - 1] if step <= len(p) else sequences[0][0] for p in paths]
+                running.advance(torch.tensor(last * len(batch), device=model.device))
+            logp = running.logits.log_softmax(-1).view(len(batch), len(paths), -1)
+            here = [i for i, s in enumerate(sequences) if step < len(s)]
+            total[:, here] += logp[
+                :, [path_of[i] for i in here], [sequences[i][step] for i in here]
+            ].cpu().numpy()
+        return total
+
+    found = {}
+    with inference(model), tqdm(total=len(order), disable=not progress, unit="prompt") as bar:
+        for batch, logprobs in memory.batches(
+            read, order, max(1, batch_size // len(paths)), "prompts at a time", model=model
+        ):
+            found.update(zip(batch, logprobs, strict=True))
+            bar.update(len(batch))
+    return np.stack([found[p] for p in prompts]) if prompts else np.zeros((0, len(sequences)))
 
 
 def forced_logits(generator, prompt: str, text: str) -> np.ndarray:
@@ -525,7 +606,7 @@ class _Known:
 
 def _write_batch(
     model, tokenizer, texts, tokens, weights, room, plausibility, seeds, temperature, way,
-    known=None,
+    ends=(), known=None,
 ):  # fmt: skip
     """Token ids written for B rows; ``texts[b][k]`` is row b's prompt of context k.
 
@@ -545,7 +626,7 @@ def _write_batch(
         known.place, known.state = place, (*state[:3], _copied(state[3]))
     # From here on a sequence belongs to one context and one row: [K, B], contexts first.
     running = Running(model, read, [place[row[k]] for k in range(len(weights)) for row in texts])
-    rules = _rules(model, tokenizer, running.logits.shape[-1], room)
+    rules = _rules(model, tokenizer, running.logits.shape[-1], room, ends)
     uniform = None
     if seeds is not None:
         uniform = np.stack([np.random.default_rng(s).random(room) for s in seeds])
@@ -565,6 +646,7 @@ def _write_batch(
         keep = [b for b, token in enumerate(values) if token not in rules.ends]
         for b in keep:
             written[going[b]].append(values[b])
+        keep = [b for b in keep if values[b] not in rules.last]
         if not keep or step == rules.steps - 1:
             break
         if len(keep) < len(going):
@@ -1205,14 +1287,17 @@ class _Rules(NamedTuple):
     """How a text ends and what it never holds: token ids, and the number of free steps."""
 
     ends: set
+    last: set  # end a text too, and are in it
     banned: torch.Tensor
     banned_first: torch.Tensor
     steps: int
 
 
-def _rules(model, tokenizer, vocabulary, room) -> _Rules:
+def _rules(model, tokenizer, vocabulary, room, more_ends=()) -> _Rules:
     settings = getattr(model, "generation_config", None)
     ends = _tokens.end_ids(model, tokenizer)
+    last = {i for i in set(more_ends) - ends if _text(tokenizer, [i])}
+    ends |= set(more_ends) - last
     names = ("pad", "unk", "mask", "cls", "sep", "bos")
     banned = {getattr(tokenizer, f"{name}_token_id", None) for name in names} - {None} - ends
     # Rows of the output layer that belong to no token (a vocabulary rounded up) were never trained.
@@ -1227,7 +1312,7 @@ def _rules(model, tokenizer, vocabulary, room) -> _Rules:
     if model.config.is_encoder_decoder:
         room -= len(decoder_start(model)) - 1
     room -= getattr(settings, "forced_eos_token_id", None) is not None
-    return _Rules(ends, banned, first, room)
+    return _Rules(ends, last, banned, first, room)
 
 
 def pad_id(tokenizer) -> int:

@@ -22,6 +22,7 @@ _NUMBER = re.compile(r"([+\-−–]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 
 HALF_POINTS = tuple(f"{s / 2:.1f}" for s in range(11))  # "0.0", "0.5", …, "5.0"
 WHOLE_POINTS = tuple("012345")
+SCORINGS = ("text", "expected", "likelihood")
 LONG = ("refuse", "skip", "cut")
 
 
@@ -80,16 +81,19 @@ def score_similarity(
         The generator C_θ.
     pairs : n pairs of texts
         Each distinct pair is scored once.
-    method : "expected" or "text"
+    method : "expected", "likelihood" or "text"
         ``"text"``: the model writes its score, read by `parse_score`; what the paper does.
         ``"expected"``: Σ s·p(s) / Σ p(s) over the score tokens, from one forward pass. Score
         tokens are "0.0", "0.5", …, "5.0" where each is one token (the pocket models), else the
         digits 0 to 5 as the first token of the answer, so that 4.5 counts as 4.
+        ``"likelihood"``: the same value over the eleven scores as whole answers, whatever tokens
+        they are split into: p(s) is the probability of all tokens of "4.5", with or without a blank
+        before it; "4" with an end behind it counts as 4.0. Two or three more steps.
     batch_size : int
     template : function (a, b) -> prompt, optional
-        Default: `synthlib.prompts.similarity` in the form that the model was trained on.
+        Default: `synthlib.prompts.similarity` in the form of `prompts.form_of`.
     min_mass : float in [0, 1]
-        Only for ``"expected"``: a pair is unread where all score tokens together have less than
+        Not for ``"text"``: a pair is unread where all score tokens together have less than
         this probability, because then the model was about to write something else.
     progress : bool
 
@@ -105,13 +109,13 @@ def score_similarity(
         prompt that does not fit the model's window.
     """
     pairs = _check_pairs(pairs)
-    if method not in ("expected", "text"):
-        raise ValueError(f'method must be "expected" or "text", got {method!r}')
+    if method not in SCORINGS:
+        raise ValueError(f"method must be one of {', '.join(SCORINGS)}, got {method!r}")
     decoding.check_positive(batch_size=batch_size)
     if not 0 <= min_mass <= 1:
         raise ValueError(f"min_mass must lie in [0, 1], got {min_mass}")
+    form = prompts.form_of(model, tokenizer)
     if template is None:
-        form = prompts.form_of(model)
 
         def template(a, b):
             return prompts.similarity(a, b, form=form)
@@ -122,12 +126,18 @@ def score_similarity(
     if method == "text":
         # "Score: 3.5." and the like: a few tokens hold the first number.
         texts = decoding.generate_mixture(
-            model, tokenizer, [asked], [1.0], max_new_tokens=8, **options
-        )
+            model, tokenizer, [asked], [1.0], max_new_tokens=8,
+            ends=prompts.end_ids(tokenizer, form), **options,
+        )  # fmt: skip
         scores = [parse_score(text) for text in texts]
     else:
-        values, ids = _score_tokens(tokenizer)
-        p = np.exp(decoding.next_token_logprobs(model, tokenizer, asked, ids, **options))
+        if method == "expected":
+            values, ids = _score_tokens(tokenizer)
+            p = np.exp(decoding.next_token_logprobs(model, tokenizer, asked, ids, **options))
+        else:
+            ends = tokens.end_ids(model, tokenizer) | prompts.end_ids(tokenizer, form)
+            values, ids = score_sequences(tokenizer, ends)
+            p = np.exp(decoding.sequence_logprobs(model, tokenizer, asked, ids, **options))
         mass = p.sum(axis=1)
         scores = [
             float(np.dot(row, values) / total) if total > 0 and total >= min_mass else None
@@ -330,6 +340,41 @@ def _score_tokens(tokenizer) -> tuple[np.ndarray, list[int]]:
         "this tokenizer has no single tokens for the scores 0 to 5, so there is no expected value "
         'over them: use method="text" (on the command line --scoring text)'
     )
+
+
+def score_sequences(tokenizer, ends) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """The eleven scores as token sequences, each spelled as a tokenizer would spell an answer.
+
+    Parameters
+    ----------
+    tokenizer
+    ends : token ids
+        What ends an answer: "4" and one of these is 4.0.
+
+    Returns
+    -------
+    values : float array [S]
+    sequences : list of S tuples of token ids
+        No two alike, and none begins another.
+    """
+    spelled = {}
+    for text in HALF_POINTS:
+        for begin in ("", " "):
+            spelled[_ids(tokenizer, begin + text)] = float(text)
+            if text.endswith(".0"):
+                whole = _ids(tokenizer, begin + text[:-2])
+                spelled |= {(*whole, end): float(text) for end in ends}
+    spelled = {ids: value for ids, value in spelled.items() if tokenizer.unk_token_id not in ids}
+    if set(spelled.values()) != set(map(float, HALF_POINTS)):
+        raise ValueError(
+            "this tokenizer cannot spell the scores 0.0 to 5.0, so they have no likelihood: use "
+            'method="text" (on the command line --scoring text)'
+        )
+    return np.array(list(spelled.values())), list(spelled)
+
+
+def _ids(tokenizer, text) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _single(tokenizer, text) -> int | None:

@@ -280,7 +280,7 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
     return encoder
 
 
-def load_generator(name, *, device=None, dtype=None):
+def load_generator(name, *, device=None, dtype=None, form=None):
     """A text generator: encoder-decoder (T5) or causal (Llama, GPT-2, Qwen).
 
     Parameters
@@ -290,6 +290,8 @@ def load_generator(name, *, device=None, dtype=None):
     device : str or torch.device, optional
     dtype : torch.dtype or str, optional
         Default: see `pick_dtype`.
+    form : one of `prompts.ALL_FORMS`, optional
+        How it is to be asked, in place of `prompts.form_of`'s choice.
 
     Returns
     -------
@@ -305,6 +307,8 @@ def load_generator(name, *, device=None, dtype=None):
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    from synthlib import prompts
+
     device = pick_device(device)
     folder, config = find(name, "generator", device=device, dtype=dtype)
     seq2seq = config["architectures"][0].endswith("ForConditionalGeneration")
@@ -312,6 +316,8 @@ def load_generator(name, *, device=None, dtype=None):
     model, tokenizer = _load(auto, name, folder, config, device, dtype)
     tokenizer.padding_side = "right" if seq2seq else "left"
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if form is not None:
+        model.config.synthlib_form = str(prompts.Form(form, tokenizer))
     return model, tokenizer
 
 
@@ -893,7 +899,7 @@ def _prompt_encoder(folder, config, options, device, *, new):
     if new:
         ours = POCKET.resolve() in folder.resolve().parents
         form = config.get("synthlib_form") or ("pocket" if ours else "paper")
-        template = prompts.PROMPT_POOLING[form]
+        template = prompts.PROMPT_POOLING["pocket" if form == "pocket" else "paper"]
         body = PromptTransformer(str(folder), model_kwargs=options, template=template)
     else:
         body = PromptTransformer.load(str(folder), model_kwargs=options, local_files_only=True)

@@ -212,6 +212,14 @@ def _max_new_tokens(what, within=COUNT):
     return _of_tier(f"longest {what}", range=within)
 
 
+def _form():
+    return option(
+        "how the generator is asked, in place of what its tokenizer says (chat where that has a "
+        "template)",
+        choices=prompts.ALL_FORMS, more="See `prompts.form_of`.",
+    )  # fmt: skip
+
+
 def _generation_batch(rows, within=COUNT):
     return option(
         f"{rows} that the generator works on at once; another number is no other run",
@@ -303,6 +311,7 @@ class MultiCSR(Run):
     )  # fmt: skip
 
     generator: Name | None = _of_tier("pocket name, folder or hub id", group="stage 1, generation")
+    form: str | None = _form()
     omega: float | None = _of_tier("weight of the noisy instruction", "ω", range=FINITE)
     noise: str = option("kind of noisy instruction", default="opposite", choices=prompts.NOISE)
     temperature: float = option(
@@ -320,7 +329,7 @@ class MultiCSR(Run):
 
     scoring: str | None = _of_tier(
         "how the generator's score is read", group="stage 2, selection",
-        choices=("text", "expected"), step="judged",
+        choices=("text", "expected", "likelihood"), step="judged",
     )  # fmt: skip
     alpha: float | None = _of_tier("least score of a positive", "α", step="kept")
     beta: float | None = _of_tier("greatest score of a negative", "β", step="kept")
@@ -399,6 +408,7 @@ class Ranking(Run):
         more="They may differ in length, so completeness is not asked of them.",
     )  # fmt: skip
     generator: Name | None = _of_tier("pocket name, folder or hub id")
+    form: str | None = _form()
     method: str = option(
         "directional, step (step by step, without direction) or at_once (the whole list)",
         "NAME", default="directional", choices=("directional", "step", "at_once"),
@@ -489,6 +499,7 @@ class ART(Run):
         flags=("--sentences",), range=FROM_1,
     )  # fmt: skip
     generator: Name | None = _of_tier("pocket name, folder or hub id of what is tuned")
+    form: str | None = _form()
     discriminator: Name | None = _of_tier("of an NLI model, the judge of correctness")
     encoder: Name | None = _of_tier("of the sentence encoder that is to be improved")
     pooling: str | None = option("of an encoder that does not carry its own: cls, mean, …")

@@ -28,6 +28,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from synthlib import curation, decoding, memory, models, tokens
+from synthlib import prompts as asking
 
 _PASSES = "answers a forward pass"  # what memory.fitting counts
 
@@ -118,7 +119,9 @@ class Policy(nn.Module):
         prompt, prompt_mask = _padded(
             [torch.tensor(rows[p]) for p in prompts], self.pad, left=not self.seq2seq
         )
-        ends = sorted(tokens.end_ids(self.model, self.tokenizer))
+        form = asking.form_of(self.model, self.tokenizer)
+        ends = tokens.end_ids(self.model, self.tokenizer) | asking.end_ids(self.tokenizer, form)
+        ends = sorted(ends)
         ends = torch.tensor(ends, dtype=torch.long, device=self.device)
         way = decoding.way_of(self.model, self.tokenizer, rows.values(), max_new_tokens)
 

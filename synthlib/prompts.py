@@ -1,19 +1,29 @@
-"""Every prompt of the three papers, in two forms.
+"""Every prompt of the three papers, in two wordings and four forms.
 
 ``"paper"`` is the text that the paper prints, word for word, with its appendix or table named.
 ``"pocket"`` is a short lower-case form of the same request for the pocket laboratory's small
-models, which were pre-trained on exactly these forms (`synthlib.world.pretraining`). A model's
-configuration says which form it understands (``config.synthlib_form``; absent means ``"paper"``).
+models, which were pre-trained on exactly these forms (`synthlib.world.pretraining`). Two more
+forms ask instruct models in the paper's words: ``"chat"`` as turns of the tokenizer's own chat
+template, ``"examples"`` as a plain text of worked examples that is to be continued by a line.
+`form_of` says which one a model gets.
 
-Prompts are plain strings; functions put sentences and demonstrations into them.
+Prompts are plain strings; functions put sentences and demonstrations into them. How an answer is
+read is in `synthlib.answers`.
 """
 
 from __future__ import annotations
 
+import csv
+import functools
 import re
 from random import Random
+from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
-FORMS = ("paper", "pocket")
+from synthlib import chats, paths
+
+FORMS = ("paper", "pocket")  # the wordings of the tables below
+ALL_FORMS = (*FORMS, "chat", "examples")
 
 # ------------------------------------------------------------------ MultiCSR, Appendix A
 # The same eight instructions as SynCSE's (Zhang et al., 2023), one of each kind drawn at random
@@ -158,23 +168,177 @@ PROMPT_POOLING = {
 }
 
 
-def form_of(model) -> str:
-    """Which wording of the prompts a model understands: "paper", or "pocket" if it says so."""
-    return getattr(model.config, "synthlib_form", "paper")
+# ------------------------------------------------------------------ forms
+# What stands before a sentence and before its answer in a plain text of examples.
+CUES = MappingProxyType({
+    "entailment": ("Sentence", "Also true"),
+    "contradiction": ("Sentence", "Not true"),
+    "positive": ("Original", "Positive"),
+    "negative": ("Original", "Negative"),
+    "directional": ("Sentence", "Result"),
+    "step": ("Sentence", "Result"),
+})  # fmt: skip
+ONE_SENTENCE = "Answer with one sentence and nothing else."  # a chat's system turn
+ONE_NUMBER = "Answer with a number and nothing else."
+# Of what is said to be similar, by the definitions of the scale in the STS tasks: 2 is not the same
+# but shares details, 1 is about the same subject.
+SCORES = (
+    ("entailment", 4.0), ("other", 0.0), ("contradiction", 2.0), ("neutral", 1.0), ("anchor", 5.0),
+)  # fmt: skip
 
 
-def checked_form(form: str) -> str:
-    if form not in FORMS:
-        raise ValueError(f"unknown prompt form {form!r}: the forms are {', '.join(FORMS)}")
-    return form
+class Form(str):
+    """A form by its name, with what it takes to write in it.
+
+    Parameters
+    ----------
+    name : "paper", "pocket", "chat" or "examples"
+    tokenizer : optional
+        Of a chat: its template writes the turns.
+    shots : int, optional
+        Worked examples of a request that has none of its own: in "examples" 4, in "chat" 0 (or so
+        many turns before the question). The other two forms have none.
+    seed : int
+        Of the choice of worked examples.
+    register : str, optional
+        Worked examples of one register alone ("caption": 8 of the 20).
+    prefix : str
+        What a chat's answer begins with: the model goes on from it.
+    """
+
+    def __new__(cls, name, tokenizer=None, *, shots=None, seed=0, register=None, prefix=""):
+        if name not in ALL_FORMS:
+            raise ValueError(f"unknown prompt form {name!r}: the forms are {', '.join(ALL_FORMS)}")
+        if name == "chat" and getattr(tokenizer, "chat_template", None) is None:
+            raise ValueError(
+                "the form chat needs a tokenizer with a chat template: give one that has it, or "
+                "take the form paper or examples"
+            )
+        form = super().__new__(cls, name)
+        form.tokenizer, form.seed, form.register, form.prefix = tokenizer, seed, register, prefix
+        form.shots = {"examples": 4}.get(name, 0) if shots is None else shots
+        return form
+
+    def __getnewargs_ex__(self):
+        return (str(self), self.tokenizer), {
+            "shots": self.shots, "seed": self.seed, "register": self.register,
+            "prefix": self.prefix,
+        }  # fmt: skip
+
+    @property
+    def words(self) -> str:
+        """Which wording of the tables: "paper" or "pocket"."""
+        return "pocket" if self == "pocket" else "paper"
 
 
+def form_of(model, tokenizer=None, **options) -> Form:
+    """How a model is asked: as its configuration says (``config.synthlib_form``, which the pocket
+    models and `models.load_generator` set), else "chat" where its tokenizer has a template for
+    that, else "paper". ``options`` are those of `Form`."""
+    chat = getattr(tokenizer, "chat_template", None) is not None
+    name = getattr(model.config, "synthlib_form", None) or ("chat" if chat else "paper")
+    return Form(name, tokenizer, **options)
+
+
+def checked_form(form: str) -> Form:
+    """A form from its name, or ValueError with the names there are."""
+    return form if isinstance(form, Form) else Form(form)
+
+
+_ENDS = WeakKeyDictionary()  # tokenizer -> form -> ids
+
+
+def end_ids(tokenizer, form) -> frozenset[int]:
+    """The tokens that end an answer in a form, beside those that end the model's every text.
+
+    Parameters
+    ----------
+    tokenizer
+    form : str
+
+    Returns
+    -------
+    frozenset of int
+        Of a chat: the special token that its template puts behind an answer. Of examples: each
+        token with a line's end in it (the decoder keeps what such a token has before that). Of
+        other forms none. For ``ends`` of `decoding.generate_mixture`.
+    """
+    known = _ENDS.setdefault(tokenizer, {})
+    if form not in known:
+        found = {"chat": chats.turn_ends, "examples": _line_ends}.get(form, lambda _: ())
+        known[str(form)] = frozenset(found(tokenizer))
+    return known[form]
+
+
+def _line_ends(tokenizer):
+    size = len(tokenizer)
+    texts = tokenizer.batch_decode([[i] for i in range(size)], skip_special_tokens=True)
+    return [i for i, text in enumerate(texts) if "\n" in text]
+
+
+# ------------------------------------------------------------------ worked examples
+@functools.cache
+def _worked():
+    """The rows of the book's own triplets that are meant to stand in prompts."""
+    with (paths.DATA / "field" / "triplets.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(row for row in csv.DictReader(file) if row["example"] == "yes")
+
+
+def _key(text):
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def worked_examples(kind, sentence, count, seed=0, register=None) -> list[tuple[str, str]]:
+    """Worked examples for a request: sentences with right answers, from ``data/field``.
+
+    The same for every sentence, so that prompts begin alike, save that a triplet in which the
+    sentence itself stands (letters and digits compared) gives way to the next.
+
+    Parameters
+    ----------
+    kind : "entailment", "contradiction", "positive", "negative", "directional" or "step"
+        Positives and rewritten sentences are entailments, negatives contradictions.
+    sentence : str
+        Of the request.
+    count, seed : int
+    register : str, optional
+
+    Returns
+    -------
+    list of at most `count` (sentence, answer)
+    """
+    column = "contradiction" if kind in ("contradiction", "negative") else "entailment"
+    return [(row["anchor"], row[column]) for row in _drawn([sentence], count, seed, register)]
+
+
+def scored_examples(a, b, count, seed=0, register=None) -> list[tuple[str, str, float]]:
+    """Pairs with the score of their kind (`SCORES`), which is ours and no annotator's."""
+    rows, pairs = _drawn([a, b], count + 1 if count else 0, seed, register), []
+    for i, row in enumerate(rows[:count]):
+        kind, score = SCORES[i % len(SCORES)]
+        other = rows[(i + 1) % len(rows)]["anchor"] if kind == "other" else row[kind]
+        pairs.append((row["anchor"], other, score))
+    return pairs
+
+
+def _drawn(sentences, count, seed, register):
+    if not count:
+        return []
+    rows = [row for row in _worked() if register in (None, row["register"])]
+    own = {_key(text) for text in sentences}
+    Random(f"examples {seed}").shuffle(rows)
+    columns = ("anchor", "entailment", "neutral", "contradiction")
+    return [row for row in rows if own.isdisjoint(_key(row[c]) for c in columns)][:count]
+
+
+# ------------------------------------------------------------------ requests
 def generation(
     instruction: str,
     sentence: str,
     *,
     form: str = "paper",
     demonstrations: tuple[tuple[str, str], ...] = (),
+    kind: str | None = None,
 ) -> str:
     """Prompt that asks for an entailment or a contradiction of a sentence.
 
@@ -184,20 +348,84 @@ def generation(
         One of `ENTAILMENT` or `CONTRADICTION`, or a noisy variant of it.
     sentence : str
         The premise.
-    form : "paper" or "pocket"
+    form : one of `ALL_FORMS`
     demonstrations : sequence of (premise, hypothesis)
         Worked examples put before the premise (MultiCSR, Appendix G).
+    kind : "entailment" or "contradiction", optional
+        What a noisy instruction stood for, where `worked_examples` are wanted.
 
     Returns
     -------
     str
     """
+    form = checked_form(form)
     pairs = [*demonstrations, (sentence, None)]
-    if checked_form(form) == "pocket":
+    if form == "pocket":
         shots = [f"input : {x} output :" + (f" {y} ." if y is not None else "") for x, y in pairs]
         return f"{instruction} . " + " ".join(shots)
-    shots = [f"Input: {x}\nOutput:" + (f" {y}" if y is not None else "") for x, y in pairs]
-    return f"{instruction}\n" + "\n".join(shots)
+    if form == "paper":
+        shots = [f"Input: {x}\nOutput:" + (f" {y}" if y is not None else "") for x, y in pairs]
+        return f"{instruction}\n" + "\n".join(shots)
+    kind = kind or ("entailment" if instruction in ENTAILMENT["paper"] else
+                    "contradiction" if instruction in CONTRADICTION["paper"] else None)  # fmt: skip
+    if kind is None and (form == "examples" or form.shots):
+        raise ValueError(f"is {instruction[:80]!r} for an entailment or a contradiction? Say kind=")
+    return _asked(form, kind, instruction, sentence, demonstrations,
+                  lambda x: f"{instruction}\nInput: {x}")  # fmt: skip
+
+
+def variation(sentence: str, kind: str, *, form: str = "paper") -> str:
+    """Prompt that asks for a "positive" or a "negative" variation of a sentence (ART, Table 1)."""
+    form = checked_form(form)
+    template = {"positive": ART_POSITIVE, "negative": ART_NEGATIVE}[kind][form.words]
+    if form in FORMS:
+        return template.format(sentence=sentence)
+    head = template.partition(" Original: ")[0]
+    return _asked(form, kind, head, sentence, (), lambda x: template.format(sentence=x))
+
+
+def rewriting(sentence: str, method: str = "directional", *, form: str = "paper", steps=32) -> str:
+    """Prompt that asks for the next sentence of a ranking list, or for all of it.
+
+    Parameters
+    ----------
+    sentence : str
+    method : "directional", "step" or "at_once"
+        `RANKING`, `RANKING_STEP`, or `RANKING_LIST`, which holds its own worked example and so is
+        the paper's text in the form "examples" too.
+    form : one of `ALL_FORMS`
+    steps : int
+        Sentences of a list that is asked for at once.
+
+    Source: ranking sentences, Appendix A.
+    """
+    form = checked_form(form)
+    tables = {"directional": RANKING, "step": RANKING_STEP, "at_once": RANKING_LIST}
+    template = tables[method][form.words].replace("{steps}", str(steps))
+
+    def ask(sentence):
+        return template.replace("{sentence}", sentence)
+
+    if method == "at_once" and form == "chat":
+        return chats.write(form.tokenizer, [(ask(sentence), None)])
+    if method == "at_once" or form in FORMS:
+        return ask(sentence)
+    head = template.partition(" Directly answer")[0].partition("\n")[0]
+    return _asked(form, method, head, sentence, (), ask)
+
+
+def _asked(form, kind, head, sentence, demonstrations, ask):
+    """A request for one sentence as a chat or as a plain text of worked examples."""
+    shots = demonstrations or worked_examples(
+        kind, sentence, form.shots, form.seed, form.register
+    )
+    pairs = [*shots, (sentence, None)]
+    if form == "chat":
+        turns = [(ask(x), y) for x, y in pairs]
+        return chats.write(form.tokenizer, turns, system=ONE_SENTENCE, prefix=form.prefix)
+    before, after = CUES[kind]
+    lines = [f"{before}: {x}\n{after}:" + (f" {y}" if y is not None else "") for x, y in pairs]
+    return "\n".join([head, *lines])
 
 
 def similarity(
@@ -212,12 +440,19 @@ def similarity(
     Parameters
     ----------
     a, b : str
-    form : "paper" or "pocket"
+    form : one of `ALL_FORMS`
     demonstrations : sequence of (sentence, sentence, score)
         Scored examples put before the pair (Table 1's "w/ ICL").
     """
-    template = SIMILARITY[checked_form(form)]
-    if form == "paper":
+    form = checked_form(form)
+    template = SIMILARITY[form.words]
+    if not demonstrations:
+        demonstrations = scored_examples(a, b, form.shots, form.seed, form.register)
+    if form == "chat":
+        turns = [(template.format(a=x, b=y), f"{s:.1f}") for x, y, s in demonstrations]
+        turns.append((template.format(a=a, b=b), None))
+        return chats.write(form.tokenizer, turns, system=ONE_NUMBER, prefix=form.prefix)
+    if form != "pocket":
         shots = [template.format(a=x, b=y) + f" {s:.1f}\n" for x, y, s in demonstrations]
         return "".join(shots) + template.format(a=a, b=b)
     request, pair = template.split(" : ", 1)

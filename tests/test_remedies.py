@@ -952,6 +952,12 @@ TABLE = {
         "data.py": ["clusters are more than"],
         "methods/ranking.py": ["clusters are more than"],
     },
+    "test_prompt_forms.test_a_template_that_refuses_and_another_form": {
+        "chats.py": ["template refuses a question"],
+    },
+    "test_prompt_forms.test_scores_that_cannot_be_spelled_and_their_text": {
+        "judging.py": ["cannot spell the scores"],
+    },
     "test_decoding_as_its_messages_say": {
         "decoding.py": [
             "logits are not numbers", "names no decoder_start_token_id",

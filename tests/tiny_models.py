@@ -2,7 +2,7 @@
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 WORDS = "a the man woman dog cat red blue runs sleeps eats not in park house two".split()
 SPECIAL = ["<pad>", "</s>", "<unk>", "<mask>", "<cls>", "<sep>"]
@@ -88,3 +88,93 @@ def examined_on(root, sentences):
     (year / "STS.gs.a.txt").write_text("".join(f"{i % 5}\n" for i in range(12)))
     rows = [f"{sentences[i % 3]},{int(i % 4 == 0)},{sentences[i]}\n" for i in range(24)]
     (root / "rerank.csv").write_text("question,label,candidate\n" + "".join(rows))
+
+
+# ------------------------------------------------------------------ instruct models
+# Chat templates of the kinds in use, written for these tests: begin token in the template or left
+# to the tokenizer, a system turn or none, today's date, thinking.
+TEMPLATES = {
+    "llama": (
+        "{{ bos_token }}{% for m in messages %}{% if loop.first %}[date]"
+        "{{ strftime_now('%d %b %Y') }}\n{% endif %}<|head|>{{ m['role'] }}\n{{ m['content'] }}"
+        "<|eot|>{% endfor %}{% if add_generation_prompt %}<|head|>assistant\n{% endif %}"
+    ),
+    "qwen": (
+        "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n"
+        "{% endif %}"
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+        "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n"
+        "{% endif %}{% endif %}"
+    ),
+    "gemma": (
+        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+        "{{ raise_exception('no system role') }}{% endif %}{% for m in messages %}<start_of_turn>"
+        "{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] }}<end_of_turn>"
+        "\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    ),
+    "zephyr": (
+        "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{{ eos_token }}\n"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    ),
+    "t5": None,
+}
+_MARKS = {
+    "llama": ["<|begin|>", "<|end|>", "<|head|>", "<|eot|>"],
+    "qwen": [None, "<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "gemma": ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"],
+    "zephyr": ["<s>", "</s>"],
+    "t5": [None, "</s>"],
+}
+
+
+def instruct_tokenizer(family):
+    """One token a byte, and ".⏎" as one too; special tokens and chat template of a family."""
+    merges = [(".", "Ċ")]
+    alphabet = [*sorted(pre_tokenizers.ByteLevel.alphabet()), ".Ċ"]
+    begin, end, *marks = _MARKS[family]
+    special = [x for x in ("<pad>", begin, end, *marks) if x]
+    words = {word: i for i, word in enumerate([*special, *alphabet])}
+    fast = Tokenizer(models.BPE(words, merges=merges))
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    fast.decoder = decoders.ByteLevel()
+    if begin or family == "t5":
+        single, token = ("$A </s>", end) if family == "t5" else (f"{begin} $A", begin)
+        fast.post_processor = processors.TemplateProcessing(
+            single=single, special_tokens=[(token, words[token])]
+        )
+    made = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=fast, pad_token="<pad>", bos_token=begin, eos_token=end,
+        additional_special_tokens=marks, padding_side="right" if family == "t5" else "left",
+    )  # fmt: skip
+    made.chat_template = TEMPLATES[family]
+    return made
+
+
+def instruct(family, *, seed=0):
+    """A random-weight model in the shape of a family, and its tokenizer."""
+    torch.manual_seed(seed)
+    held = instruct_tokenizer(family)
+    sizes = SIZES | dict(
+        vocab_size=len(held), num_key_value_heads=1, head_dim=8, max_position_embeddings=2048,
+        initializer_range=0.3, bos_token_id=held.bos_token_id, eos_token_id=held.eos_token_id,
+        pad_token_id=held.pad_token_id,
+    )  # fmt: skip
+    make = {
+        "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)),
+        "zephyr": lambda: transformers.MistralForCausalLM(
+            transformers.MistralConfig(**sizes, sliding_window=None)
+        ),
+        "qwen": lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**sizes)),
+        "gemma": lambda: transformers.Gemma2ForCausalLM(
+            transformers.Gemma2Config(**sizes, sliding_window=16, query_pre_attn_scalar=8)
+        ),
+        "t5": lambda: transformers.T5ForConditionalGeneration(
+            transformers.T5Config(
+                vocab_size=len(held), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+                feed_forward_proj="gated-gelu", tie_word_embeddings=False, pad_token_id=0,
+                eos_token_id=held.eos_token_id, decoder_start_token_id=0,
+            )  # fmt: skip
+        ),
+    }
+    return make[family]().eval(), held

@@ -35,7 +35,7 @@ ROOMS = {
     ),
     "ground": (
         "what all stand on",
-        "paths commands options tiers reading tokens memory windows prompts".split(),
+        "paths commands options tiers reading tokens memory windows chats prompts answers".split(),
     ),
 }
 

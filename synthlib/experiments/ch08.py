@@ -143,7 +143,8 @@ def _tune_released(policy, tuned_on, chosen, scale, constant, **options):
         return [scale * (reward + constant) for reward in pays(**columns)]
 
     return ppo.train(
-        policy, art.tasks(tuned_on, prompts.form_of(policy.model)), [released], [1.0],
+        policy, art.tasks(tuned_on, prompts.form_of(policy.model, policy.tokenizer)),
+        [released], [1.0],
         steps=chosen.ppo_steps, batch_size=chosen.ppo_batch_size,
         mini_batch_size=chosen.ppo_mini_batch_size, epochs=chosen.ppo_epochs,
         learning_rate=chosen.learning_rate, kl=chosen.kl, max_new_tokens=chosen.max_new_tokens,

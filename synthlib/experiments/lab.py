@@ -84,7 +84,7 @@ def corpus(
             guide, anchors, corpora.triplets(NLI_PREMISES, NLI_SEED),
             count=count, similarity=similarity,
         )  # fmt: skip
-    asked = multicsr.ask(anchors, seed=seed, form=prompts.form_of(model[0]), examples=examples)
+    asked = multicsr.ask(anchors, seed=seed, form=prompts.form_of(*model), examples=examples)
     options = dict(batch_size=128, progress=False)
     written = multicsr.write(
         model, asked, omega=omega, max_new_tokens=settings.max_new_tokens, **options

@@ -29,11 +29,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import curation, decoding, judging, models, ppo, prompts, rewards, tiers, training
+from synthlib import (
+    answers,
+    chats,
+    curation,
+    decoding,
+    judging,
+    models,
+    ppo,
+    prompts,
+    rewards,
+    tiers,
+    training,
+)
 
 KINDS = rewards.KINDS
 PROBES = 200  # sentences whose answers set the bounds of a round
-_PROMPTS = {"positive": prompts.ART_POSITIVE, "negative": prompts.ART_NEGATIVE}
 
 
 def settings(tier=None):
@@ -50,7 +61,7 @@ def prompt(anchor: str, kind: str, form: str = "paper") -> str:
     """The request for a positive or a negative variation of a sentence (Table 1)."""
     if kind not in KINDS:
         raise ValueError(f"kind must be positive or negative, got {kind!r}")
-    return _PROMPTS[kind][prompts.checked_form(form)].format(sentence=anchor)
+    return prompts.variation(anchor, kind, form=form)
 
 
 def tasks(anchors: Sequence[str], form: str = "paper") -> list[dict]:
@@ -181,7 +192,7 @@ def too_long(generator, discriminator, anchors, *, max_new_tokens) -> list[str]:
     -------
     list of n str
     """
-    form, reasons = prompts.form_of(generator[0]), [""] * len(anchors)
+    form, reasons = prompts.form_of(*generator), [""] * len(anchors)
     fit = np.ones(len(anchors), dtype=bool)
     for kind in KINDS:
         asked = [prompt(anchor, kind, form) for anchor in anchors]
@@ -243,7 +254,7 @@ def tune(policy, anchors, discriminator, encode, bounds, settings, **options) ->
         max_new_tokens=settings.max_new_tokens,
     )  # fmt: skip
     return ppo.train(
-        policy, tasks(anchors, prompts.form_of(policy.model)), parts,
+        policy, tasks(anchors, prompts.form_of(policy.model, policy.tokenizer)), parts,
         (settings.w1, settings.w2), **chosen | options,
     )  # fmt: skip
 
@@ -322,10 +333,13 @@ def tune_rloo(
             use_cpu=not on_gpu, bf16=precision == "bf16", fp16=precision == "fp16",
             logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True,
         ) | options)  # fmt: skip
+        rows = tasks(anchors, prompts.form_of(*generator))
+        if chats.adds_begin(tokenizer):  # TRL's tokenizing does; a chat has written it already
+            rows = [x | {"prompt": x["prompt"].removeprefix(tokenizer.bos_token)} for x in rows]
         with models.adapting():
             trainer = RLOOTrainer(
                 model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
-                train_dataset=Dataset.from_list(tasks(anchors, prompts.form_of(generator[0]))),
+                train_dataset=Dataset.from_list(rows),
                 reward_funcs=list(
                     rewards.reward_functions(discriminator, encode, **bounds._asdict())
                 ),
@@ -367,7 +381,8 @@ def write(
     -------
     DataFrame
         2 · candidates · n rows: row, anchor, kind, candidate, text (its first line, without
-        quotation marks around it).
+        quotation marks around it; in the forms "chat" and "examples" by the rule of `answers.read`,
+        and ``attrs["taken"]`` counts what was taken off).
 
     Source: ART § 3.3; temperature and number of candidates as in the released code.
     """
@@ -381,14 +396,18 @@ def write(
         for candidate in range(candidates)
     ]
     table = pd.DataFrame(rows, columns=["row", "anchor", "kind", "candidate"])
-    form = prompts.form_of(generator[0])
+    form = prompts.form_of(*generator)
     texts = decoding.generate_mixture(
         *generator, [[prompt(anchor, kind, form) for _, anchor, kind, _ in rows]], [1.0],
         do_sample=True, temperature=temperature, max_new_tokens=max_new_tokens,
         seed=[(seed, row, KINDS.index(kind), candidate) for row, _, kind, candidate in rows],
-        **options,
+        ends=prompts.end_ids(generator[1], form), **options,
     )  # fmt: skip
-    return table.assign(text=[clean(text) for text in texts])
+    if form in prompts.FORMS:
+        return table.assign(text=[clean(text) for text in texts])
+    texts, taken = answers.read_all(texts, form.prefix)
+    table.attrs["taken"] = dict(taken)
+    return table.assign(text=texts)
 
 
 def clean(text: str) -> str:

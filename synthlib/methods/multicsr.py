@@ -15,7 +15,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import curation, decoding, judging, losses, memory, prompts, reading, training
+from synthlib import (
+    answers,
+    curation,
+    decoding,
+    judging,
+    losses,
+    memory,
+    prompts,
+    reading,
+    training,
+)
 from synthlib.evaluation.embedding import unit_rows
 
 KINDS = ("entailment", "contradiction")
@@ -32,8 +42,8 @@ def ask(premises, *, seed=0, form="paper", noise="opposite", examples=None, star
     seed : int
         Of the drawing: row i depends on `seed` and ``start + i`` alone, so a corpus that is
         written in parts gets the prompts of one that is written whole.
-    form : "paper" or "pocket"
-        Which wording the generator understands.
+    form : one of `prompts.ALL_FORMS`
+        Of `prompts.form_of` the generator.
     noise : "opposite", "reorder", "mask" or "truncate"
         The noisy instruction (§ 5.2). The opposite of one output is the other output's own
         instruction, so both outputs of a premise share their two prompts.
@@ -50,7 +60,7 @@ def ask(premises, *, seed=0, form="paper", noise="opposite", examples=None, star
 
     Source: MultiCSR § 3.1, § 5.2, Appendix A; examples: Appendix G.
     """
-    rows = []
+    rows, form = [], prompts.checked_form(form)
     for i, premise in enumerate(premises):
         rng = Random(f"multicsr {seed} {start + i}")
         drawn = {kind: rng.randrange(4) for kind in KINDS}
@@ -62,10 +72,10 @@ def ask(premises, *, seed=0, form="paper", noise="opposite", examples=None, star
 
         def prompt(kind, instruction, premise=premise, shown=shown):
             return prompts.generation(
-                instruction, premise, form=form, demonstrations=tuple(shown[kind])
+                instruction, premise, form=form, demonstrations=tuple(shown[kind]), kind=kind
             )
 
-        text = {kind: _INSTRUCTIONS[kind][form][drawn[kind]] for kind in KINDS}
+        text = {kind: _INSTRUCTIONS[kind][form.words][drawn[kind]] for kind in KINDS}
         right = {kind: prompt(kind, text[kind]) for kind in KINDS}
         if noise == "opposite":
             noisy = {"entailment": right["contradiction"], "contradiction": right["entailment"]}
@@ -99,20 +109,30 @@ def write(generator, asked, *, omega=0.3, max_new_tokens, **options):
     Returns
     -------
     DataFrame
-        anchor, positive, negative; n rows. A text may be empty or a copy: see `usable`.
+        anchor, positive, negative; n rows. A text may be empty or a copy: see `usable`. In the
+        forms "chat" and "examples" a text is the sentence of its answer, and ``attrs["taken"]``
+        counts what was taken off (`answers.read_all`).
 
     Source: MultiCSR § 3.1.
     """
+    form = prompts.form_of(*generator)
     texts = decoding.contrastive_generate(
         *generator,
         [*asked["entailment_prompt"], *asked["contradiction_prompt"]],
         [*asked["entailment_noisy"], *asked["contradiction_noisy"]],
-        omega=omega, max_new_tokens=max_new_tokens, **options,
+        omega=omega, max_new_tokens=max_new_tokens, ends=prompts.end_ids(generator[1], form),
+        **options,
     )  # fmt: skip
+    taken = None
+    if form not in prompts.FORMS:
+        texts, taken = answers.read_all(texts, form.prefix)
     n = len(asked)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"anchor": list(asked["anchor"]), "positive": texts[:n], "negative": texts[n:]}
     )
+    if taken is not None:
+        table.attrs["taken"] = dict(taken)
+    return table
 
 
 def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6, known=None):
@@ -170,7 +190,7 @@ def judge(generator, triplets, *, method="text", **options):
     generator : (model, tokenizer)
     triplets : DataFrame
         anchor, positive, negative.
-    method : "text" or "expected"
+    method : "text", "expected" or "likelihood"
         Of `judging.score_similarity`.
     **options
         Of `judging.score_similarity`.
@@ -188,10 +208,10 @@ def judge(generator, triplets, *, method="text", **options):
         pair for other in ("positive", "negative")
         for pair in zip(triplets["anchor"], triplets[other], strict=True)
     ]  # fmt: skip
-    form = prompts.form_of(generator[0])
+    form = prompts.form_of(*generator)
     template = options.get("template") or partial(prompts.similarity, form=form)
     asked = [i for i, pair in enumerate(pairs) if all(text.strip() for text in pair)]
-    room = 8 if method == "text" else 0
+    room = 0 if method == "expected" else 8
     fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
     asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
     scores = np.full(2 * n, np.nan)
@@ -326,7 +346,7 @@ def pipeline(
     Source: MultiCSR § 3. `runs.multicsr` takes the same stages, resumable.
     """
     size, room = generation_batch, settings.max_new_tokens
-    asked = ask(premises, seed=seed, form=prompts.form_of(generator[0]))
+    asked = ask(premises, seed=seed, form=prompts.form_of(*generator))
     texts = write(
         generator, asked, omega=settings.omega, max_new_tokens=room, batch_size=size
     )

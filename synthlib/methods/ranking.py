@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
-from synthlib import curation, data, decoding, prompts
+from synthlib import answers, curation, data, decoding, prompts
 from synthlib.evaluation.embedding import embed, unit_rows
 
 # The prompt of each way to write lists; the paper's own is the directional one.
@@ -140,8 +141,10 @@ def write(
     if method == "at_once":
         return decoding.generate_lists_at_once(*generator, anchors, **options)
     if method == "step":
-        form = prompts.form_of(generator[0])
-        options |= dict(lam=0.0, prompt=PROMPTS[method][form])
+        form = prompts.form_of(*generator)
+        asking = partial(prompts.rewriting, method=method, form=form)
+        options |= dict(lam=0.0, prompt=PROMPTS[method].get(form, asking))
+        options |= dict(ends=prompts.end_ids(generator[1], form), read=answers.reader(form))
     else:
         options["lam"] = lam
     return decoding.generate_ranking_lists(*generator, anchors, **options)

@@ -157,8 +157,10 @@ class Result:
 
     def generator(self, number, device=None, dtype=None):
         """The generator of a round (from 1): the base with the round's adapter merged into it."""
-        name = json.loads((self.folder / "run.json").read_text("utf-8"))["generator"]
-        base = models.load_generator(name.partition(" (")[0], device=device, dtype=dtype)
+        run = json.loads((self.folder / "run.json").read_text("utf-8"))
+        base = models.load_generator(
+            run["generator"].partition(" (")[0], device=device, dtype=dtype, form=run.get("form")
+        )
         return art.tuned(base, self.home(number) / "adapter")
 
 

@@ -131,6 +131,8 @@ def identity(plan, **more) -> dict:
         name: getattr(plan, name)
         for name, one in all_of.items() if one.identity and not one.setting
     }  # fmt: skip
+    if kept["form"] is None:
+        del kept["form"]  # the generator's own
     source = plan.source
     kept["source"] = (
         source.name if isinstance(source, tiers.Corpus)
@@ -230,7 +232,9 @@ class Work:
 
     def load_generator(self):
         plan, name = self.plan, self.plan.generator
-        held = models.load_generator(name, device=plan.device, dtype=plan.dtype)
+        held = models.load_generator(
+            name, device=plan.device, dtype=plan.dtype, form=plan.form
+        )
         self.note(name, held[1])
         return held
 

@@ -355,7 +355,7 @@ class _Work(runs.Work):
                 self.guide, part, self.labelled, count=settings.demonstrations,
                 similarity=settings.demonstration_similarity, known=self.labelled_vectors,
             )  # fmt: skip
-        form = prompts.form_of(self.generator[0])
+        form = prompts.form_of(*self.generator)
         asked = multicsr.ask(
             part, seed=plan.seed, form=form, noise=plan.noise, examples=examples, start=start
         )

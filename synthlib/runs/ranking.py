@@ -314,9 +314,8 @@ class _Work(runs.Work):
     def _fits(self, sentences):
         """Which sentences' prompts leave the generator room for an answer."""
         plan, settings = self.plan, self.plan.settings
-        form = prompts.form_of(self.generator[0])
-        template = ranking.PROMPTS[plan.method][form]
-        asked = [template.replace("{sentence}", text) for text in sentences]
+        form = prompts.form_of(*self.generator)
+        asked = [prompts.rewriting(text, plan.method, form=form) for text in sentences]
         room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
         return decoding.fits(self.generator, asked, room)
 
