@@ -98,7 +98,8 @@ def generate_mixture(
     refused, see `check_settings`.
 
     Rows of similar length share a batch; in a batch every distinct prompt is read once, however
-    many rows and contexts use it, and so is what all prompts of a causal model begin with; the
+    many rows and contexts use it, and so is each beginning that prompts of a causal model have in
+    common (worked examples, an instruction; each kind and context its own, see `beginnings`); the
     K·B running texts advance in one forward pass a step, each with its own key/value cache and
     positions, and a row that has ended leaves the batch. A context of weight 0 is not computed.
     Where a model's own logits do not come out so, by a trial once a model, less is put together;
@@ -655,7 +656,7 @@ def read_prompts(model, prompts, pad, way) -> list:
     return read
 
 
-_PASS = 128  # tokens that cost about as much as one forward pass more
+PASS = 128  # tokens that cost about as much as one forward pass more
 
 
 def beginnings(prompts) -> list[int]:
@@ -693,7 +694,7 @@ def beginnings(prompts) -> list[int]:
                 break
             node = max(depth.keys() & paths[u][least:-1], default=paths[u][least])
             begins[u] = depth.setdefault(node, least)
-        first = len(depth) * (longest - width) + _PASS if depth else 0
+        first = len(depth) * (longest - width) + PASS if depth else 0
         return len(prompts) * width + first, len(depth), begins
 
     def best(low, high):
@@ -708,7 +709,9 @@ def beginnings(prompts) -> list[int]:
 def _read_group(model, prompts, pad, way, begins=None):
     """The state of prompts that are read in one pass, after one for their distinct beginnings.
 
-    Its cache is as wide as the longest prompt: as if all had been read in one piece.
+    Each prompt gets a copy of its beginning's keys and values, so the cache has the size that it
+    has where prompts are read in one piece: as many rows as prompts, as wide as the longest. What
+    is saved is the pass. Beginnings begin alike too: they are read in the same way.
     """
     encdec, cache = model.config.is_encoder_decoder, None if way.cached else _Tokens()
     begins = begins or [0] * len(prompts)
@@ -728,7 +731,7 @@ def _read_group(model, prompts, pad, way, begins=None):
         place = {head: i for i, head in enumerate(dict.fromkeys(filter(None, heads)))}
         distinct = list(place)
         _, before, _, cache = _read_group(model, distinct, pad, way, beginnings(distinct))
-        # Whoever has no beginning gets one that is masked out.
+        # A prompt without a beginning gets another's, masked out.
         index = torch.tensor([place.get(head, 0) for head in heads], device=mask.device)
         own = mask.new_tensor([n > 0 for n in begins])[:, None]
         cache.reorder_cache(index)
@@ -898,7 +901,7 @@ def _take(index, *tensors):
 class Way(NamedTuple):
     """How much of a model's reading can be put together without changing what it writes.
 
-    shared : what all prompts begin with is read once, and prompts that were read apart can be put
+    shared : what prompts begin with is read once, and prompts that were read apart can be put
         together; then padding may stand between a prompt's own tokens.
     padded : prompts of different lengths are read side by side, padding before (causal models) or
         behind them.

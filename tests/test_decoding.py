@@ -445,7 +445,7 @@ def plan_cost(prompts, begins):
     """Tokens of the passes that a plan asks for, and the price of a second one."""
     distinct = {tuple(p[:n]) for p, n in zip(prompts, begins, strict=True) if n}
     rest = max(len(p) - n for p, n in zip(prompts, begins, strict=True))
-    first = len(distinct) * max(begins) + decoding._PASS if distinct else 0
+    first = len(distinct) * max(begins) + decoding.PASS if distinct else 0
     return len(prompts) * rest + first
 
 
@@ -453,7 +453,7 @@ def test_no_plan_reads_fewer_tokens(monkeypatch):
     """Against all plans of small cases: words of two letters, which share much."""
     rng, planned, kinds = Random(0), 0, set()
     for _ in range(800):
-        monkeypatch.setattr(decoding, "_PASS", rng.choice([0, 1, 3]))
+        monkeypatch.setattr(decoding, "PASS", rng.choice([0, 1, 3]))
         rows = rng.randint(1, 5)
         prompts = [[rng.randrange(2) for _ in range(rng.randint(1, 7))] for _ in range(rows)]
         begins = decoding.beginnings(prompts)
@@ -492,7 +492,7 @@ def begun_prompts():
 @pytest.mark.parametrize("price", [128, 0])
 def test_each_distinct_beginning_is_read_once_and_changes_no_text(lab, kind, price, monkeypatch):
     """Batches of 16, 3 and 1 rows; with a second pass for nothing every common token is shared."""
-    monkeypatch.setattr(decoding, "_PASS", price)
+    monkeypatch.setattr(decoding, "PASS", price)
     model, tokenizer = lab(kind)
     contexts = begun_prompts()
     rows = list(zip(*contexts, strict=True))
