@@ -7,17 +7,23 @@ random weights, prompts of one length, no end token, so that all write the same 
 of one premise, share their two prompts.
 A second table has a T5 shape: both outputs of a premise in one call, whose shared prompts are read
 once, against one call for each kind.
+A third has the laptop tier's generator (``python -m synthlib models get laptop``) and four worked
+examples in front of every premise: contradictions against entailments, whose prompts begin each
+with their own examples. "Whole" is the same kernel with every prompt read from its beginning.
 
     python benchmarks/decoding.py [--rows 1 8 32] [--repeats 3] [--device cuda --dtype bfloat16]
+    python benchmarks/decoding.py --parts examples --rows 16 32 --new 32
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from contextlib import contextmanager
 from random import Random
-from statistics import median
+from statistics import mean, median
 
+import pandas as pd
 import torch
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
@@ -29,10 +35,12 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from synthlib import decoding, models, paths
 from synthlib.decoding import contrastive_generate, generate_mixture
 
 WORDS = 32000  # as Llama 2
 OMEGA = 0.3
+LABELS = {"entailment": "Also true:", "contradiction": "Not true:"}
 
 
 def make_tokenizer():
@@ -68,27 +76,28 @@ def make_prompts(n, length, seed):
     return [" ".join(f"w{rng.randrange(WORDS - 2)}" for _ in range(length)) for _ in range(n)]
 
 
-def in_turn(candidates, repeats, device):
+def in_turn(candidates, repeats, device, warm=1):
     """Median seconds of each candidate; they take turns, so that a busy machine hits all alike."""
     # On a CPU the processor's time, which other programs do not lengthen.
     clock = time.process_time if device == "cpu" else time.perf_counter
     seconds, results = {name: [] for name in candidates}, {}
-    for _ in range(repeats + 1):  # the first round warms up
+    for _ in range(warm + repeats):  # the first round warms up
         for name, run in candidates.items():
             start = clock()
             results[name] = run()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds[name].append(clock() - start)
-    return {name: median(times[1:]) for name, times in seconds.items()}, results
+    return {name: median(times[warm:]) for name, times in seconds.items()}, results
 
 
 def library(model, tokenizer, prompts, new_tokens, noisy=None):
     """Greedy ``generate``, with guidance where there are noisy prompts."""
-    batch = tokenizer(prompts, return_tensors="pt", return_token_type_ids=False).to(model.device)
+    keep = dict(return_tensors="pt", return_token_type_ids=False, padding=True)
+    batch = tokenizer(prompts, **keep).to(model.device)
     options = {}
     if noisy is not None:
-        other = tokenizer(noisy, return_tensors="pt").to(model.device)
+        other = tokenizer(noisy, **keep).to(model.device)
         options = dict(
             guidance_scale=1 / (1 - OMEGA),
             negative_prompt_ids=other["input_ids"],
@@ -97,7 +106,22 @@ def library(model, tokenizer, prompts, new_tokens, noisy=None):
     out = model.generate(
         **batch, max_new_tokens=new_tokens, do_sample=False, suppress_tokens=[0, 1], **options
     )
-    return tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :])
+    texts = tokenizer.batch_decode(
+        out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    return [text.strip() for text in texts]
+
+
+@contextmanager
+def every_beginning_read():
+    """Within this context the kernel reads every prompt as a whole."""
+    shared = decoding.beginnings
+    decoding.beginnings = lambda prompts: [0] * len(prompts)
+    try:
+        yield
+    finally:
+        decoding.beginnings = shared
 
 
 def causal(options):
@@ -164,8 +188,63 @@ def shared_prompts(options):
         print(f"| {rows} | {one:.2f} | {each:.2f} | {plain:.2f} | {each / one:.2f} |", flush=True)
 
 
+def example_prompts(rows, kind):
+    """Four worked examples of a kind, then a premise: a plain continuation."""
+    triplets = pd.read_csv(paths.DATA / "field" / "triplets.csv")
+    sentences = pd.read_csv(paths.DATA / "field" / "sentences.csv")
+    shown = triplets[(triplets["example"] == "yes") & (triplets["register"] == "caption")][-4:]
+    begin = "".join(
+        f"Caption: {anchor}\n{LABELS[kind]} {text}\n\n"
+        for anchor, text in zip(shown["anchor"], shown[kind], strict=True)
+    )
+    captions = sentences[sentences["register"] == "caption"]["sentence"]
+    short = captions[captions.str.split().str.len() <= 14]
+    return [f"{begin}Caption: {premise}\n{LABELS[kind]}" for premise in short[:rows]]
+
+
+def examples(options):
+    model, tokenizer = models.load_generator(
+        "laptop/smollm2-135m-instruct", device=options.device, dtype=options.dtype
+    )
+    new = options.new // 2
+    every = [prompt for kind in LABELS for prompt in example_prompts(max(options.rows), kind)]
+    lengths = [len(ids) for ids in tokenizer(every)["input_ids"]]
+    print(f"\nSmolLM2-135M-Instruct, four worked examples, prompts of {min(lengths)} to "
+          f"{max(lengths)} tokens (mean {mean(lengths):.0f}), {new} new ones\n")  # fmt: skip
+    print("| B | ours (s) | whole (s) | guidance_scale (s) | whole / ours | guidance / ours "
+          "| identical rows: whole, guidance |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
+    # Two rows warm up, and the kernel tries how the model can be read: once for texts so long.
+    contrastive_generate(model, tokenizer, every[:2], every[-2:], max_new_tokens=new)
+    library(model, tokenizer, every[:2], 2, every[-2:])
+    for rows in options.rows:
+        asked = [example_prompts(rows, kind) for kind in ("contradiction", "entailment")]
+        keep = dict(omega=OMEGA, max_new_tokens=new, batch_size=rows)
+
+        def ours(asked=asked, keep=keep):
+            return contrastive_generate(model, tokenizer, *asked, **keep)
+
+        def whole(ours=ours):
+            with every_beginning_read():
+                return ours()
+
+        def guidance(asked=asked):
+            return library(model, tokenizer, asked[0], new, asked[1])
+
+        ways = {"ours": ours, "whole": whole, "guidance": guidance}
+        seconds, texts = in_turn(ways, options.repeats, options.device, warm=0)
+        same = [sum(a == b for a, b in zip(texts["ours"], texts[way], strict=True))
+                for way in ("whole", "guidance")]  # fmt: skip
+        mine = seconds["ours"]
+        print(f"| {rows} | {mine:.2f} | {seconds['whole']:.2f} | {seconds['guidance']:.2f} "
+              f"| {seconds['whole'] / mine:.2f} | {seconds['guidance'] / mine:.2f} "
+              f"| {same[0]}, {same[1]} of {rows} |", flush=True)  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = {"llama": causal, "t5": shared_prompts, "examples": examples}
+    parser.add_argument("--parts", nargs="+", default=["llama", "t5"], choices=parts)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
     parser.add_argument("--new", type=int, default=32, help="tokens to write")
@@ -176,8 +255,8 @@ def main():
     options.dtype = getattr(torch, options.dtype)
     print(f"torch {torch.__version__}, {options.device}, {options.dtype}, "
           f"{torch.get_num_threads()} threads, median of {options.repeats}\n")  # fmt: skip
-    causal(options)
-    shared_prompts(options)
+    for part in options.parts:
+        parts[part](options)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ ways to do it:
 
 - ours: `generate_ranking_lists`, which reads only the new prompts;
 - fresh: a loop over `directional_generate`, which reads both prompts again each round (but what
-  all prompts of a batch begin with only once, as the kernel does everywhere);
+  prompts of a batch begin with only once, as the kernel does everywhere);
 - plain: the same without this, 2B whole prompts a round;
 - guidance: a loop over the library's ``generate(guidance_scale=1+λ, negative_prompt_ids=…)``.
 
@@ -20,11 +20,10 @@ prompts have no beginning in common.
 from __future__ import annotations
 
 import argparse
-from contextlib import contextmanager
 from random import Random
 
 import torch
-from decoding import WORDS, in_turn, make_llama, make_t5, make_tokenizer
+from decoding import WORDS, every_beginning_read, in_turn, make_llama, make_t5, make_tokenizer
 
 from synthlib import decoding
 
@@ -41,17 +40,6 @@ def make_prompt(options, first):
 def make_anchors(n, length):
     rng = Random(6)
     return [" ".join(f"w{rng.randrange(WORDS - 2)}" for _ in range(length)) for _ in range(n)]
-
-
-@contextmanager
-def every_beginning_read():
-    """Within this context the kernel reads 2B whole prompts."""
-    plain = decoding.shared_beginning
-    decoding.shared_beginning = lambda *_: 0
-    try:
-        yield
-    finally:
-        decoding.shared_beginning = plain
 
 
 def fresh(model, tokenizer, anchors, prompt, options):

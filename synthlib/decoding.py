@@ -19,7 +19,6 @@ import copy
 import functools
 import inspect
 import math
-import os
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Sequence
@@ -100,7 +99,8 @@ def generate_mixture(
     refused, see `check_settings`.
 
     Rows of similar length share a batch; in a batch every distinct prompt is read once, however
-    many rows and contexts use it, and so is what all prompts of a causal model begin with; the
+    many rows and contexts use it, and so is each beginning that prompts of a causal model have in
+    common (worked examples, an instruction; each kind and context its own, see `beginnings`); the
     K·B running texts advance in one forward pass a step, each with its own key/value cache and
     positions, and a row that has ended leaves the batch. A context of weight 0 is not computed.
     Where a model's own logits do not come out so, by a trial once a model, less is put together;
@@ -732,31 +732,92 @@ def read_prompts(model, prompts, pad, way) -> list:
     read = []
     for group in groups.values():
         some = [prompts[u] for u in group]
-        shared = shared_beginning(some) if way.shared else 0
-        read.append((group, _read_group(model, some, pad, way, shared)))
+        shares = way.shared and not model.config.is_encoder_decoder
+        begins = beginnings(some) if shares else None
+        read.append((group, _read_group(model, some, pad, way, begins)))
     return read
 
 
-def _read_group(model, prompts, pad, way, shared=0):
-    """The state of prompts that are read in one pass, after one for what all of them begin with."""
+PASS = 128  # tokens that cost about as much as one forward pass more
+
+
+def beginnings(prompts) -> list[int]:
+    """How many tokens of each prompt to read first, so that each distinct beginning is read once.
+
+    A width is what is left of every prompt, side by side; the beginnings have ``longest - width``
+    tokens at most. The fewest for a width are found from the longest prompt to the shortest: one
+    that no beginning so far suits adds its own, the shortest that leaves no more than the width.
+    Of all widths that with the fewest tokens to read is taken.
+
+    Parameters
+    ----------
+    prompts : sequence of U sequences of token ids
+        At least one, none of them empty.
+
+    Returns
+    -------
+    list of U int
+        Each less than its prompt's length; all 0 where a second pass would not pay.
+    """
+    nodes, paths = {}, []  # the tree of prompts: (node, token) -> next node, with a higher number
+    for prompt in prompts:
+        paths.append([0])
+        for token in prompt:
+            paths[-1].append(nodes.setdefault((paths[-1][-1], token), len(nodes) + 1))
+    order = sorted(range(len(prompts)), key=lambda u: len(prompts[u]), reverse=True)
+    longest = len(prompts[order[0]])
+
+    @functools.cache
+    def plan(width):
+        begins, depth = [0] * len(prompts), {}
+        for u in order:
+            least = len(prompts[u]) - width
+            if least <= 0:
+                break
+            node = max(depth.keys() & paths[u][least:-1], default=paths[u][least])
+            begins[u] = depth.setdefault(node, least)
+        first = len(depth) * (longest - width) + PASS if depth else 0
+        return len(prompts) * width + first, len(depth), begins
+
+    def best(low, high):
+        few, many = plan(high), plan(low)  # a smaller width needs no fewer beginnings
+        if high - low < 2 or few[1] == many[1]:
+            return min(few, many)
+        return min(best(low, (low + high) // 2), best((low + high) // 2, high))
+
+    return best(1, longest)[2]
+
+
+def _read_group(model, prompts, pad, way, begins=None):
+    """The state of prompts that are read in one pass, after one for their distinct beginnings.
+
+    Each prompt gets a copy of its beginning's keys and values, so the cache has the size that it
+    has where prompts are read in one piece: as many rows as prompts, as wide as the longest. What
+    is saved is the pass. Beginnings begin alike too: they are read in the same way.
+    """
     encdec, cache = model.config.is_encoder_decoder, None if way.cached else _Tokens()
-    shared = 0 if encdec else shared
-    width = max(map(len, prompts)) - shared
+    begins = begins or [0] * len(prompts)
+    rests = [prompt[n:] for prompt, n in zip(prompts, begins, strict=True)]
+    width = max(map(len, rests))
     ids = torch.full((len(prompts), width), pad)
     mask = torch.zeros_like(ids)
-    for u, prompt in enumerate(prompts):
-        own = prompt[shared:]
+    for u, own in enumerate(rests):
         # A causal model goes on at the right end, so its prompts are padded on the left.
         span = slice(0, len(own)) if encdec else slice(width - len(own), width)
         ids[u, span], mask[u, span] = torch.tensor(own), 1
     ids, mask = ids.to(model.device), mask.to(model.device)
     if encdec:
         return None, mask, model.get_encoder()(input_ids=ids, attention_mask=mask)[0], cache
-    if shared:
-        beginning = torch.tensor([prompts[0][:shared]], device=model.device)
-        _, cache = _forward(model, beginning, torch.ones_like(beginning), None, None)
-        cache.batch_repeat_interleave(len(prompts))
-        mask = torch.cat([mask.new_ones(len(prompts), shared), mask], dim=1)
+    if any(begins):
+        heads = [tuple(prompt[:n]) for prompt, n in zip(prompts, begins, strict=True)]
+        place = {head: i for i, head in enumerate(dict.fromkeys(filter(None, heads)))}
+        distinct = list(place)
+        _, before, _, cache = _read_group(model, distinct, pad, way, beginnings(distinct))
+        # A prompt without a beginning gets another's, masked out.
+        index = torch.tensor([place.get(head, 0) for head in heads], device=mask.device)
+        own = mask.new_tensor([n > 0 for n in begins])[:, None]
+        cache.reorder_cache(index)
+        mask = torch.cat([before[index] * own, mask], dim=1)
     mask = mask if way.padded else None  # nothing to tell apart: some state space models want none
     logits, cache = _forward(model, ids, mask, None, cache)
     return logits, mask, None, cache
@@ -815,12 +876,6 @@ def _copied(cache):
     if cache is not None:
         cache.layers = [copy.copy(layer) for layer in cache.layers]
     return cache
-
-
-def shared_beginning(prompts) -> int:
-    """Tokens with which all prompts begin, or 0 where a pass for them alone would not pay."""
-    shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
-    return shared if shared * (len(prompts) - 1) >= 128 else 0
 
 
 class _Tokens:
@@ -928,7 +983,7 @@ def _take(index, *tensors):
 class Way(NamedTuple):
     """How much of a model's reading can be put together without changing what it writes.
 
-    shared : what all prompts begin with is read once, and prompts that were read apart can be put
+    shared : what prompts begin with is read once, and prompts that were read apart can be put
         together; then padding may stand between a prompt's own tokens.
     padded : prompts of different lengths are read side by side, padding before (causal models) or
         behind them.
@@ -1068,9 +1123,11 @@ def _agrees(model, prompts, more, expected, way, pad) -> bool:
         if way.shared:
             if not _plain_cache(model):
                 return False
-            shared = len(os.path.commonprefix(prompts[:2]))
-            first = _read_group(model, prompts[:2], pad, way, min(shared, len(prompts[1]) - 1))
-            second = _read_group(model, prompts[2:], pad, way)
+            # Beginnings of two lengths, one of them of two prompts; a fourth prompt is read apart.
+            half = [len(prompt) // 2 for prompt in prompts]
+            begins = None if model.config.is_encoder_decoder else [half[0], half[0], half[2]]
+            first = _read_group(model, prompts[:3], pad, way, begins)
+            second = _read_group(model, prompts[3:], pad, way)
             read = [(range(len(prompts)), _join(first, second))]
         else:
             read = read_prompts(model, prompts, pad, way)

@@ -1,10 +1,12 @@
 """Decoding from a mixture of contexts, against a loop without cache, padding or batches."""
 
+import itertools
 import math
 from random import Random
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from synthlib import decoding, models
 from synthlib.decoding import (
     contrastive_generate,
     directional_generate,
@@ -438,33 +441,145 @@ def test_one_pass_a_step_and_finished_rows_leave(lab, kind):
     assert min(lengths) < 11, "a row must end early for this test to say anything"
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "qwen3"])
-def test_what_all_prompts_begin_with_is_read_once(lab, kind):
-    """The beginning once, then the rests with the padding before them; the texts stay the same."""
+def plan_cost(prompts, begins):
+    """Tokens of the passes that a plan asks for, and the price of a second one."""
+    distinct = {tuple(p[:n]) for p, n in zip(prompts, begins, strict=True) if n}
+    rest = max(len(p) - n for p, n in zip(prompts, begins, strict=True))
+    first = len(distinct) * max(begins) + decoding.PASS if distinct else 0
+    return len(prompts) * rest + first
+
+
+def test_no_plan_reads_fewer_tokens(monkeypatch):
+    """Against all plans of small cases: words of two letters, which share much."""
+    rng, planned, kinds = Random(0), 0, set()
+    for _ in range(800):
+        monkeypatch.setattr(decoding, "PASS", rng.choice([0, 1, 3]))
+        rows = rng.randint(1, 5)
+        prompts = [[rng.randrange(2) for _ in range(rng.randint(1, 7))] for _ in range(rows)]
+        begins = decoding.beginnings(prompts)
+        every = itertools.product(*(range(len(p)) for p in prompts))
+        assert plan_cost(prompts, begins) == min(plan_cost(prompts, plan) for plan in every)
+        planned += any(begins)
+        kinds.add(len({tuple(p[:n]) for p, n in zip(prompts, begins, strict=True) if n}))
+    assert planned > 300 and kinds >= {0, 1, 2, 3}
+
+
+def test_beginnings_of_several_kinds_and_lone_prompts():
+    """What a plan says where one can see it: 20 tokens of each kind, a lone prompt, a short one."""
+    kinds = [[k] * 20 for k in (1, 2)]
+    prompts = [kinds[i % 2] + [9 + i] * (5 + i % 3) for i in range(20)]
+    lone, short, whole = [7] * 25, [8] * 4, kinds[0]
+    assert decoding.beginnings([*prompts, lone, short]) == [*[20] * 20, 18, 0]
+    # A prompt that is a beginning itself keeps its last token: so do all who share it.
+    assert decoding.beginnings([*prompts, lone, short, whole]) == [*[19] * 20, 17, 0, 19]
+    assert not any(decoding.beginnings(prompts[:4]))  # too few for a pass to pay
+    assert decoding.beginnings([lone]) == [0]
+
+
+def begun_prompts():
+    """Rows of two contexts with beginnings of 30 and 23 words, some of them unlike the others."""
+    rng = Random(1)
+    first, second = (" ".join(rng.choices(WORDS, k=k)) for k in (30, 23))
+    own = make_prompts(12, seed=27, longest=9)
+    right = [f"{first} {p}" for p in own]
+    noisy = [f"{second} {p}" for p in own]
+    right += [first, second, right[3], own[5]]  # whole prompts, a twin of row 3, a short one
+    noisy += [noisy[0], right[1], noisy[3], right[2]]
+    return right, noisy
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("price", [128, 0])
+def test_each_distinct_beginning_is_read_once_and_changes_no_text(lab, kind, price, monkeypatch):
+    """Batches of 16, 3 and 1 rows; with a second pass for nothing every common token is shared."""
+    monkeypatch.setattr(decoding, "PASS", price)
     model, tokenizer = lab(kind)
-    instruction = " ".join(Random(1).choices(WORDS, k=15))
+    contexts = begun_prompts()
+    rows = list(zip(*contexts, strict=True))
+    expected = [naive_text(model, tokenizer, row, (1.0, -0.3), 8) for row in rows]
+    for size in (16, 3, 1):
+        got = generate_mixture(
+            model, tokenizer, contexts, (1.0, -0.3), max_new_tokens=8, batch_size=size
+        )
+        assert got == expected
+    assert len(set(expected)) >= 8
+    prompts = list(dict.fromkeys(contexts[0] + contexts[1]))
+    got = next_token_logprobs(model, tokenizer, prompts, [6, 9, 12])
+    wanted = [naive_logprobs(model, tokenizer, p, [])[[6, 9, 12]].numpy() for p in prompts]
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "qwen3", "t5"])
+def test_what_prompts_begin_with_is_read_once(lab, kind):
+    """Two contexts: both beginnings in one pass, then the rests, the padding before them."""
+    model, tokenizer = lab(kind)
+    rng = Random(1)
     contexts = [
-        [f"{instruction} {prompt}" for prompt in make_prompts(9, seed=s, longest=8)]
-        for s in (27, 28)
+        [f"{begin} {' '.join(rng.choices(WORDS, k=6))}" for _ in range(9)]
+        for begin in (" ".join(rng.choices(WORDS, k=k)) for k in (25, 19))
     ]
-    read, texts = [], []
+    generate_mixture(model, tokenizer, contexts, (1.0, -0.3), max_new_tokens=2)  # the trial
+    read = []
 
     def note(_, args, kwargs):
         read.append(tuple(kwargs["input_ids"].shape))
 
-    handle = model.register_forward_pre_hook(note, with_kwargs=True)
+    target = model.get_encoder() if kind == "t5" else model
+    handle = target.register_forward_pre_hook(note, with_kwargs=True)
     try:
-        texts = generate_mixture(model, tokenizer, contexts, (1.0, -0.3), max_new_tokens=10)
-        short = len(read)
+        generate_mixture(model, tokenizer, contexts, (1.0, -0.3), max_new_tokens=2)
         next_token_logprobs(model, tokenizer, contexts[0][:2], [6])  # too few for a pass to pay
     finally:
         handle.remove()
-    rows = list(zip(*contexts, strict=True))
-    assert texts == [naive_text(model, tokenizer, row, (1.0, -0.3), 10) for row in rows]
-    prompts = {prompt for row in rows for prompt in row}
-    longest = max(len(prompt.split()) for prompt in prompts)
-    assert read[:2] == [(1, 15), (len(prompts), longest - 15)]
-    assert len(read) == short + 1 and read[short][0] == 2
+    if kind == "t5":  # an encoder reads whole prompts, here with an end token
+        assert read == [(18, 32), (2, 32)]
+    else:
+        assert read[:2] == [(2, 25), (18, 6)] and read[-1] == (2, 31)
+
+
+def test_beginnings_that_begin_alike_are_read_as_a_tree(lab):
+    """A word of the system for all, a request for each kind behind it, then the premises."""
+    model, tokenizer = lab("llama")
+    rng = Random(2)
+    system, *requests = (" ".join(rng.choices(WORDS, k=k)) for k in (30, *[10] * 6))
+    prompts = [f"{system} {r} {' '.join(rng.choices(WORDS, k=5))}" for r in requests * 6]
+    read = []
+
+    def note(_, args, kwargs):
+        read.append(tuple(kwargs["input_ids"].shape))
+
+    expected = [naive_text(model, tokenizer, [p], [1.0], 4) for p in prompts]
+    options = dict(max_new_tokens=4, batch_size=36)
+    generate_mixture(model, tokenizer, [prompts], [1.0], **options)  # the trial
+    handle = model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        got = generate_mixture(model, tokenizer, [prompts], [1.0], **options)
+    finally:
+        handle.remove()
+    assert got == expected
+    assert read[:3] == [(1, 30), (6, 10), (36, 5)]
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama", "gpt2"])
+def test_tiny_folders_share_beginnings_too(kind, tmp_path):
+    """Models as they are loaded, in float32: the logits of 16 rows, and their texts."""
+    folder = tiny_models.save(tmp_path / kind, kind, dropout=0.0)
+    model, tokenizer = models.load_generator(folder, device="cpu")
+    rng = Random(0)
+    words = tiny_models.WORDS
+    begins = [" ".join(rng.choices(words, k=k)) for k in (20, 16)]
+    own = [" ".join(rng.choices(words, k=rng.randint(1, 8))) for _ in range(16)]
+    contexts = [[f"{begin} {text}" for text in own] for begin in begins]
+    got = contrastive_generate(model, tokenizer, *contexts, omega=0.3, max_new_tokens=6)
+    alone = [
+        contrastive_generate(model, tokenizer, [p], [q], omega=0.3, max_new_tokens=6)[0]
+        for p, q in zip(*contexts, strict=True)
+    ]
+    assert got == alone
+    ids = list(range(len(tokenizer)))
+    found = next_token_logprobs(model, tokenizer, contexts[0] + contexts[1], ids)
+    for prompt, row in zip(contexts[0] + contexts[1], found, strict=True):
+        np.testing.assert_allclose(row, naive_logprobs(model, tokenizer, prompt, []), atol=1e-4)
 
 
 def test_a_context_of_weight_zero_is_not_computed(lab):

@@ -165,6 +165,29 @@ def test_every_row_is_its_own_text(name):
         assert len(set(expected)) >= 3, "the texts must tell prompts apart"
 
 
+@pytest.mark.parametrize("name", [n for n in [*CAUSAL, *SEQ2SEQ, *VARIANTS] if n not in REFUSED])
+def test_contexts_with_beginnings_of_their_own(name):
+    """Two contexts of 16 rows, a whole prompt that others begin with, a short one, twins."""
+    model, tokenizer, rng = made(name), tokenizer_of(name), Random(4)
+    first, second = (" ".join(rng.choices(WORDS, k=k)) for k in (40, 31))
+    own = [" ".join(rng.choices(WORDS, k=k)) for k in (2, 14, 6, 9)]
+    right = [*(f"{first} {p}" for p in own), first, own[1]]
+    noisy = [*(f"{second} {p}" for p in own), f"{second} {own[0]}", f"{first} {own[2]}"]
+    expected = [naive(model, tokenizer, p, 5, against=q) for p, q in zip(right, noisy, strict=True)]
+    rows = [i % 6 for i in range(16)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* reads its whole text again")
+        for size in (16, 3, 1):
+            chosen = rows if size > 1 else rows[:6]
+            got = decoding.contrastive_generate(
+                model, tokenizer, [right[i] for i in chosen], [noisy[i] for i in chosen],
+                omega=0.3, max_new_tokens=5, batch_size=size,
+            )  # fmt: skip
+            assert got == [expected[i] for i in chosen]
+    if name not in ("MT5", "Marian", "ProphetNet", "Falcon old"):
+        assert len(set(expected)) >= 3, "the texts must tell prompts apart"
+
+
 def test_what_a_trial_finds():
     """The fastest way that each of these has; none of them by its name."""
     ways = {
