@@ -30,7 +30,7 @@ from synthlib import losses, memory, models
 
 PROJECTIONS = ("mlp_train_only", None)
 _STATE = "synthlib_state.safetensors"  # of a checkpoint: encoder, projection, best weights so far
-LARGE, CHUNK = 2048, 256  # from so many rows on the loss is computed so many rows at a time
+LARGE, CHUNK = 2048, 128  # from so many rows on the loss is computed so many rows at a time
 _ROWS, _ENDS = "data_rows", "sentence_ends"  # of a batch, as numbers
 _RUN = "synthlib_run.json"  # of an output folder: what the run in it was asked to do
 
