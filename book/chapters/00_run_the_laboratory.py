@@ -11,7 +11,7 @@
 # (ch-00)=
 # # Run the laboratory
 #
-# Nobody had to write the sentences that train today's best sentence encoders.
+# A good part of the sentences that train today's best sentence encoders was written by nobody.
 # A language model wrote them: for a sentence somebody found lying about, one that means the same and one that denies it.
 #
 # It writes a great many, quickly, and a good part of them are wrong.
@@ -177,7 +177,8 @@ changed[["anchor", "negative", "steered"]].rename(
 # Reading down the two columns you will find some that only rephrase it, or repeat it, and you will find that steering mends some of these, and not all.
 #
 # How many? Our small world has a luxury that no real corpus has: an **oracle** which knows what every sentence means.
-# It may judge what we did. It never tells the method anything.
+# It may judge what we did; none of the stations may ask it.
+# (The models went to a school that it supplied with books, as large models go to one that people supply: {ref}`ch-02`.)
 
 # %%
 def shares(triplets):
@@ -233,7 +234,7 @@ pd.DataFrame(oracle).T.astype({"triplets": int}).round(1)
 
 # %% [markdown]
 # A smaller set, and a much cleaner one.
-# Nobody told the critic which triplets were right; it found out by reading.
+# Nobody told the critic which of these triplets are right. It learnt to score from other pairs, and now reads.
 
 # %% tags=["hide-input"]
 quality = pd.DataFrame([

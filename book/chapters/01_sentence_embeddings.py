@@ -340,7 +340,7 @@ viz.Figure(
 # That is how anisotropy hurts: a common part, large beside the differences that carry meaning,
 # lets accidents of form into every comparison.
 #
-# Subtract the common part, and most of the bonus is gone (the second curve). What does the
+# Subtract the common part, and about half of the bonus is gone (the second curve). What does the
 # examiner say?
 
 # %%

@@ -18,8 +18,9 @@
 # *sleeping* had 0.29.
 #
 # How could we have known, without knowing the answer, which of the two to push?
-# Ask the model for the *opposite* as well. A word that it likes even better when it is asked to
-# paraphrase is suspicious in a contradiction.
+# Ask the model for the *opposite* as well, a paraphrase. *Strolling* keeps 0.18 there, and
+# *sleeping* 0.09. Both words lose, but one hardly minds what it is asked for; that one is
+# suspicious.
 #
 # This is stage 1 of MultiCSR {cite}`wang2024multicsr`: three symbols, $l-\omega\hat l$, one
 # setting, and no training.

@@ -98,7 +98,8 @@ explorers.thresholds(
 # Along the upper edge, where the hard negative looks like the same sentence again, most is wrong.
 #
 # Keep the corner, drop the rest: that is the whole second stage.
-# It needs no label and no second model.
+# It needs no label for these triplets and no second model. What the judge knows about scores, it
+# learnt before.
 #
 # *High*, *low* and *air* are three numbers, $\alpha$, $\beta$ and $\gamma$, and you can move them:
 # by their handles in the picture, or by the sliders.
@@ -726,6 +727,8 @@ steered[differ][["anchor", "positive", "a", "negative", "b"]].head(3).style.hide
 # have the form of NLI data, so let a model trained on NLI select them.
 # The column *labels* says why the authors left it: such a classifier needs a labelled corpus,
 # and the point was to do without.
+# (Their judge had none of this task. Ours had scored pairs at school, so here the column is
+# kinder to it than it should be.)
 # It keeps more, and it is purer, because it does not share the writer's blind spot.
 # If you have one that fits your domain, it is the better critic.
 

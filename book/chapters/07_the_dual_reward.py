@@ -153,8 +153,8 @@ body(rewards.correctness_reward)
 # %% [markdown]
 # The name promises a filter, and there is none.
 # $\Omega$ is taken from every answer alike.
-# PPO subtracts the mean of a batch and divides by its spread, so what is taken from all is taken
-# from none. Chapter 8 shows the line of code.
+# Whoever compares answers, subtracts their mean and divides by their spread, does not see it:
+# what is taken from all is taken from none.
 
 # %%
 chosen = ch07.bounds(0)
@@ -165,6 +165,11 @@ for omega in (0.0, 0.5, 0.99):
           standard[:3].round(4))
 
 # %% [markdown]
+# PPO does so with *tokens*, not with answers. There a reward at the end counts $0.95^d$ at a token
+# $d$ places before it (chapter 8), so a constant weighs more on late tokens than on early ones,
+# until the value head has learnt to expect it. $\Omega$ is no filter there either; but it is not
+# quite nothing.
+#
 # ## Difficulty: Eq. 3
 #
 # The second part looks at the cosine $s$, and pays a positive ($r_2^+$) and a hard negative
@@ -468,7 +473,7 @@ ledger.show("07-eq3-cliff", "07-omega-shift", "07-lower-bound", "07-upper-bound"
 # | $r_2$, positive | $(1-s)\operatorname{sgn}(s-\alpha^+)$ | $15\,(0.85-s)$, sign turned below 0.70 |
 # | $r_2$, negative | $s\operatorname{sgn}(\alpha^--s)$ | $15\,(s-0.65)$: no upper bound |
 # | sum | 0.5 and 0.5 | 1 and 1, and terms for form |
-# | form | none | +0.5 if clean; near copy −5, not ASCII −8, under five characters −7, each *instead of* the rest; lost words −⅓ each; −3.5 unless … |
+# | form | none | +0.5 if clean; lost words −⅓ each; −3.5 unless …; near copy: −5 *instead of* $r_1$, $r_2$ and the bonus; under five characters −7, not ASCII −8, *instead of* everything |
 #
 # We have it as `rewards.released_reward`, part by part.
 
