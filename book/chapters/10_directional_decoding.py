@@ -603,7 +603,7 @@ straight.groupby(["decoding", "what"])[["straight", "long_enough"]].mean().renam
 # %% [markdown]
 # (A dash: no list has eight moves.)
 #
-# Two yardsticks. Eight points drawn independently, all about equally far from each other, have
+# Two yardsticks. Nine points drawn independently, all about equally far from each other, have
 # $1/8\approx0.13$. A random walk, each move in a new direction, has about $1/\sqrt8\approx0.35$.
 #
 # With the same prompt, the path is straighter at a large $\lambda$, as the paper says; at its 0.5
@@ -810,7 +810,8 @@ ledger.show(chapter=10)
 #
 # *Easy, 10 minutes.* Given the probabilities of all words after the last sentence, `p`, and after
 # the sentence before, `before`, return the probabilities from which directional decoding samples.
-# Eq. 3 of the paper gives a quotient. What is missing?
+# Eq. 3 of the paper is {eq}`eq-10-direction` without logarithms, the quotient
+# $p^{1+\lambda}/p'^{\lambda}$. What is missing?
 # ```
 
 # %% tags=["solution"]

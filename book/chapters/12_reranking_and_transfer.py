@@ -97,12 +97,6 @@ viz.Figure(
 # `ENCODER` is a folder, such as the one that `run multicsr` left, or a name on the Hub.
 # `--dry-run` first says what would be loaded, written and trained, and how long it will take.
 #
-# Here is the same from Python.
-# We take the travelling unsupervised SimCSE as the base, and only as many lists as a chapter can
-# wait for.
-# And we stop half-way: `until="kept"` ends the run when the lists have been written, verified and
-# compared by the teacher.
-
 # What it does, without folders and shards, fits on one page:
 
 # %%
@@ -129,6 +123,10 @@ print(f"{len(kept)} lists kept, {sum(dropped.values())} dropped")
 
 # %% [markdown]
 # The command does the same with more anchors, and can be interrupted.
+# Here it is from Python, with the travelling unsupervised SimCSE as the base, and only as many
+# lists as a chapter can wait for.
+# We stop it half-way: `until="kept"` ends the run when the lists have been written, verified and
+# compared by the teacher.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -254,13 +252,15 @@ averages = averages[averages["column"].str.startswith("SynCSE")].pivot_table(
     index="group", columns=["column", "unit"], values="value", sort=False
 )
 averages.columns = ["before", "after", "in brackets"]
+averages["in brackets"] = averages["in brackets"].map("{:+.2f} %".format)
 averages.rename_axis("SynCSE, average of four sets")
 
 # %% [markdown]
-# Read the last column again.
-# From 47.53 to 48.19 is not "+1.37": it is 0.66 *points*, which are 1.4 *percent* of 47.53.
-# The text's "1.35 % and 1.11 %" are means of such percents, and so are its percents about Table 1.
-# Whoever takes them for points reads twice the effect.
+# Read the last column again, with its sign.
+# From 47.53 to 48.19 are 0.66 *points*, and 1.4 *percent* of 47.53: the brackets hold percents of a
+# MAP that is itself written in percent.
+# The text's "1.35 % and 1.11 %" are means of them, and so are its percents about Table 1.
+# Whoever overlooks the sign, and takes them for points, reads twice the effect.
 
 # %%
 points = paper[paper["unit"] == "points"].pivot_table(
