@@ -54,7 +54,8 @@ def preflight(tier=None):
     Parameters
     ----------
     tier : str, optional
-        "pocket", "colab" or "paper"; default: the environment variable SYNTHLIB_TIER, else pocket.
+        "pocket", "laptop", "colab" or "paper"; default: the environment variable SYNTHLIB_TIER,
+        else pocket.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def preflight(tier=None):
     ValueError
         For an unknown tier; names the choices.
     """
-    from synthlib import models, tiers, trials
+    from synthlib import models, tiers, trials, weights
 
     tier = tiers.get(tier)
     device = models.pick_device()
@@ -79,15 +80,20 @@ def preflight(tier=None):
         name for name in models.POCKET_MODELS
         if not (models.POCKET / name.removeprefix("pocket/") / "config.json").is_file()
     )  # fmt: skip
+    laptop = weights.needed(tier.name) if tier.name == "laptop" else ()
+    absent = [name for name in laptop if models.place(name)[0] is None]
     problems = (
-        *_problems(tier, device, free, disk, versions, missing),
+        *_problems(tier, device, free, disk, versions, missing, absent),
         *trials.failures(tier, device),
     )
 
-    present = len(models.POCKET_MODELS) - len(missing)
+    kind, wanted, away = "pocket", models.POCKET_MODELS, missing
+    if laptop:
+        kind, wanted, away = "laptop", laptop, absent
     print(f"synthlib {__version__} · tier {tier.name} ({tier.needs})")
     print(f"device   {_device_name(device)} · {dtype} · {free:.1f} GB of memory free")
-    print(f"disk     {disk:.1f} GB free · pocket models {present} of {len(models.POCKET_MODELS)}")
+    present = f"{len(wanted) - len(away)} of {len(wanted)}"
+    print(f"disk     {disk:.1f} GB free · {kind} models {present}")
     print("versions " + " · ".join(f"{name} {version}" for name, version in versions.items()))
     for problem in problems:
         print(f"!        {problem}")
@@ -118,7 +124,7 @@ def _device_name(device):
     return f"{device.type} ({_os.cpu_count()} cores, {torch.get_num_threads()} threads)"
 
 
-def _problems(tier, device, free, disk, versions, missing):
+def _problems(tier, device, free, disk, versions, missing, absent):
     """One line for each thing that is wrong, with its remedy."""
     for name, version in versions.items():
         if version == "missing":
@@ -127,6 +133,9 @@ def _problems(tier, device, free, disk, versions, missing):
     if tier.name == "pocket" and missing:
         names = ", ".join(name.removeprefix("pocket/") for name in missing)
         yield f"pocket models missing ({names}): `git checkout -- data/pocket`, or `make pocket`"
+    if absent:
+        names = ", ".join(name.removeprefix("laptop/") for name in absent)
+        yield f"laptop models missing ({names}): `python -m synthlib models get laptop`"
     if tier.gpu and device.type == "cpu":
         yield (
             f"the {tier.name} tier needs a GPU: in Colab, Runtime → Change runtime type → T4 GPU; "

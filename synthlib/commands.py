@@ -176,6 +176,8 @@ def multicsr() -> Parser:
         options.MultiCSR,
         "MultiCSR from premises to an evaluated encoder.",
         "  python -m synthlib run multicsr --out runs/first\n"
+        "  python -m synthlib run multicsr --tier laptop --sentences 40 --data downstream "
+        "--out runs/real\n"
         "  python -m synthlib run multicsr --tier colab --premises mine.txt --out runs/mine\n"
         "  python -m synthlib run multicsr --no-logits answers.jsonl --encoder BERT --pooling cls "
         "\\\n      --data downstream --out runs/api\n"

@@ -27,7 +27,7 @@ import pandas as pd
 
 from synthlib import reading
 from synthlib.curation import HIGH, LOW
-from synthlib.paths import write_bytes
+from synthlib.paths import DATA, write_bytes
 
 TRIPLET = ("anchor", "positive", "negative")
 REJECT = ("line", "reason", "text")
@@ -280,8 +280,12 @@ def read_premises(source=None, *, column=None, n=None, seed=0, language="english
     if isinstance(source, str | os.PathLike):
         parts, name = _read_source(source, column), str(source)
     elif isinstance(source, tiers.Corpus):
-        name = source.name
-        parts = [_part(name, _from_hub(source)[column or source.columns[0]])]
+        name, column = source.name, column or source.columns[0]
+        if source.travels:
+            ((_, *found),) = _read_source(DATA / Path(name).relative_to("data"), column)
+            parts = [(name, *found)]
+        else:
+            parts = [_part(name, _from_hub(source)[column])]
     else:
         name = "the list of premises"
         parts = [_part(name, reading.texts_in(source, column))]
@@ -524,6 +528,11 @@ def load_labelled(source, *, n=None, seed=0):
         name, rejects = str(source), list(found.rejects)
         rows, lines = zip(*(found.columns[name] for name in columns), strict=True), found.lines
     else:
+        if len(source.columns) != 3:
+            raise ValueError(
+                f"{source.name} holds sentences and no triplets: give a labelled corpus, a file "
+                "with anchor, positive, negative"
+            )
         found, columns, name = _from_hub(source), source.columns, source.name
         rows, lines = zip(*(found[key] for key in columns), strict=True), range(1, len(found) + 1)
     triples = []

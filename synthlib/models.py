@@ -72,6 +72,8 @@ _TOKENIZER_FILES = (
 )
 
 
+_NOT_BROUGHT = "not on this machine yet: python -m synthlib models get laptop"
+
 # Our own module, by the name that a saved encoder's modules.json has for it.
 _PROMPT_MODULE = "synthlib.prompt_pooling.PromptTransformer"
 
@@ -447,7 +449,7 @@ def resolve(name, device, dtype):
         folder = weights.folder(text)
         if folder is None:
             raise ModelUnavailable(
-                f"{text} is not on this machine yet: python -m synthlib models get laptop"
+                f"{text} is {_NOT_BROUGHT}"
             )
     elif Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
@@ -594,8 +596,11 @@ def place(name):
     if name.startswith("pocket/"):
         return POCKET / name.removeprefix("pocket/"), "travels with the book"
     if name.startswith("laptop/"):
-        folder = weights.folder(name)
-        return folder, str(folder or "not here yet: python -m synthlib models get laptop")
+        try:
+            folder = weights.folder(name)
+        except ValueError as error:
+            return None, str(error)
+        return folder, str(folder or _NOT_BROUGHT)
     folder = cached(name)
     return folder, str(folder or "comes from the Hub when it is first used")
 

@@ -213,9 +213,9 @@ def _max_new_tokens(what, within=COUNT):
 
 
 def _form():
-    return option(
-        "how the generator is asked, in place of what its tokenizer says (chat where that has a "
-        "template)",
+    return _of_tier(
+        "how the generator is asked (default: the tier's for its own generator, else what its "
+        "tokenizer says: chat where that has a template)",
         choices=prompts.ALL_FORMS, more="See `prompts.form_of`.",
     )  # fmt: skip
 
@@ -328,8 +328,14 @@ class MultiCSR(Run):
     shard_size: int = _shard_size("premises", 512)
 
     scoring: str | None = _of_tier(
-        "how the generator's score is read", group="stage 2, selection",
-        choices=("text", "expected", "likelihood"), step="judged",
+        "how the generator's score is read; nli: 5·(P(entailment) + ½·P(neutral)) of --judge",
+        group="stage 2, selection",
+        choices=("text", "expected", "likelihood", "nli"), step="judged",
+    )  # fmt: skip
+    judge: Name | None = _of_tier(
+        "pocket name, folder or hub id of the NLI model that scores in the generator's place, for "
+        "--scoring nli",
+        step="judged",
     )  # fmt: skip
     alpha: float | None = _of_tier("least score of a positive", "α", step="kept")
     beta: float | None = _of_tier("greatest score of a negative", "β", step="kept")

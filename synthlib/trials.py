@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from synthlib import models, paths
+from synthlib import models, paths, weights
 
 
 def failures(tier, device):
@@ -44,6 +44,13 @@ def failures(tier, device):
             (f"loading {name}", lambda name=name: load(name, device), again)
             for name in models.POCKET_MODELS
             if (models.POCKET / name.removeprefix("pocket/") / "config.json").is_file()
+        ]
+    if tier.name == "laptop":
+        again = "remove its folder, and `python -m synthlib models get laptop`"
+        needs += [
+            (f"loading {name}", lambda name=name, roles=roles: load(name, device, roles[0]), again)
+            for name, roles in weights.needed(tier.name).items()
+            if models.place(name)[0] is not None
         ]
     for need, trial, remedy in needs:
         try:
@@ -120,8 +127,9 @@ def write(folder):
         os.fsync(file.fileno())
 
 
-def load(name, device):
-    """Load one of the pocket models."""
-    kind = name.removeprefix("pocket/").partition("-")[0]
-    loader = {"generator": models.load_generator, "nli": models.load_nli}
+def load(name, device, role=""):
+    """Load one of the models that are on this machine; `role` is what a laptop model is for."""
+    kind = role.partition(" ")[0] or name.removeprefix("pocket/").partition("-")[0]
+    loader = {"generator": models.load_generator}
+    loader |= dict.fromkeys(("nli", "judge", "discriminator"), models.load_nli)
     loader.get(kind, models.load_encoder)(name, device=device)

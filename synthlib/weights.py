@@ -102,7 +102,8 @@ def find(name: str) -> Weights | Cut:
     for entry in LAPTOP:
         if entry.name == name:
             return entry
-    raise ValueError(f"no model {name!r}: there are {', '.join(e.name for e in LAPTOP)}")
+    names = ", ".join(entry.name for entry in LAPTOP)
+    raise ValueError(f"this version has no model {name!r}: there are {names}")
 
 
 def folder(name: str) -> Path | None:
@@ -168,17 +169,12 @@ def origin(name: str) -> dict:
     return json.loads((cache() / find(name).name / _ORIGIN).read_text("utf-8"))
 
 
-TIERS = ("pocket", "laptop", "colab", "paper")
-
-
 def needed(tier: str) -> dict[str, list[str]]:
     """The models of a tier, each with what it serves for: ``{name: ["generator of art", …]}``."""
-    if tier == "laptop":
-        return {entry.name: [entry.what] for entry in LAPTOP}
     found = {}
     for method in ("multicsr", "art", "ranking"):
         settings = getattr(tiers.get(tier), method)
-        for role in ("generator", "discriminator", "encoder", "guide", "teacher"):
+        for role in ("generator", "judge", "discriminator", "encoder", "guide", "teacher"):
             if name := getattr(settings, role, None):
                 found.setdefault(name, []).append(f"{role} of {method}")
     return found

@@ -202,10 +202,10 @@ def test_the_step_has_the_precision_of_trainings(monkeypatch):
 
 
 def test_unknown_tier(monkeypatch):
-    with pytest.raises(ValueError, match="pocket, colab, paper"):
-        synthlib.preflight("laptop")
+    with pytest.raises(ValueError, match="pocket, laptop, colab, paper"):
+        synthlib.preflight("clud")
     monkeypatch.setenv("SYNTHLIB_TIER", "cloud")
-    with pytest.raises(ValueError, match="pocket, colab, paper"):
+    with pytest.raises(ValueError, match="pocket, laptop, colab, paper"):
         synthlib.preflight()
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from synthlib import models, tiers
+from synthlib import data, models, tiers, weights
 
 METHODS = ("simcse_unsupervised", "simcse_supervised", "multicsr", "art", "ranking")
 
@@ -18,8 +18,8 @@ def test_get(monkeypatch):
 
 
 def test_unknown_tier_names_the_choices(monkeypatch):
-    with pytest.raises(ValueError, match="pocket, colab, paper, got 'laptop'"):
-        tiers.get("laptop")
+    with pytest.raises(ValueError, match="pocket, laptop, colab, paper, got 'cloud'"):
+        tiers.get("cloud")
     monkeypatch.setenv("SYNTHLIB_TIER", "Pocket")
     with pytest.raises(ValueError, match="SYNTHLIB_TIER must be one of"):
         tiers.get()
@@ -66,6 +66,25 @@ def test_pocket_needs_no_download_and_colab_no_permission():
     assert not [name for name in colab.value if str(name).startswith("meta-llama/")]
 
 
+def test_laptop_names_models_that_come_without_an_account_and_no_data_set_but_labelled_ones():
+    table = tiers.table().query("tier == 'laptop'")
+    roles = ("generator", "judge", "discriminator", "encoder", "guide", "teacher")
+    names = set(table[table.setting.isin(roles)].value)
+    known = {entry.name for entry in weights.LAPTOP}
+    assert names - known <= {"laptop/judge"} and known <= names
+    laptop = tiers.get("laptop")
+    assert not laptop.downloads and not laptop.gpu
+    for method in METHODS:
+        corpus = getattr(laptop, method).corpus
+        assert (corpus == tiers.FIELD) == (method != "simcse_supervised")
+    found, rejects = data.load_premises(tiers.FIELD)
+    assert len(found) == len(set(found)) == 400 and rejects.empty
+    assert found[0] == "A goat has climbed onto the roof of the parked delivery van."
+    assert set(data.read_premises(tiers.FIELD, n=3)[0]["file"]) == {tiers.FIELD.name}
+    with pytest.raises(ValueError, match="sentences and no triplets: give a labelled corpus"):
+        data.load_labelled(tiers.FIELD)
+
+
 @pytest.mark.parametrize("name", tiers.NAMES)
 @pytest.mark.parametrize("method", METHODS)
 def test_steps_or_epochs(name, method):
@@ -106,5 +125,9 @@ def test_the_numbers_in_reasons_are_those_of_the_settings():
     assert why["simcse_supervised", "batch_size"].endswith(f"{steps} steps instead of {fewer}")
     words = f"{colab.art.ppo_steps} steps instead of {paper.art.ppo_steps}"
     assert why["art", "learning_rate"].endswith(words)
-    pocket = tiers.get("pocket").ranking
-    assert pocket.steps * pocket.lists_per_step == paper.ranking.steps
+    for few in (tiers.get("pocket").ranking, tiers.get("laptop").ranking):
+        assert few.steps * few.lists_per_step == paper.ranking.steps
+    laptop = tiers.get("laptop").multicsr
+    assert f"kept of {laptop.premises} premises" in tiers.table().query(
+        "tier == 'laptop' and method == 'multicsr' and setting == 'batch_size'"
+    ).why.item()

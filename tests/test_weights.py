@@ -17,12 +17,15 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from synthlib import models, paths, weights
+from synthlib import models, paths, tiers, weights
 from synthlib.__main__ import main
 
 MODEL = save(
     {"a": torch.rand(60_000, generator=torch.Generator().manual_seed(0))}
 )  # 240 kB that do not compress stand for an encoder's weights
+
+
+NEEDED = weights.needed
 
 
 def _zip(files):
@@ -62,6 +65,9 @@ def entry(tmp_path, monkeypatch):
         len(MODEL), "MIT", "owner/some", "0" * 40, hashlib.sha256(MODEL).hexdigest(),
     )  # fmt: skip
     monkeypatch.setattr(weights, "LAPTOP", (one,))
+    monkeypatch.setattr(weights, "needed", lambda tier: {
+        **NEEDED(tier), **({"laptop/some": ["encoder of art"]} if tier == "laptop" else {})
+    })  # fmt: skip
     return one
 
 
@@ -264,7 +270,7 @@ def test_the_list_names_every_model_of_a_tier_and_where_it_is(entry, capsys):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
     assert str(weights.folder("laptop/some")) in out
-    for tier in ("pocket", "colab", "paper"):
+    for tier in tiers.NAMES:
         for name in weights.needed(tier):
             assert name in out
     assert "pocket/generator-t5" in out and "travels with the book" in out
@@ -350,3 +356,24 @@ def test_the_encoder_is_the_official_one(real):
     encoder = models.load_encoder("laptop/all-minilm-l6-v2", device="cpu")
     a, b, c = encoder.encode(["A dog runs.", "A puppy is running.", "Taxes went up."])
     assert a @ b > a @ c + 0.4
+
+
+@of_the_real
+def test_the_first_two_layers_are_those_of_the_whole(real):
+    """Against the whole encoder's hidden states behind its second layer, averaged by hand."""
+    whole = models.load_encoder("laptop/all-minilm-l6-v2", device="cpu")
+    part = models.load_encoder("laptop/minilm-first-two", device="cpu")
+    texts = ["A dog runs.", "Three nuns share a packet of crisps at the tram stop.", "Yes."]
+    given = whole.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = whole[0].model(**given, output_hidden_states=True).hidden_states[2]
+    wanted = [
+        row[mask == 1].mean(0).numpy()
+        for row, mask in zip(states, given["attention_mask"], strict=True)
+    ]
+    np.testing.assert_allclose(part.encode(texts), wanted, atol=1e-5)
+    assert models.pooling_of(part) == "mean" and len(part[0].model.encoder.layer) == 2
+    entry, made = weights.find("laptop/minilm-first-two"), weights.origin("laptop/minilm-first-two")
+    file = weights.folder(entry.name) / "model.safetensors"
+    assert file.stat().st_size == entry.size
+    assert made["of"] == entry.of and made["sha256"] == weights.find(entry.of).sha256

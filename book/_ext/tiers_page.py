@@ -15,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from synthlib import tiers
 
 COLUMNS = ("setting", *tiers.NAMES, "source of the paper's value, and why a tier departs")
-WIDTHS = (19, 16, 16, 16, 33)
+WIDTHS = (16, 13, 15, 14, 14, 28)
 DEPARTS = "≠ paper"
 
 

@@ -183,14 +183,16 @@ def retrieve_examples(guide, premises, corpus, *, count=3, similarity=0.6, known
 
 # ------------------------------------------------------------------ stage 2
 def judge(generator, triplets, *, method="text", **options):
-    """Stage 2: the generator's own scores a of (anchor, positive) and b of (anchor, negative).
+    """Stage 2: the scores a of (anchor, positive) and b of (anchor, negative), the generator's own
+    or an NLI model's.
 
     Parameters
     ----------
     generator : (model, tokenizer)
     triplets : DataFrame
         anchor, positive, negative.
-    method : "text", "expected" or "likelihood"
+        For the method "nli" an NLI model.
+    method : "text", "expected", "likelihood" or "nli"
         Of `judging.score_similarity`.
     **options
         Of `judging.score_similarity`.
@@ -208,11 +210,14 @@ def judge(generator, triplets, *, method="text", **options):
         pair for other in ("positive", "negative")
         for pair in zip(triplets["anchor"], triplets[other], strict=True)
     ]  # fmt: skip
-    form = prompts.form_of(*generator)
-    template = options.get("template") or partial(prompts.similarity, form=form)
     asked = [i for i, pair in enumerate(pairs) if all(text.strip() for text in pair)]
-    room = 0 if method == "expected" else 8
-    fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
+    if method == "nli":
+        fit = judging.nli_fits(*generator, [pairs[i] for i in asked])
+    else:
+        form = prompts.form_of(*generator)
+        template = options.get("template") or partial(prompts.similarity, form=form)
+        room = 0 if method == "expected" else 8
+        fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
     asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
     scores = np.full(2 * n, np.nan)
     scores[asked] = [

@@ -31,6 +31,7 @@ from synthlib.runs import shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 _A_CALL = 8192  # texts of an encoder between two looks at its bar
+_LATER = ("form", "judge")  # stand in no run.json of an older version
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -79,6 +80,8 @@ def settle(of, given: dict):
         one.setting: plain[name]
         for name, one in all_of.items() if one.setting and plain[name] is not None
     })  # fmt: skip
+    if asked.form is None and settings.generator != own.generator:
+        settings = dataclasses.replace(settings, form=None)  # a tier's is for its own generator
     for name, one in all_of.items():
         value = getattr(settings, one.setting) if one.setting else plain[name]
         if value is None or value in one.words:
@@ -131,8 +134,6 @@ def identity(plan, **more) -> dict:
         name: getattr(plan, name)
         for name, one in all_of.items() if one.identity and not one.setting
     }  # fmt: skip
-    if kept["form"] is None:
-        del kept["form"]  # the generator's own
     source = plan.source
     kept["source"] = (
         source.name if isinstance(source, tiers.Corpus)
@@ -141,10 +142,12 @@ def identity(plan, **more) -> dict:
     settings = dataclasses.asdict(plan.settings)
     settings["corpus"] = plan.settings.corpus.name if plan.settings.corpus else "pocket"
     for one in all_of.values():
-        if one.setting and one.kind == options.Name:
+        if one.setting and one.kind == options.Name and settings[one.setting] is not None:
             settings[one.setting] += fingerprint(settings[one.setting])
     beside = {name: kept[name] for name in settings if kept.get(name) is not None}  # pooling
-    return json.loads(json.dumps(kept | more | settings | beside))
+    found = kept | more | settings | beside
+    found = {k: v for k, v in found.items() if k not in _LATER or v is not None}
+    return json.loads(json.dumps(found))
 
 
 # ------------------------------------------------------------------ the steps
@@ -633,7 +636,7 @@ def check_models(wanted: dict) -> None:
     wanted : dict of str to str
         Role to the name of its model.
     """
-    kinds = {"generator": "generator", "discriminator": "nli"}
+    kinds = {"generator": "generator", "discriminator": "nli", "judge": "nli"}
     for role, name in wanted.items():
         at_hand(name)
         if folder_of(name) is None:

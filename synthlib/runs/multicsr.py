@@ -50,6 +50,7 @@ STAGES = (1, 2, 3)
 STEPS = options.MULTICSR_STEPS
 BACKBONES = options.declared(options.MultiCSR)["backbone"].choices
 
+NLI = "nli"  # the scoring by another model than the generator
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
 
 
@@ -100,6 +101,8 @@ def make_plan(**given) -> Plan:
     fitted = ""
     if n is not None:  # an eighth, for not all of them are kept
         settings, fitted = runs.fit(settings, vars(asked), batch_size=max(2, n // 8))
+    if settings.scoring == NLI and settings.judge is None and 2 in stages:
+        raise ValueError("the scoring nli needs an NLI model: name one with judge (--judge)")
     if asked.nli is not None and not (asked.supervised or settings.demonstrations):
         raise ValueError("nli is a corpus for supervised training or demonstrations: ask for one")
     source = no_logits or runs.source_of(asked, settings)
@@ -256,8 +259,11 @@ class _Work(runs.Work):
         """Role to the name of its model, for the models that this run takes."""
         plan = self.plan
         wanted = {"encoder": plan.encoder}
-        if not plan.no_logits or self.asks():
+        by_nli = self.asks() and plan.scoring == NLI
+        if not plan.no_logits or self.asks() and not by_nli:
             wanted["generator"] = plan.generator
+        if by_nli:
+            wanted["judge"] = plan.judge
         if 3 in plan.stages or plan.demonstrations or plan.backbone == "rank":
             wanted["guide"] = plan.guide
         return wanted
@@ -271,6 +277,8 @@ class _Work(runs.Work):
         wanted = self.wanted()
         if "generator" in wanted:
             self.find(wanted["generator"])
+        if "judge" in wanted:
+            self.find(wanted["judge"], "nli")
         if "guide" in wanted:
             self.guide  # noqa: B018
         self.fresh_encoder()
@@ -278,9 +286,17 @@ class _Work(runs.Work):
     @functools.cached_property
     def generator(self):
         held = self.load_generator()
-        if 2 in self.plan.stages:  # what keeps the judge from judging is found before stage 1
+        if 2 in self.plan.stages and self.plan.scoring != NLI:
+            # what keeps the judge from judging is found before stage 1
             judging.score_similarity(*held, [("a", "a")], method=self.plan.scoring)
         return held
+
+    @functools.cached_property
+    def judge(self):
+        """Who scores in stage 2: (model, tokenizer)."""
+        if self.plan.scoring != NLI:
+            return self.generator
+        return models.load_nli(self.plan.judge, device=self.plan.device)
 
     @functools.cached_property
     def guide(self):
@@ -291,7 +307,7 @@ class _Work(runs.Work):
     def labelled(self):
         plan = self.plan
         return data.load_labelled(
-            plan.settings.corpus if plan.nli is None else plan.nli,
+            tiers.get(plan.tier).simcse_supervised.corpus if plan.nli is None else plan.nli,
             n=plan.nli_rows if plan.nli is None else None, seed=plan.seed,
         )  # fmt: skip
 
@@ -426,7 +442,7 @@ class _Work(runs.Work):
 
     def _judge(self, start, stop):
         scored = multicsr.judge(
-            self.generator, self.table[start:stop], method=self.plan.settings.scoring,
+            self.judge, self.table[start:stop], method=self.plan.settings.scoring,
             batch_size=self.plan.generation_batch,
         )  # fmt: skip
         return scored[["a", "b"]]
@@ -436,7 +452,8 @@ class _Work(runs.Work):
 
     def kept(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
-        self.__dict__.pop("generator", None)  # its memory is wanted for the training
+        for name in ("generator", "judge"):  # their memory is wanted for the training
+            self.__dict__.pop(name, None)
         keep = self._usable()
         if 2 in plan.stages:
             keep &= plan.thresholds.keep(self.table["a"], self.table["b"])
@@ -543,7 +560,12 @@ def _why_nothing(plan, counts, folder, table) -> str:
         )
     rules = _rules(plan, counts)
     first = next(iter(rules))
-    if first.endswith("read"):
+    if first.endswith("read") and plan.settings.scoring == NLI:
+        remedy = (
+            "their texts are blank, or longer than the judge's window: take another --judge in "
+            "the same folder, or start from shorter sentences in another"
+        )
+    elif first.endswith("read"):
         other = "text" if plan.settings.scoring == "expected" else "expected"
         remedy = (
             f"the judge writes no numbers: take --scoring {other} in the same folder, or another "
@@ -662,8 +684,10 @@ def describe(out, **given) -> str:
 
 def _estimate(work, rows, steps, asked) -> list[str]:
     plan, some, seconds = work.plan, min(_TRIAL, rows), {}
-    if not plan.no_logits or asked:
+    if not plan.no_logits:
         work.generator  # noqa: B018  (loading is not part of the rate)
+    if asked:
+        work.judge  # noqa: B018
     if plan.no_logits:
         work.table = work.given.head(some).assign(reason="")
     else:
