@@ -108,10 +108,19 @@ def read_all(texts: Sequence[str], prefix: str = "") -> tuple[list[str], Counter
     return [text for text, _ in found], Counter(name for _, taken in found for name in taken)
 
 
-def reader(form):
+def reader(form, taken: Counter | None = None):
     """What reads an answer in a form: None in the forms "paper" and "pocket", whose answers are
-    the papers' and stay as they are."""
-    return None if form in prompts.FORMS else lambda text: read(text, form.prefix)[0]
+    the papers' and stay as they are. Into `taken` goes in how many answers what was taken off."""
+    if form in prompts.FORMS:
+        return None
+
+    def sentence(text):
+        found, names = read(text, form.prefix)
+        if taken is not None:
+            taken.update(names)
+        return found
+
+    return sentence
 
 
 def _thought(text, prefix):

@@ -219,6 +219,16 @@ def to_parquet(frame: pd.DataFrame, note: dict | None = None) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def from_parquet(content: bytes) -> tuple[pd.DataFrame, dict]:
+    """The table and the note that `to_parquet` made bytes of; without a note it is empty."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(content))
+    note = (table.schema.metadata or {}).get(_NOTE)
+    return table.to_pandas(), json.loads(note) if note else {}
+
+
 # ------------------------------------------------------------------ sentences
 def load_premises(source=None, *, column=None, n=None, seed=0, language="english"):
     """Sentences to start from.
@@ -529,10 +539,7 @@ def load_labelled(source, *, n=None, seed=0):
         rows, lines = zip(*(found.columns[name] for name in columns), strict=True), found.lines
     else:
         if len(source.columns) != 3:
-            raise ValueError(
-                f"{source.name} holds sentences and no triplets: give a labelled corpus, a file "
-                "with anchor, positive, negative"
-            )
+            raise ValueError(f"{source.name} holds sentences and no labelled triplets")
         found, columns, name = _from_hub(source), source.columns, source.name
         rows, lines = zip(*(found[key] for key in columns), strict=True), range(1, len(found) + 1)
     triples = []

@@ -282,7 +282,7 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
     return encoder
 
 
-def load_generator(name, *, device=None, dtype=None, form=None):
+def load_generator(name, *, device=None, dtype=None, form=None, examples=None):
     """A text generator: encoder-decoder (T5) or causal (Llama, GPT-2, Qwen).
 
     Parameters
@@ -294,6 +294,8 @@ def load_generator(name, *, device=None, dtype=None, form=None):
         Default: see `pick_dtype`.
     form : one of `prompts.ALL_FORMS`, optional
         How it is to be asked, in place of `prompts.form_of`'s choice.
+    examples : dict, optional
+        Which worked examples its prompts have: shots, register, seed of `prompts.Form`.
 
     Returns
     -------
@@ -320,6 +322,9 @@ def load_generator(name, *, device=None, dtype=None, form=None):
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if form is not None:
         model.config.synthlib_form = str(prompts.Form(form, tokenizer))
+    if examples:
+        prompts.form_of(model, tokenizer, **examples)  # raises for examples that there are not
+        model.config.synthlib_examples = dict(examples)
     return model, tokenizer
 
 

@@ -220,6 +220,21 @@ def _form():
     )  # fmt: skip
 
 
+def _shots():
+    return option(
+        "worked examples in a prompt, out of data/field and by the seed (default: 4 in the form "
+        "examples, none in chat; the other forms have none)",
+        range=Range("must be a whole number from 0 up", 0, whole=True),
+    )  # fmt: skip
+
+
+def _register():
+    return option(
+        f"worked examples of one register alone: {', '.join(prompts.REGISTERS)}",
+        "NAME", choices=prompts.REGISTERS,
+    )  # fmt: skip
+
+
 def _generation_batch(rows, within=COUNT):
     return option(
         f"{rows} that the generator works on at once; another number is no other run",
@@ -312,6 +327,8 @@ class MultiCSR(Run):
 
     generator: Name | None = _of_tier("pocket name, folder or hub id", group="stage 1, generation")
     form: str | None = _form()
+    shots: int | None = _shots()
+    register: str | None = _register()
     omega: float | None = _of_tier("weight of the noisy instruction", "ω", range=FINITE)
     noise: str = option("kind of noisy instruction", default="opposite", choices=prompts.NOISE)
     temperature: float = option(
@@ -373,7 +390,7 @@ class MultiCSR(Run):
     )
     precision: str | None = _precision()
     select: str | None = _select(
-        'Default "dev" on the larger tiers (STS-B dev; where the pocket sets evaluate, the natural '
+        'Default "dev" on the tiers but pocket (STS-B dev; where the pocket sets evaluate, the natural '
         "development pairs), unless STS-B dev is absent from `data`."
     )
 
@@ -415,6 +432,8 @@ class Ranking(Run):
     )  # fmt: skip
     generator: Name | None = _of_tier("pocket name, folder or hub id")
     form: str | None = _form()
+    shots: int | None = _shots()
+    register: str | None = _register()
     method: str = option(
         "directional, step (step by step, without direction) or at_once (the whole list)",
         "NAME", default="directional", choices=("directional", "step", "at_once"),
@@ -506,6 +525,8 @@ class ART(Run):
     )  # fmt: skip
     generator: Name | None = _of_tier("pocket name, folder or hub id of what is tuned")
     form: str | None = _form()
+    shots: int | None = _shots()
+    register: str | None = _register()
     discriminator: Name | None = _of_tier("of an NLI model, the judge of correctness")
     encoder: Name | None = _of_tier("of the sentence encoder that is to be improved")
     pooling: str | None = option("of an encoder that does not carry its own: cls, mean, …")

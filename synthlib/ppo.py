@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from synthlib import answers as reading
 from synthlib import curation, decoding, memory, models, tokens
 from synthlib import prompts as asking
 
@@ -157,8 +158,11 @@ class Policy(nn.Module):
         return Answers(prompt.to(self.device), prompt_mask.to(self.device), answer, mask)
 
     def texts(self, answers: Answers) -> list[str]:
+        """What is judged of answers: in the forms that read them the sentence (`answers.read`)."""
         rows = [a[m] for a, m in zip(answers.answer.cpu(), answers.mask.cpu(), strict=True)]
-        return [t.strip() for t in self.tokenizer.batch_decode(rows, skip_special_tokens=True)]
+        texts = [t.strip() for t in self.tokenizer.batch_decode(rows, skip_special_tokens=True)]
+        read = reading.reader(asking.form_of(self.model, self.tokenizer))
+        return texts if read is None else [read(text) for text in texts]
 
     def forward(self, answers: Answers, temperature=1.0):
         """Log-probability and value of each answer token, and the entropy where it was chosen.

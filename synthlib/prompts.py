@@ -187,6 +187,10 @@ SCORES = (
 )  # fmt: skip
 
 
+# Of the worked examples in data/field; there is none of a question.
+REGISTERS = ("caption", "news", "instruction", "dialogue", "statement", "review", "message")
+
+
 class Form(str):
     """A form by its name, with what it takes to write in it.
 
@@ -196,12 +200,13 @@ class Form(str):
     tokenizer : optional
         Of a chat: its template writes the turns.
     shots : int, optional
-        Worked examples of a request that has none of its own: in "examples" 4, in "chat" 0 (or so
-        many turns before the question). The other two forms have none.
+        Worked examples of a request that has none of its own, as many as the register has at most:
+        in "examples" 4, in "chat" 0 (or so many turns before the question). The other two forms
+        have none.
     seed : int
         Of the choice of worked examples.
     register : str, optional
-        Worked examples of one register alone ("caption": 8 of the 20).
+        Worked examples of one of `REGISTERS` alone ("caption": 8 of the 20).
     prefix : str
         What a chat's answer begins with: the model goes on from it.
     """
@@ -214,9 +219,23 @@ class Form(str):
                 "the form chat needs a tokenizer with a chat template: give one that has it, or "
                 "take the form paper or examples"
             )
+        if name in FORMS and (shots or register):
+            raise ValueError(
+                f"the form {name} has no worked examples: shots and register are for the forms "
+                "examples and chat"
+            )
+        if register not in (None, *REGISTERS):
+            raise ValueError(f"register must be one of {', '.join(REGISTERS)}, got {register!r}")
         form = super().__new__(cls, name)
         form.tokenizer, form.seed, form.register, form.prefix = tokenizer, seed, register, prefix
         form.shots = {"examples": 4}.get(name, 0) if shots is None else shots
+        there = sum(register in (None, row["register"]) for row in _worked()) if form.shots else 0
+        if not 0 <= form.shots <= there:
+            of = f"register {register}" if register else "data/field"
+            raise ValueError(
+                f"there are {there} worked examples of {of}: shots must be from 0 to {there}, got "
+                f"{form.shots}"
+            )
         return form
 
     def __getnewargs_ex__(self):
@@ -234,10 +253,12 @@ class Form(str):
 def form_of(model, tokenizer=None, **options) -> Form:
     """How a model is asked: as its configuration says (``config.synthlib_form``, which the pocket
     models and `models.load_generator` set), else "chat" where its tokenizer has a template for
-    that, else "paper". ``options`` are those of `Form`."""
+    that, else "paper". ``options`` are those of `Form`, in place of ``config.synthlib_examples``.
+    """
     chat = getattr(tokenizer, "chat_template", None) is not None
     name = getattr(model.config, "synthlib_form", None) or ("chat" if chat else "paper")
-    return Form(name, tokenizer, **options)
+    own = {} if name in FORMS else getattr(model.config, "synthlib_examples", {})
+    return Form(name, tokenizer, **own | options)
 
 
 def checked_form(form: str) -> Form:

@@ -81,7 +81,7 @@ def test_laptop_names_models_that_come_without_an_account_and_no_data_set_but_la
     assert len(found) == len(set(found)) == 400 and rejects.empty
     assert found[0] == "A goat has climbed onto the roof of the parked delivery van."
     assert set(data.read_premises(tiers.FIELD, n=3)[0]["file"]) == {tiers.FIELD.name}
-    with pytest.raises(ValueError, match="sentences and no triplets: give a labelled corpus"):
+    with pytest.raises(ValueError, match="holds sentences and no labelled triplets"):
         data.load_labelled(tiers.FIELD)
 
 

@@ -23,6 +23,7 @@ first encoder on the triplets of all rounds so far.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -333,16 +334,18 @@ def tune_rloo(
             use_cpu=not on_gpu, bf16=precision == "bf16", fp16=precision == "fp16",
             logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True,
         ) | options)  # fmt: skip
-        rows = tasks(anchors, prompts.form_of(*generator))
+        form = prompts.form_of(*generator)
+        rows = tasks(anchors, form)
         if chats.adds_begin(tokenizer):  # TRL's tokenizing does; a chat has written it already
             rows = [x | {"prompt": x["prompt"].removeprefix(tokenizer.bos_token)} for x in rows]
         with models.adapting():
             trainer = RLOOTrainer(
                 model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
                 train_dataset=Dataset.from_list(rows),
-                reward_funcs=list(
+                reward_funcs=[
+                    _of_sentences(function, answers.reader(form)) for function in
                     rewards.reward_functions(discriminator, encode, **bounds._asdict())
-                ),
+                ],
             )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         own, model.generation_config = model.generation_config, decoding.plain_settings(model)
@@ -352,6 +355,18 @@ def tune_rloo(
             model.generation_config = own
     log = [entry for entry in trainer.state.log_history if "reward" in entry]
     return trainer.model.eval(), log
+
+
+def _of_sentences(function, read):
+    """A reward function that judges of each completion what is read of it."""
+    if read is None:
+        return function
+
+    @functools.wraps(function)
+    def judged(completions, **columns):
+        return function(completions=[read(text) for text in completions], **columns)
+
+    return judged
 
 
 # ------------------------------------------------------------------ the triplets

@@ -99,6 +99,7 @@ def write(
     seed=0,
     max_new_tokens=28,
     progress=False,
+    taken=None,
     **options,
 ):
     """Let a language model continue each anchor into a list that moves away from it.
@@ -121,6 +122,8 @@ def write(
     max_new_tokens : int
         Of one sentence.
     progress : bool
+    taken : collections.Counter, optional
+        Gets in how many answers what was taken off (`answers.read`), of one sentence at a time.
     **options
         Of `decoding.generate_mixture`: batch_size, …
 
@@ -140,13 +143,12 @@ def write(
         options |= dict(do_sample=True, temperature=temperature, seed=seed)
     if method == "at_once":
         return decoding.generate_lists_at_once(*generator, anchors, **options)
-    if method == "step":
-        form = prompts.form_of(*generator)
-        asking = partial(prompts.rewriting, method=method, form=form)
-        options |= dict(lam=0.0, prompt=PROMPTS[method].get(form, asking))
-        options |= dict(ends=prompts.end_ids(generator[1], form), read=answers.reader(form))
-    else:
-        options["lam"] = lam
+    form = prompts.form_of(*generator)
+    asking = partial(prompts.rewriting, method=method, form=form)
+    options |= dict(
+        lam=0.0 if method == "step" else lam, prompt=PROMPTS[method].get(form, asking),
+        ends=prompts.end_ids(generator[1], form), read=answers.reader(form, taken),
+    )  # fmt: skip
     return decoding.generate_ranking_lists(*generator, anchors, **options)
 
 

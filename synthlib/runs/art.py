@@ -118,7 +118,8 @@ class Result:
         for each round ("1", … and "raw"): bounds, steps, reward_first, reward_last, kl, written,
         blank, copied, accepted_positives, accepted_negatives (shares), usable (anchors with an
         accepted candidate of both kinds), triplets, cosine_positives, cosine_negatives (means of
-        what was accepted, by the encoder that judged the round).
+        what was accepted, by the encoder that judged the round); taken (what was taken off so many
+        answers, in the forms that read them).
     table : DataFrame or None
         round ("0", "1", …, "raw"), task, pairs, spearman (percent).
     minutes : dict of str to float
@@ -159,7 +160,8 @@ class Result:
         """The generator of a round (from 1): the base with the round's adapter merged into it."""
         run = json.loads((self.folder / "run.json").read_text("utf-8"))
         base = models.load_generator(
-            run["generator"].partition(" (")[0], device=device, dtype=dtype, form=run.get("form")
+            run["generator"].partition(" (")[0], device=device, dtype=dtype, form=run.get("form"),
+            examples=runs.examples_of(run),
         )
         return art.tuned(base, self.home(number) / "adapter")
 
@@ -443,6 +445,7 @@ class _Work(runs.Work):
             ))  # fmt: skip
             before += len(anchors)
         self.table = pd.concat(tables, ignore_index=True)
+        self.table.attrs = shards.added(tables)
         self.writer = (None, None)  # its memory is wanted for the training
         with _in_another_folder():
             art.refuse_echo(self.table)
@@ -460,7 +463,7 @@ class _Work(runs.Work):
         home, table = result.home(number), self.table
         counts = result.counts.setdefault(str(number), {})
         kept = art.select(table)
-        counts |= _counted(table) | {"triplets": len(kept)}
+        counts |= _counted(table) | {"triplets": len(kept)} | table.attrs
         self.rows = kept
         if not len(kept):
             raise ValueError(
@@ -593,6 +596,7 @@ def _report(plan, result) -> str:
                 f"{found['accepted_negatives']:.0%} of the negatives; {found['copied']:,} copies, "
                 f"{found['blank']:,} blank; {found['triplets']:,} triplets"
             )
+            lines += runs.said_taken(found, name)
     lines += runs.said_minutes(result)
     if result.table is not None:
         wide = result.table.pivot(index="round", columns="task", values="spearman")

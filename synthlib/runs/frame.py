@@ -25,13 +25,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthlib import data, memory, models, options, reading, tiers
+from synthlib import data, memory, models, options, prompts, reading, tiers
 from synthlib.evaluation import examination
 from synthlib.runs import shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 _A_CALL = 8192  # texts of an encoder between two looks at its bar
-_LATER = ("form", "judge")  # stand in no run.json of an older version
+_LATER = ("form", "shots", "register", "judge")  # None: not in run.json, as in older ones
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -90,6 +90,9 @@ def settle(of, given: dict):
             raise ValueError(f"{name} must be one of {', '.join(one.choices)}, got {value!r}")
         if one.range and value not in one.range:
             raise ValueError(f"{name} {one.range.says}, got {value}")
+    if asked.shots is not None or asked.register is not None:
+        form = settings.form if settings.form in prompts.FORMS else "examples"
+        prompts.Form(form, shots=asked.shots, register=asked.register)
     if asked.precision is not None:
         models.training_precision(asked.device, asked.precision)
     check_data(asked.data)
@@ -236,7 +239,8 @@ class Work:
     def load_generator(self):
         plan, name = self.plan, self.plan.generator
         held = models.load_generator(
-            name, device=plan.device, dtype=plan.dtype, form=plan.form
+            name, device=plan.device, dtype=plan.dtype, form=plan.form,
+            examples=examples_of(vars(plan)),
         )
         self.note(name, held[1])
         return held
@@ -281,6 +285,12 @@ class Work:
             data.write_bytes(file, make().to_csv(index=False).encode())
         self.everyone.wait()
         return new
+
+
+def examples_of(run: dict) -> dict:
+    """Which worked examples a run's prompts have: `shots`, `register` and `seed`, those given."""
+    names = ("shots", "register", "seed")
+    return {name: run[name] for name in names if run.get(name) is not None}
 
 
 def encoding(encoder):
@@ -664,6 +674,16 @@ def said_rejected(result) -> str:
     """What a report's first line says of what could not be used."""
     many, file = result.counts.get("rejected"), result.folder / "rejects.jsonl"
     return f", and {many:,} rejected: {file}" if many else ""
+
+
+def said_taken(counts, name="taken off") -> list[str]:
+    """A report's line on what was taken off answers, in the forms that read them."""
+    if "taken" not in counts:
+        return []
+    found = sorted(counts["taken"].items(), key=lambda one: -one[1])
+    off = ", ".join(f"{what} of {many:,}" for what, many in found) or "nothing"
+    what = "answers: " if name == "taken off" else "taken off answers: "
+    return [f"{name:10} {what}{off}"]
 
 
 def said_end(work) -> str:

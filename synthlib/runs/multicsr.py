@@ -130,7 +130,8 @@ class Result(runs.Result):
     folder : Path
     counts : dict
         premises, rejected, written, copied_positives, copied_negatives, blank, judged, unread,
-        below_alpha, above_beta, within_gamma, kept, nli, trained_on, steps.
+        below_alpha, above_beta, within_gamma, kept, nli, trained_on, steps; taken (what was taken
+        off so many answers, in the forms that read them).
     sts : DataFrame or None
         As `evaluation.score_sts`.
     minutes : dict of str to float
@@ -341,6 +342,7 @@ class _Work(runs.Work):
                 folder / "written", len(self.premises), self._write, size=plan.shard_size,
                 everyone=self.everyone, progress=self.progress, unit="premise",
             )  # fmt: skip
+            counts |= self.table.attrs  # what was taken off the answers
         refused = self.table[self.table["reason"] != ""]
         if len(refused):
             refused = runs.refused(self.found, refused["row"], list(refused["reason"]))
@@ -397,6 +399,7 @@ class _Work(runs.Work):
         )  # fmt: skip
         for name in ("positive", "negative"):
             table.loc[fit, name] = texts[name].to_numpy()
+        table.attrs = texts.attrs
         if len(texts) >= 100:  # hours of copies help nobody
             self._refuse_echo(table[fit])
         return table
@@ -600,6 +603,7 @@ def _report(plan, result) -> str:
         f"{counts['copied_positives']:,} positives and {counts['copied_negatives']:,} negatives "
         f"repeat the premise, {counts['blank']:,} with a blank text"
     )
+    lines += runs.said_taken(counts)
     if "judged" in counts:
         lines.append(
             f"judged     {counts['judged']:,}; put out (a triplet may break several rules):"

@@ -92,7 +92,8 @@ class Result(runs.Result):
     folder : Path
     counts : dict
         sentences (to draw anchors from), anchors, rejected, written, dropped (reason to number of
-        lists), kept, sentences_kept, steps, base_pooling.
+        lists), kept, sentences_kept, steps, base_pooling; taken (what was taken off so many
+        answers, in the forms that read them).
     table : DataFrame or None
         measure ("STS", "reranking", "transfer"), task, before, after, gain; percent.
     minutes : dict of str to float
@@ -286,6 +287,7 @@ class _Work(runs.Work):
                 everyone=self.everyone, progress=self.progress, unit="list",
             )  # fmt: skip
             self.table["sentences"] = [list(row) for row in self.table["sentences"]]
+        counts |= self.table.attrs  # what was taken off the answers
         counts["anchors"] = len(self.table)
         counts["written"] = int((self.table["reason"] == "").sum())
         counts["sentences_written"] = sum(
@@ -322,19 +324,22 @@ class _Work(runs.Work):
     def _write(self, start, stop):
         plan, settings = self.plan, self.plan.settings
         part = self.anchors[start:stop]
-        fit = self._fits(part)
+        fit, taken = self._fits(part), Counter()
         written = ranking.write(
             self.generator, [text for text, ok in zip(part, fit, strict=True) if ok],
             plan.method, lam=settings.lam, temperature=settings.temperature,
             steps=settings.steps, seed=_seed(plan.seed, start),
-            max_new_tokens=settings.max_new_tokens, batch_size=plan.generation_batch,
+            max_new_tokens=settings.max_new_tokens, batch_size=plan.generation_batch, taken=taken,
         )  # fmt: skip
         lists = iter(written)
-        return pd.DataFrame({
+        table = pd.DataFrame({
             "row": range(start, stop),
             "sentences": [next(lists) if ok else [x] for x, ok in zip(part, fit, strict=True)],
             "reason": np.where(fit, "", decoding.TOO_LONG),
         })  # fmt: skip
+        if prompts.form_of(*self.generator) not in prompts.FORMS:
+            table.attrs["taken"] = dict(taken)
+        return table
 
     def kept(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
@@ -481,6 +486,7 @@ def _report(plan, result) -> str:
         lines.append(
             f"written    {counts['written']:,} lists, {counts['sentences_written']:,} sentences"
         )
+        lines += runs.said_taken(counts)
     lines[0] += runs.said_rejected(result)
     if "kept" in counts:
         for why, n in sorted(counts["dropped"].items(), key=lambda item: -item[1]):

@@ -12,18 +12,18 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthlib.data import to_parquet, write_bytes
+from synthlib.data import from_parquet, to_parquet, write_bytes
 
 _RUN = "run.json"  # of a run's folder: what the run in it was asked to do
 _MADE = "made_with"  # in it: what decides no run, and is noted
@@ -289,7 +289,8 @@ def rows(
     count : int
         Rows of the step.
     make : function (start, stop) -> DataFrame
-        Rows `start` to `stop` of the step; the same whatever was made before.
+        Rows `start` to `stop` of the step; the same whatever was made before. What its ``attrs``
+        count is kept with it (`added`).
     size : int
         Rows of the input in a shard.
     everyone : Processes
@@ -303,7 +304,7 @@ def rows(
     Returns
     -------
     DataFrame
-        The shards behind one another.
+        The shards behind one another; its ``attrs`` are `added` theirs.
     """
     folder.mkdir(exist_ok=True)
     starts = range(0, count, size)
@@ -323,7 +324,18 @@ def rows(
     absent = [number for number, frame in enumerate(frames) if frame is None]
     if absent:
         raise OSError(f"{folder}: shard {absent[0]} cannot be read back; run the command again")
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    table.attrs = added(frames)
+    return table
+
+
+def added(frames: Sequence[pd.DataFrame]) -> dict[str, dict[str, int]]:
+    """What the ``attrs`` of tables count together: ``{"taken": {"quotes": 3}}``, say."""
+    total = {}
+    for frame in frames:
+        for name, counts in frame.attrs.items():
+            total.setdefault(name, Counter()).update(counts)
+    return {name: dict(sorted(counts.items())) for name, counts in total.items()}
 
 
 def whole(folder: Path, count: int, size: int) -> bool:
@@ -337,7 +349,7 @@ def _digest(content: bytes) -> str:
 
 
 def _write(folder, number, frame):
-    content = to_parquet(frame)
+    content = to_parquet(frame, frame.attrs)
     write_bytes(folder / f"{number:05d}-{_digest(content)}.parquet", content)
 
 
@@ -346,7 +358,9 @@ def _read(folder, number, say) -> pd.DataFrame | None:
     for file in sorted(folder.glob(f"{number:05d}-*.parquet")):
         content = file.read_bytes()
         if f"{number:05d}-{_digest(content)}.parquet" == file.name:
-            return pd.read_parquet(io.BytesIO(content))
+            frame, note = from_parquet(content)
+            frame.attrs = note
+            return frame
         say(f"{file} is damaged and is made again")
         file.unlink()
     return None
