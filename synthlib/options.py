@@ -390,8 +390,8 @@ class MultiCSR(Run):
     )
     precision: str | None = _precision()
     select: str | None = _select(
-        'Default "dev" on the tiers but pocket (STS-B dev; where the pocket sets evaluate, the natural '
-        "development pairs), unless STS-B dev is absent from `data`."
+        'Default "dev" on all tiers but pocket (STS-B dev; where the pocket sets evaluate, the '
+        "natural development pairs), unless STS-B dev is absent from `data`."
     )
 
     data: Name | None = _data("evaluation and machine")
