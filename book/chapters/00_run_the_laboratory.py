@@ -36,19 +36,20 @@ import synthlib
 synthlib.preflight()
 
 # %% [markdown]
-# ## The pocket tier, and two larger ones
+# ## The pocket tier, and three others
 #
-# The report above names a **tier**: a set of models and settings. There are three:
+# The report above names a **tier**: a set of models and settings. There are four:
 #
 # | tier | where it runs | its models | what runs on it |
 # |---|---|---|---|
 # | `pocket` | any processor, no network | about a million parameters each, trained from nothing in this project | chapters 00 to 12; the command line |
+# | `laptop` | any processor with 4 GB of free memory | public models of 135 and 23 million parameters, which `python -m synthlib models get laptop` brings without an account | the command line |
 # | `colab` | a GPU with 15 GB, such as Colab's free one | public models of up to a billion parameters | the command line |
 # | `paper` | the papers' own hardware | the papers' models and settings | the command line |
 #
 # The **chapters** are a theory laboratory: they need sentences whose meaning is known, so all of them run on `pocket`, whatever tier you name.
-# The **command line**, `python -m synthlib run METHOD --tier colab --premises mine.txt`, runs the same methods, by the same kernels, on sentences of your own.
-# Of its larger tiers, `paper` has been run from end to end with small models of the same architectures; neither has been run at full size, on a GPU.
+# The **command line**, `python -m synthlib run METHOD --tier laptop --premises mine.txt`, runs the same methods, by the same kernels, on sentences of your own.
+# Of its two largest tiers, `paper` has been run from end to end with small models of the same architectures; neither has been run at full size, on a GPU.
 #
 # If the report had found trouble (weights not there, too little memory, an old library) it would have said so, with a remedy for each.
 # What it cannot mend, {doc}`/book/reference/troubleshooting` may.
