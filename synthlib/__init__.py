@@ -81,7 +81,8 @@ def preflight(tier=None):
         if not (models.POCKET / name.removeprefix("pocket/") / "config.json").is_file()
     )  # fmt: skip
     laptop = weights.needed(tier.name) if tier.name == "laptop" else ()
-    absent = [name for name in laptop if models.place(name)[0] is None]
+    places = {name: models.place(name) for name in laptop}
+    absent = [f"{name} ({where})" for name, (folder, where) in places.items() if folder is None]
     problems = (
         *_problems(tier, device, free, disk, versions, missing, absent),
         *trials.failures(tier, device),
@@ -134,8 +135,7 @@ def _problems(tier, device, free, disk, versions, missing, absent):
         names = ", ".join(name.removeprefix("pocket/") for name in missing)
         yield f"pocket models missing ({names}): `git checkout -- data/pocket`, or `make pocket`"
     if absent:
-        names = ", ".join(name.removeprefix("laptop/") for name in absent)
-        yield f"laptop models missing ({names}): `python -m synthlib models get laptop`"
+        yield f"laptop models missing: {', '.join(absent)}"
     if tier.gpu and device.type == "cpu":
         yield (
             f"the {tier.name} tier needs a GPU: in Colab, Runtime → Change runtime type → T4 GPU; "

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"([+\-−–]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 
 HALF_POINTS = tuple(f"{s / 2:.1f}" for s in range(11))  # "0.0", "0.5", …, "5.0"
 WHOLE_POINTS = tuple("012345")
-SCORINGS = ("text", "expected", "likelihood", "nli")
+SCORINGS = ("text", "expected", "likelihood")
 LONG = ("refuse", "skip", "cut")
 
 
@@ -78,10 +78,10 @@ def score_similarity(
     Parameters
     ----------
     model, tokenizer
-        The generator C_θ; for ``"nli"`` an NLI model.
+        The generator C_θ.
     pairs : n pairs of texts
         Each distinct pair is scored once.
-    method : "expected", "likelihood", "text" or "nli"
+    method : "expected", "likelihood" or "text"
         ``"text"``: the model writes its score, read by `parse_score`; what the paper does.
         ``"expected"``: Σ s·p(s) / Σ p(s) over the score tokens, from one forward pass. Score
         tokens are "0.0", "0.5", …, "5.0" where each is one token (the pocket models), else the
@@ -89,8 +89,6 @@ def score_similarity(
         ``"likelihood"``: the same value over the eleven scores as whole answers, whatever tokens
         they are split into: p(s) is the probability of all tokens of "4.5", with or without a blank
         before it; "4" with an end behind it counts as 4.0. Two or three more steps.
-        ``"nli"``: 5·(P(entailment) + ½·P(neutral)) of an NLI model whose premise is the first text:
-        another judge than the paper's, for generators that cannot score.
     batch_size : int
     template : function (a, b) -> prompt, optional
         Default: `synthlib.prompts.similarity` in the form of `prompts.form_of`.
@@ -116,9 +114,6 @@ def score_similarity(
     decoding.check_positive(batch_size=batch_size)
     if not 0 <= min_mass <= 1:
         raise ValueError(f"min_mass must lie in [0, 1], got {min_mass}")
-    if method == "nli":
-        p = nli_probabilities(model, tokenizer, pairs, batch_size=batch_size, progress=progress)
-        return (5 * (p[:, 0] + p[:, 1] / 2)).tolist()
     form = prompts.form_of(model, tokenizer)
     if template is None:
 
@@ -288,6 +283,42 @@ def _read_nli(model, tokenizer, pairs, batch_size, long, progress) -> np.ndarray
             bar.update(len(batch))
     row_of = {pair: i for i, pair in enumerate(distinct)}
     return found[[row_of[pair] for pair in pairs]]
+
+
+def nli_similarity(
+    model,
+    tokenizer,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> list[float | None]:
+    """How far the first text of a pair carries the second, from 0.0 to 5.0, by an NLI model.
+
+    5 · (P(entailment) + ½ P(neutral)): a score on the scale of `score_similarity` where no language
+    model at hand can give one.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As `models.load_nli` gives them.
+    pairs : n pairs of texts
+        (premise, hypothesis); each distinct pair is computed once.
+    batch_size : int
+    progress : bool
+
+    Returns
+    -------
+    list of n floats or None
+        ``None`` where a pair does not fit the model's window.
+
+    Raises
+    ------
+    As `nli_probabilities`.
+    """
+    options = dict(batch_size=batch_size, long="skip", progress=progress)
+    probabilities = nli_probabilities(model, tokenizer, pairs, **options)
+    return [float(5 * (p[0] + p[1] / 2)) if p.any() else None for p in probabilities]
 
 
 def cosine(encode: Callable, pairs: Sequence[tuple[str, str]]) -> np.ndarray:

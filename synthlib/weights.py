@@ -13,6 +13,9 @@ code of it is run. The file is made once into a folder of the Hub's form in the 
 ``laptop/minilm-first-two``           the encoder that is trained: the first two of its six
                                       layers with mean pooling, cut here
 ====================================  =======================================================
+
+Two adapters for the encoder travel with the book, ``laptop/judge`` and ``laptop/examiner``: with
+either it tells entailment, neutral and contradiction apart (`field.judges`).
 """
 
 import contextlib
@@ -30,7 +33,7 @@ from urllib.parse import unquote, urlsplit
 import filelock
 import platformdirs
 
-from synthlib import tiers
+from synthlib import paths, tiers
 
 _ORIGIN = "origin.json"  # in a finished folder: which file it was made of
 
@@ -90,6 +93,11 @@ LAPTOP = (
     ),
 )  # fmt: skip
 
+#: Folders of the adapters, by name.
+JUDGES = {
+    f"laptop/{name}": paths.DATA / "field" / "judges" / name for name in ("judge", "examiner")
+}
+
 
 def cache() -> Path:
     """Where the folders lie: ``SYNTHLIB_CACHE``, else the user's cache of this system."""
@@ -102,8 +110,8 @@ def find(name: str) -> Weights | Cut:
     for entry in LAPTOP:
         if entry.name == name:
             return entry
-    names = ", ".join(entry.name for entry in LAPTOP)
-    raise ValueError(f"this version has no model {name!r}: there are {names}")
+    known = ", ".join([*(entry.name for entry in LAPTOP), *JUDGES])
+    raise ValueError(f"no model {name!r}: there are {known}")
 
 
 def folder(name: str) -> Path | None:
@@ -174,9 +182,11 @@ def needed(tier: str) -> dict[str, list[str]]:
     found = {}
     for method in ("multicsr", "art", "ranking"):
         settings = getattr(tiers.get(tier), method)
-        for role in ("generator", "judge", "discriminator", "encoder", "guide", "teacher"):
+        for role in ("generator", "discriminator", "encoder", "guide", "teacher"):
             if name := getattr(settings, role, None):
                 found.setdefault(name, []).append(f"{role} of {method}")
+        if getattr(settings, "scoring", None) == "nli":
+            found.setdefault(settings.judge, []).append(f"judge of {method}")
     return found
 
 

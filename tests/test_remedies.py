@@ -295,19 +295,6 @@ def test_scores_as_words_where_there_are_no_tokens_for_them(refused, done, monke
     done("multicsr", until="kept", generator="other", scoring="text")  # the same folder
 
 
-def test_a_scoring_by_an_nli_model_that_is_named(refused, done, monkeypatch):
-    said = refused("multicsr", scoring="nli")
-    assert "name one with judge (--judge)" in said
-    loose = dict(scoring="nli", alpha=0, beta=5, gamma="-", until="kept")
-    with monkeypatch.context() as patch:
-        patch.setattr(judging, "nli_fits", lambda *of: np.zeros(len(of[2]), bool))
-        said = refused("multicsr", judge="nli", **loose)
-        assert "take another --judge in the same folder, or start from shorter sentences" in said
-    shutil.copytree("nli", "judge", dirs_exist_ok=True)
-    done("multicsr", judge="judge", **loose)
-    done("multicsr", "shorter", judge="nli", **loose)
-
-
 def test_one_of_two_options(refused, done, tmp_path):
     rows = [dict(anchor=a, positive=b, negative=c, a=4, b=1)
             for a, b, c in zip(SENTENCES, SENTENCES[1:], SENTENCES[2:], strict=False)]  # fmt: skip
@@ -1113,9 +1100,6 @@ TABLE = {
         "runs/multicsr.py": [
             "give premises to write from", "give epochs or max_steps", "ask for one",
         ],
-    },
-    "test_a_scoring_by_an_nli_model_that_is_named": {
-        "runs/multicsr.py": ["needs an NLI model: name one", "take another --judge"],
     },
     "test_fewer_premises_than_a_batch": {
         "runs/multicsr.py": ["--sentences {} makes the batch fit", "give more sentences"],

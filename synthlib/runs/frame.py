@@ -31,7 +31,7 @@ from synthlib.runs import shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 _A_CALL = 8192  # texts of an encoder between two looks at its bar
-_LATER = ("form", "shots", "register", "judge")  # None: not in run.json, as in older ones
+_LATER = ("form", "shots", "register")  # None: not in run.json, as in older ones
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -603,7 +603,10 @@ def fingerprint(name) -> str:
     if folder is None or not any((folder / mark).is_file() for mark in _MODEL):
         return ""  # no model: loading it will say so, and its folders may be many
     digest = hashlib.blake2b(digest_size=4)
-    for file in sorted(folder.rglob("*.safetensors")):
+    files = sorted(folder.rglob("*.safetensors"))
+    if models.is_adapter(folder) and (base := folder_of(models.base_of(folder))):
+        files += sorted(base.rglob("*.safetensors"))
+    for file in files:
         size = file.stat().st_size
         with file.open("rb") as stream:
             digest.update(str(size).encode() + stream.read(2**20))

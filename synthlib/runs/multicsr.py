@@ -50,7 +50,6 @@ STAGES = (1, 2, 3)
 STEPS = options.MULTICSR_STEPS
 BACKBONES = options.declared(options.MultiCSR)["backbone"].choices
 
-NLI = "nli"  # the scoring by another model than the generator
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
 
 
@@ -89,6 +88,11 @@ def make_plan(**given) -> Plan:
     if asked.gamma == options.NO_GAMMA:
         settings = dataclasses.replace(settings, gamma=None)
     thresholds = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
+    if asked.judge is not None and settings.scoring != "nli":
+        raise ValueError(
+            f"the judge {asked.judge} is for scoring nli, and the scoring is {settings.scoring}: "
+            "give --scoring nli too, or leave --judge out"
+        )
     if asked.epochs is not None or asked.max_steps is not None:
         if asked.epochs is not None and asked.max_steps is not None:
             raise ValueError("give epochs or max_steps, not both")
@@ -101,8 +105,6 @@ def make_plan(**given) -> Plan:
     fitted = ""
     if n is not None:  # an eighth, for not all of them are kept
         settings, fitted = runs.fit(settings, vars(asked), batch_size=max(2, n // 8))
-    if settings.scoring == NLI and settings.judge is None and 2 in stages:
-        raise ValueError("the scoring nli needs an NLI model: name one with judge (--judge)")
     if asked.nli is not None and not (asked.supervised or settings.demonstrations):
         raise ValueError("nli is a corpus for supervised training or demonstrations: ask for one")
     source = no_logits or runs.source_of(asked, settings)
@@ -211,6 +213,8 @@ class _Work(runs.Work):
             plan, no_logits=bool(plan.no_logits), nli_rows=plan.nli_rows,
             thresholds=dataclasses.asdict(plan.thresholds), rows=runs.digest_of(texts),
         )  # fmt: skip
+        if plan.scoring != "nli":
+            del self.identity["judge"]  # nobody asks it
         self.note = functools.partial(runs.note_unknown_words, self.premises, set())
 
     # -------------------------------------------------------------- what examines
@@ -260,8 +264,10 @@ class _Work(runs.Work):
         """Role to the name of its model, for the models that this run takes."""
         plan = self.plan
         wanted = {"encoder": plan.encoder}
-        by_nli = self.asks() and plan.scoring == NLI
-        if not plan.no_logits or self.asks() and not by_nli:
+        by_nli = self.asks() and plan.scoring == "nli"
+        if by_nli:
+            wanted["judge"] = plan.judge
+        if not plan.no_logits or (self.asks() and not by_nli):
             wanted["generator"] = plan.generator
         if by_nli:
             wanted["judge"] = plan.judge
@@ -270,7 +276,7 @@ class _Work(runs.Work):
         return wanted
 
     def asks(self) -> bool:
-        """Whether the generator is asked for scores."""
+        """Whether scores are asked for."""
         return 2 in self.plan.stages and not (self.plan.no_logits and "a" in self.given)
 
     def ready(self):
@@ -287,17 +293,21 @@ class _Work(runs.Work):
     @functools.cached_property
     def generator(self):
         held = self.load_generator()
-        if 2 in self.plan.stages and self.plan.scoring != NLI:
-            # what keeps the judge from judging is found before stage 1
+        # What keeps the judge from judging is found before stage 1.
+        if 2 in self.plan.stages and self.plan.scoring != "nli":
             judging.score_similarity(*held, [("a", "a")], method=self.plan.scoring)
         return held
 
     @functools.cached_property
     def judge(self):
-        """Who scores in stage 2: (model, tokenizer)."""
-        if self.plan.scoring != NLI:
+        """Who is asked for scores: the generator, or an NLI model."""
+        plan = self.plan
+        if plan.scoring != "nli":
             return self.generator
-        return models.load_nli(self.plan.judge, device=self.plan.device)
+        self.__dict__.pop("generator", None)  # all is written; its memory is wanted
+        held = models.load_nli(plan.judge, device=plan.device, dtype=plan.dtype)
+        self.note(plan.judge, held[1])
+        return held
 
     @functools.cached_property
     def guide(self):
@@ -455,8 +465,8 @@ class _Work(runs.Work):
 
     def kept(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
-        for name in ("generator", "judge"):  # their memory is wanted for the training
-            self.__dict__.pop(name, None)
+        for name in ("generator", "judge"):
+            self.__dict__.pop(name, None)  # their memory is wanted for the training
         keep = self._usable()
         if 2 in plan.stages:
             keep &= plan.thresholds.keep(self.table["a"], self.table["b"])
@@ -563,14 +573,11 @@ def _why_nothing(plan, counts, folder, table) -> str:
         )
     rules = _rules(plan, counts)
     first = next(iter(rules))
-    if first.endswith("read") and plan.settings.scoring == NLI:
-        remedy = (
-            "their texts are blank, or longer than the judge's window: take another --judge in "
-            "the same folder, or start from shorter sentences in another"
-        )
-    elif first.endswith("read"):
+    if first.endswith("read"):
         other = "text" if plan.settings.scoring == "expected" else "expected"
         remedy = (
+            "no pair fits the judge's window: take a --judge with a larger one in the same folder"
+            if plan.scoring == "nli" else
             f"the judge writes no numbers: take --scoring {other} in the same folder, or another "
             "--generator in another"
         )
@@ -671,7 +678,8 @@ def describe(out, **given) -> str:
         )
     asked &= work.takes("judged")
     if asked:
-        lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
+        by = f" by {s.judge}" if s.scoring == "nli" else ""
+        lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}{by}")
     steps = s.max_steps or math.ceil(
         s.epochs * ((rows + labelled * plan.supervised) // s.batch_size)
     )
@@ -698,6 +706,7 @@ def _estimate(work, rows, steps, asked) -> list[str]:
         work.table, spent = runs.timed(work._write, 0, some)
         seconds["writing"] = spent * rows / some
     if asked:
+        work.judge  # noqa: B018
         seconds["judging"] = runs.timed(work._judge, 0, some)[1] * rows / some
     usable = work.table[work._usable()]
     if len(usable) and steps:
