@@ -144,7 +144,10 @@ class Bounds(NamedTuple):
     negative_bound: float
 
 
-def choose_bounds(p_target, similarity, kind, *, quantile=0.05, least=20) -> Bounds:
+LEAST = 20  # accepted outputs of each kind that bounds are chosen from
+
+
+def choose_bounds(p_target, similarity, kind, *, quantile=0.05, least=LEAST) -> Bounds:
     """The book's rule for Ω, α⁺ and α⁻: quantiles of what the generator already writes right.
 
     Take what the current generator writes and look only at the outputs that the discriminator

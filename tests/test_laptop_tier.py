@@ -235,3 +235,33 @@ def test_trls_trainer_gives_the_rewards_the_sentence_alone(monkeypatch):
         text = "A cat.\nOriginal: B."
         correct(completions=[text], anchor=["x"], kind=["positive"], prompts=["p"])
         assert given == [("x", wanted)]
+
+
+# ------------------------------------------------------------------ bounds from few sentences
+def test_bounds_of_few_sentences_come_from_more_answers_to_each(monkeypatch):
+    asked = []
+
+    def write(generator, anchors, *, candidates, **more):
+        asked.append(candidates)
+        rows = [(a, k) for a in anchors for k in art.KINDS for _ in range(candidates)]
+        return pd.DataFrame(rows, columns=["anchor", "kind"]).assign(text="Said.")
+
+    def judge(table, discriminator, encode, **more):
+        right = np.arange(len(table)) % 5 < 2  # four of ten
+        similarity = np.linspace(0, 1, len(table))
+        return table.assign(p=np.where(right, 0.9, 0.1), similarity=similarity)
+
+    monkeypatch.setattr(art, "write", write)
+    monkeypatch.setattr(art, "judge", judge)
+    few, enough = [f"Sentence {i}." for i in range(30)], [f"Sentence {i}." for i in range(60)]
+    bounds = art.choose_bounds(None, few, None, None, max_new_tokens=4)
+    assert asked == [1, 7] and bounds.lower_bound == 0.9
+    asked.clear()
+    art.choose_bounds(None, enough, None, None, max_new_tokens=4)
+    assert asked == [1]
+    with pytest.raises(ValueError, match="the discriminator accepts 0 of 210 negatives"):
+        monkeypatch.setattr(
+            art, "judge", lambda table, *a, **b: judge(table, *a).assign(
+                p=np.where(table["kind"] == "positive", 0.9, 0.1))
+        )  # fmt: skip
+        art.choose_bounds(None, few, None, None, max_new_tokens=4)

@@ -24,6 +24,7 @@ first encoder on the triplets of all rounds so far.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -151,7 +152,8 @@ def choose_bounds(
     generator : (model, tokenizer)
         The current one: `policy(…).model` after the first round.
     anchors : sequence of str
-        Two hundred will do; an output of each kind is sampled at temperature 1, as in PPO.
+        Two hundred will do; an output of each kind is sampled at temperature 1, as in PPO. Of
+        fewer more outputs are, where those that are accepted would not do.
     discriminator, encode
         The judges of the round.
     max_new_tokens, quantile, seed, batch_size
@@ -165,13 +167,17 @@ def choose_bounds(
     ValueError
         Where the generator writes nothing or only copies, or the discriminator accepts too little.
     """
-    table = write(
-        generator, anchors, candidates=1, temperature=1.0, max_new_tokens=max_new_tokens, seed=seed,
-        batch_size=batch_size,
-    )  # fmt: skip
-    refuse_echo(table)
-    table = judge(table, discriminator, encode, batch_size=batch_size)
-    spoken = table[table["text"].str.strip() != ""]
+    for several in sorted({1, math.ceil(PROBES / max(len(anchors), 1))}):
+        table = write(
+            generator, anchors, candidates=several, temperature=1.0, max_new_tokens=max_new_tokens,
+            seed=seed, batch_size=batch_size,
+        )  # fmt: skip
+        refuse_echo(table)
+        table = judge(table, discriminator, encode, batch_size=batch_size)
+        spoken = table[table["text"].str.strip() != ""]
+        accepted = spoken.groupby("kind")["p"].agg(lambda p: (p > 0.5).sum())
+        if len(accepted) == len(KINDS) and accepted.min() >= rewards.LEAST:
+            break
     return rewards.choose_bounds(
         spoken["p"].to_numpy(), spoken["similarity"].to_numpy(), list(spoken["kind"]),
         quantile=quantile,
