@@ -318,10 +318,9 @@ def _train(
     if ranking is not None:
         targets = {str(i): target for i, target in enumerate(ranking[0])}
         settings |= dict(own=ranking[1], targets=_fingerprint_weights(targets))
-
     encoder.float()
-    first = _copy(encoder)
-    settings["encoder"] = _fingerprint_weights(first)
+    settings["encoder"] = _fingerprint_weights(_copy(encoder))
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(models.quiet())
         folder = output_dir or stack.enter_context(tempfile.TemporaryDirectory())
@@ -346,25 +345,31 @@ def _train(
             data_collator=Collator(encoder, views, max_length),
             loss=loss,
         )
-        trainer.selection = _Selection(encoder, dev, eval_steps)
-        trainer.remove_callback(PrinterCallback)  # a line of numbers every few steps
-        trainer.add_callback(trainer.selection)
-        if progress:
-            trainer.add_callback(_Bar())
-        try:
-            checkpoint = _start_or_resume(folder, settings, trainer) if output_dir else None
-            if checkpoint is not None and _step_of(checkpoint) >= steps:
-                trainer.restore(checkpoint)
-            else:
-                trainer.train(resume_from_checkpoint=checkpoint)
-        except BaseException:  # an interrupt too: half-trained weights would pass for a model
-            encoder.load_state_dict(first)
-            encoder.eval()
-            raise
+        trainer.watch(_Selection(encoder, dev, eval_steps), progress)
+        _go_on(trainer, settings if output_dir else None)
     if trainer.selection.best_weights is not None:
         encoder.load_state_dict(trainer.selection.best_weights)
     encoder.training_history = _history(trainer)
     return encoder.eval()
+
+
+def _go_on(trainer, settings):
+    """Train to the last step, from the newest checkpoint of the run with these settings, if any.
+
+    Where it ends by an error or an interrupt the encoder has its first weights again: half-trained
+    ones would pass for a model.
+    """
+    encoder, first, folder = trainer.model, _copy(trainer.model), trainer.args.output_dir
+    try:
+        checkpoint = _start_or_resume(folder, settings, trainer) if settings else None
+        if checkpoint is not None and _step_of(checkpoint) >= trainer.args.max_steps:
+            trainer.restore(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=checkpoint)
+    except BaseException:
+        encoder.load_state_dict(first)
+        encoder.eval()
+        raise
 
 
 def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precision, save_steps):
@@ -689,6 +694,14 @@ class _Batches:
 
 class _Trainer(SentenceTransformerTrainer):
     """The trainer with our order of the data and with checkpoints that hold the whole state."""
+
+    def watch(self, selection, progress):
+        """Score the encoder while it is trained, and show a bar where `progress` asks for it."""
+        self.selection = selection
+        self.remove_callback(PrinterCallback)  # a line of numbers every few steps
+        self.add_callback(selection)
+        if progress:
+            self.add_callback(_Bar())
 
     def get_batch_sampler(self, dataset, batch_size, drop_last, seed=0, **_):
         return _Batches(len(dataset), batch_size, seed, lambda: self.state)
