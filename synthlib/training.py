@@ -151,8 +151,8 @@ def train_supervised_simcse(
     Parameters
     ----------
     encoder : sentence_transformers.SentenceTransformer
-    triplets : sequence of (anchor, positive, hard negative), or datasets.Dataset
-        A Dataset has the columns anchor, positive, negative; others are not read.
+    triplets : sequence of (anchor, positive, hard negative), DataFrame, or datasets.Dataset
+        A table has the columns anchor, positive, negative; others are not read.
     keep : callable, optional
         `keep(rows [N]) -> bool [N, 2N]`, the mask for `losses.info_nce`, or what else that takes
         as `keep`, such as `losses.false_negative_rows`: called at every step with
@@ -911,12 +911,14 @@ def _checked_texts(texts, name):
 def _checked_triplets(triplets):
     """Columns anchor, positive, negative as lists of non-blank strings."""
     names = ("anchor", "positive", "negative")
-    if hasattr(triplets, "column_names"):
-        missing = [name for name in names if name not in triplets.column_names]
+    if hasattr(triplets, "columns") or hasattr(triplets, "column_names"):
+        table = hasattr(triplets, "columns")
+        has = list(triplets.columns if table else triplets.column_names)
+        missing = [name for name in names if name not in has]
         if missing:
             raise ValueError(
-                f"triplets has the columns {', '.join(triplets.column_names)}; "
-                f"{', '.join(missing)} missing: rename them with rename_columns"
+                f"triplets has the columns {', '.join(map(str, has))}; {', '.join(missing)} "
+                f"missing: rename them with {'rename' if table else 'rename_columns'}"
             )
         columns = [triplets[name] for name in names]
     else:

@@ -504,9 +504,7 @@ def train(encoder, triplets, settings, **options):
     ) | options  # fmt: skip
     if options.get("max_steps") is not None:
         del chosen["epochs"]
-    names = ("anchor", "positive", "negative")
-    rows = list(zip(*(triplets[name] for name in names), strict=True))
-    return training.train_supervised_simcse(encoder, rows, **chosen)
+    return training.train_supervised_simcse(encoder, triplets, **chosen)
 
 
 # ------------------------------------------------------------------ the whole method
