@@ -39,22 +39,11 @@ from synthlib import (
     ppo,
     prompts,
     rewards,
-    tiers,
     training,
 )
 
 KINDS = rewards.KINDS
 PROBES = 200  # sentences whose answers set the bounds of a round
-
-
-def settings(tier=None):
-    """A tier's settings of the method; a bound that is None is chosen by `choose_bounds`.
-
-    Returns
-    -------
-    tiers.ART
-    """
-    return tiers.get(tier).art
 
 
 def prompt(anchor: str, kind: str, form: str = "paper") -> str:
