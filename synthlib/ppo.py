@@ -530,6 +530,8 @@ def train(
     micro = micro_batch_size or mini_batch_size
     best["adapter"] = best["adapter"] or _adapter(policy)  # until one has earned something
 
+    how = temperature, passes_in, clip, value_clip, value_weight
+
     def refuse(what):
         raise Stopped(f"{what} is not a number at step {step}; {state.last_good()}")
 
@@ -537,25 +539,17 @@ def train(
     for step in range(len(log), steps):
         mine = _drawn(tasks, step, batch_size, seed)[rank::ranks]
         torch.manual_seed(seed * 1_000_003 + step * 1_009 + rank)
-        columns = {key: [task[key] for task in mine] for key in mine[0] if key != "prompt"}
-        prompts = [task["prompt"] for task in mine]
         try:
-            answers = policy.write(prompts, max_new_tokens=max_new_tokens, temperature=temperature)
-            texts = policy.texts(answers)
-            parts = [
-                _rewards(f, policy.device, completions=texts, prompts=prompts, **columns)
-                for f in reward_funcs
-            ]
+            answers, texts, parts = _answered(
+                policy, mine, reward_funcs, max_new_tokens=max_new_tokens, temperature=temperature
+            )
         except (Stopped, ValueError) as error:  # of NaN, judges say what they were given
             raise Stopped(f"step {step}: {error}; {state.last_good()}") from error
         scores = sum(w * part for w, part in zip(reward_weights, parts, strict=True))
 
-        beta = controller.coefficient if controller else kl
-        with torch.no_grad(), passes_in():
-            passes = functools.partial(_in_parts, policy, answers, temperature)
-            (log_p, entropy, value), micro = memory.fitting(passes, micro, _PASSES)
-            with policy.adapter_off():
-                (reference, _, _), micro = memory.fitting(passes, micro, _PASSES)
+        (log_p, entropy, value, reference), micro = _scored(
+            policy, answers, temperature, passes_in, micro
+        )
         mask = answers.mask
         passed = torch.stack([log_p, reference, value]).masked_fill(~mask, 0.0)
         unsound = _unsound(scores, passed)
@@ -563,6 +557,8 @@ def train(
         if no_reward or no_value:
             refuse("a reward" if no_reward else "a log-probability or a value")
         places = memory.moved(_places(lengths, mask.shape[1]), policy.device)
+
+        beta = controller.coefficient if controller else kl
         rewards = token_rewards(scores, log_p, reference, mask, kl=beta)
         advantage, returns = gae(rewards, value, mask, gamma=gamma, lam=lam)
         old = dict(
@@ -572,39 +568,19 @@ def train(
 
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        # Until the step is done nothing is asked of a GPU, float16's scale but for: all its work is
-        # given to it, and the numbers are read at once.
-        losses, norms = [], [torch.zeros((), device=policy.device)]
         before = [p.detach().clone() for p in trained]
-        for _ in range(epochs):
-            order = torch.randperm(len(mine)).tolist()
-            size = mini_batch_size // ranks
-            for start in range(0, len(order), size):
-                rows = order[start : start + size]
-                gradients = functools.partial(
-                    _gradients, policy, answers, old, rows, temperature, passes_in, clip,
-                    value_clip, value_weight, scale=scaler.scale, lengths=lengths, read=False,
-                )  # fmt: skip
-                found, micro = memory.fitting(gradients, micro, _PASSES)
-                if ranks > 1:
-                    tokens = torch.tensor(sum(lengths[row] for row in rows))
-                    _average(trained, memory.moved(tokens, policy.device))
-                scaler.unscale_(optimizer)
-                norm = nn.utils.clip_grad_norm_(trained, 1.0)
-                if scaler.get_scale() <= 1:  # larger ones may overflow: such a step is left out
-                    norms.append(norm)
-                scaler.step(optimizer)
-                scaler.update()
-                losses.append(found)
+        losses, norms, micro = _updated(
+            policy, optimizer, scaler, answers, old, lengths, how, micro,
+            epochs=epochs, size=mini_batch_size // ranks, ranks=ranks,
+        )  # fmt: skip
 
         found = _measured(
             mine, texts, mask, places, scores, parts, reward_funcs, log_p, reference, entropy,
             value, returns,
         )  # fmt: skip
-        means = torch.stack([torch.stack(list(x.values())) for x in losses]).float().mean(0)
-        found |= zip(("policy_loss", "value_loss", "clip_fraction"), means, strict=True)
+        found |= zip(("policy_loss", "value_loss", "clip_fraction"), losses, strict=True)
         means = _over_processes(torch.stack([x.float() for x in found.values()]), "mean")
-        *means, no_gradient = _read(torch.cat([means, _unsound(torch.stack(norms))]))
+        *means, no_gradient = _read(torch.cat([means, _unsound(norms)]))
         if no_gradient:
             with torch.no_grad():
                 torch._foreach_copy_(trained, before)
@@ -621,28 +597,101 @@ def train(
             controller.update(entry["kl"], batch_size)
         bar.set_postfix(reward=f"{entry['reward']:.3f}", kl=f"{entry['kl']:.2f}")
         bar.update()
-        if away:
-            kept = "that earned most" if best["step"] else "it began with"
-            warnings.warn(
-                f"stopped at step {step + 1}: an answer's KL from the reference is "
-                f"{entry['kl']:.1f} nats (limit {kl_limit:g}). The policy has left the language it "
-                f"started from, so the adapter {kept} is kept: raise kl or lower learning_rate",
-                stacklevel=2,
-            )
-            break
-        if len(log) >= patience and all(e["copies"] + e["blank"] == 1 for e in log[-patience:]):
-            warnings.warn(
-                f"stopped at step {step + 1}: for {patience} steps every answer was blank or a "
-                "copy of its anchor, so the reward has nothing to tell apart. The adapter that "
-                "earned most is kept; lower learning_rate, or raise kl",
-                stacklevel=2,
-            )
+        why = _why_stopped(log, kl_limit, patience, best)
+        if why:
+            warnings.warn(f"stopped at step {step + 1}: {why}", stacklevel=2)
             break
         if output_dir and ((step + 1) % save_steps == 0 or step + 1 == steps) and rank == 0:
             state.save(log, best)
     bar.close()
     _restore(policy, best["adapter"])
     return log
+
+
+# ------------------------------------------------------------------ the parts of a step
+def _answered(policy, tasks, functions, **how):
+    """An answer to each task, as tokens and as text, and what each reward function says of them."""
+    prompts = [task["prompt"] for task in tasks]
+    columns = {key: [task[key] for task in tasks] for key in tasks[0] if key != "prompt"}
+    answers = policy.write(prompts, **how)
+    texts = policy.texts(answers)
+    parts = [
+        _rewards(f, policy.device, completions=texts, prompts=prompts, **columns)
+        for f in functions
+    ]  # fmt: skip
+    return answers, texts, parts
+
+
+@torch.no_grad()
+def _scored(policy, answers, temperature, precision, micro):
+    """Log-probability, entropy and value of each token, and its log-probability under the
+    reference; with the number of answers that one pass has taken."""
+    with precision():
+        passes = functools.partial(_in_parts, policy, answers, temperature)
+        own, micro = memory.fitting(passes, micro, _PASSES)
+        with policy.adapter_off():
+            (reference, _, _), micro = memory.fitting(passes, micro, _PASSES)
+    return (*own, reference), micro
+
+
+def _updated(
+    policy, optimizer, scaler, answers, old, lengths, how, micro, *, epochs, size, ranks
+):  # fmt: skip
+    """The passes of a step over its answers, in mini-batches of `size` a process.
+
+    Until the step is done nothing is asked of a GPU, float16's scale but for: all its work is given
+    to it, and the numbers are read at once.
+
+    Returns
+    -------
+    means : tensor [3]
+        Of the parts of the loss: policy, value, share of tokens whose ratio was clipped.
+    norms : tensor
+        Of the gradients that count.
+    micro : int
+        Answers that one pass has taken.
+    """
+    (trained,) = (group["params"] for group in optimizer.param_groups)
+    losses, norms = [], [torch.zeros((), device=policy.device)]
+    for _ in range(epochs):
+        order = torch.randperm(len(lengths)).tolist()
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            gradients = functools.partial(
+                _gradients, policy, answers, old, rows, *how, scale=scaler.scale, lengths=lengths,
+                read=False,
+            )  # fmt: skip
+            found, micro = memory.fitting(gradients, micro, _PASSES)
+            losses.append(torch.stack(list(found.values())))
+            if ranks > 1:
+                tokens = torch.tensor(sum(lengths[row] for row in rows))
+                _average(trained, memory.moved(tokens, policy.device))
+            scaler.unscale_(optimizer)
+            norm = nn.utils.clip_grad_norm_(trained, 1.0)
+            if scaler.get_scale() <= 1:  # larger ones may overflow: such a step is left out
+                norms.append(norm)
+            scaler.step(optimizer)
+            scaler.update()
+    return torch.stack(losses).float().mean(0), torch.stack(norms), micro
+
+
+def _why_stopped(log, kl_limit, patience, best) -> str:
+    """Why training ends before its last step; empty where it goes on."""
+    kl = log[-1]["kl"]
+    if kl > kl_limit:
+        kept = "that earned most" if best["step"] else "it began with"
+        return (
+            f"an answer's KL from the reference is {kl:.1f} nats (limit {kl_limit:g}). The policy "
+            f"has left the language it started from, so the adapter {kept} is kept: raise kl or "
+            "lower learning_rate"
+        )
+    if len(log) >= patience and all(e["copies"] + e["blank"] == 1 for e in log[-patience:]):
+        return (
+            f"for {patience} steps every answer was blank or a copy of its anchor, so the reward "
+            "has nothing to tell apart. The adapter that earned most is kept; lower "
+            "learning_rate, or raise kl"
+        )
+    return ""
 
 
 def _gradients(

@@ -151,8 +151,8 @@ def train_supervised_simcse(
     Parameters
     ----------
     encoder : sentence_transformers.SentenceTransformer
-    triplets : sequence of (anchor, positive, hard negative), or datasets.Dataset
-        A Dataset has the columns anchor, positive, negative; others are not read.
+    triplets : sequence of (anchor, positive, hard negative), DataFrame, or datasets.Dataset
+        A table has the columns anchor, positive, negative; others are not read.
     keep : callable, optional
         `keep(rows [N]) -> bool [N, 2N]`, the mask for `losses.info_nce`, or what else that takes
         as `keep`, such as `losses.false_negative_rows`: called at every step with
@@ -318,10 +318,9 @@ def _train(
     if ranking is not None:
         targets = {str(i): target for i, target in enumerate(ranking[0])}
         settings |= dict(own=ranking[1], targets=_fingerprint_weights(targets))
-
     encoder.float()
-    first = _copy(encoder)
-    settings["encoder"] = _fingerprint_weights(first)
+    settings["encoder"] = _fingerprint_weights(_copy(encoder))
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(models.quiet())
         folder = output_dir or stack.enter_context(tempfile.TemporaryDirectory())
@@ -346,25 +345,31 @@ def _train(
             data_collator=Collator(encoder, views, max_length),
             loss=loss,
         )
-        trainer.selection = _Selection(encoder, dev, eval_steps)
-        trainer.remove_callback(PrinterCallback)  # a line of numbers every few steps
-        trainer.add_callback(trainer.selection)
-        if progress:
-            trainer.add_callback(_Bar())
-        try:
-            checkpoint = _start_or_resume(folder, settings, trainer) if output_dir else None
-            if checkpoint is not None and _step_of(checkpoint) >= steps:
-                trainer.restore(checkpoint)
-            else:
-                trainer.train(resume_from_checkpoint=checkpoint)
-        except BaseException:  # an interrupt too: half-trained weights would pass for a model
-            encoder.load_state_dict(first)
-            encoder.eval()
-            raise
+        trainer.watch(_Selection(encoder, dev, eval_steps), progress)
+        _go_on(trainer, settings if output_dir else None)
     if trainer.selection.best_weights is not None:
         encoder.load_state_dict(trainer.selection.best_weights)
     encoder.training_history = _history(trainer)
     return encoder.eval()
+
+
+def _go_on(trainer, settings):
+    """Train to the last step, from the newest checkpoint of the run with these settings, if any.
+
+    Where it ends by an error or an interrupt the encoder has its first weights again: half-trained
+    ones would pass for a model.
+    """
+    encoder, first, folder = trainer.model, _copy(trainer.model), trainer.args.output_dir
+    try:
+        checkpoint = _start_or_resume(folder, settings, trainer) if settings else None
+        if checkpoint is not None and _step_of(checkpoint) >= trainer.args.max_steps:
+            trainer.restore(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=checkpoint)
+    except BaseException:
+        encoder.load_state_dict(first)
+        encoder.eval()
+        raise
 
 
 def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precision, save_steps):
@@ -690,6 +695,14 @@ class _Batches:
 class _Trainer(SentenceTransformerTrainer):
     """The trainer with our order of the data and with checkpoints that hold the whole state."""
 
+    def watch(self, selection, progress):
+        """Score the encoder while it is trained, and show a bar where `progress` asks for it."""
+        self.selection = selection
+        self.remove_callback(PrinterCallback)  # a line of numbers every few steps
+        self.add_callback(selection)
+        if progress:
+            self.add_callback(_Bar())
+
     def get_batch_sampler(self, dataset, batch_size, drop_last, seed=0, **_):
         return _Batches(len(dataset), batch_size, seed, lambda: self.state)
 
@@ -898,12 +911,14 @@ def _checked_texts(texts, name):
 def _checked_triplets(triplets):
     """Columns anchor, positive, negative as lists of non-blank strings."""
     names = ("anchor", "positive", "negative")
-    if hasattr(triplets, "column_names"):
-        missing = [name for name in names if name not in triplets.column_names]
+    if hasattr(triplets, "columns") or hasattr(triplets, "column_names"):
+        table = hasattr(triplets, "columns")
+        has = list(triplets.columns if table else triplets.column_names)
+        missing = [name for name in names if name not in has]
         if missing:
             raise ValueError(
-                f"triplets has the columns {', '.join(triplets.column_names)}; "
-                f"{', '.join(missing)} missing: rename them with rename_columns"
+                f"triplets has the columns {', '.join(map(str, has))}; {', '.join(missing)} "
+                f"missing: rename them with {'rename' if table else 'rename_columns'}"
             )
         columns = [triplets[name] for name in names]
     else:

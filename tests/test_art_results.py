@@ -1,4 +1,4 @@
-"""What chapter 9 measures, on a recipe of three tiny rounds."""
+"""What chapter 9 measures, on three tiny rounds."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthlib import ledger, rewards
+from synthlib import ledger, rewards, tiers
 from synthlib.experiments import ch09 as results
 from synthlib.methods import art
 from synthlib.runs import art as art_run
@@ -17,16 +17,15 @@ SMALL = dict(
 )  # fmt: skip
 
 
+BOUNDS = rewards.Bounds(0.9, 0.8, 0.98)
+
+
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A recipe of three tiny rounds with its control, in the place of the real one."""
+def small():
+    """Three tiny rounds in the place of the real ones."""
     patch = pytest.MonkeyPatch()
-    own = dataclasses.replace(art.settings("pocket"), **SMALL)
-    made = art_run.run(
-        tmp_path_factory.mktemp("art") / "run", tier="pocket", device="cpu", quiet=True,
-        lower_bound=0.9, positive_bound=0.8, negative_bound=0.98, **SMALL,
-    )  # fmt: skip
-    patch.setattr(results, "run_of", lambda seed: made)
+    own = dataclasses.replace(tiers.get("pocket").art, **SMALL)
+    patch.setattr(art, "choose_bounds", lambda *_, **__: BOUNDS)
     patch.setattr(results, "settings", lambda: own)
     patch.setattr(results, "HELD_OUT", 6)
     patch.setattr(results, "STEPS", 2)
@@ -42,25 +41,44 @@ def small(tmp_path_factory):
     patch.setattr(results, "marks", lambda encode: fake_sts(encode) | dict.fromkeys(
         ("questions", "duplicates"), 50.0
     ))  # fmt: skip
-    yield made
+    yield
     patch.undo()
-    for function in (results.control, results.outputs, results.from_first, results.raw_triplets):
-        function.cache_clear()
+    for name in ("sentences", "round_of", "raw", "control", "outputs", "from_first",
+                 "raw_triplets"):  # fmt: skip
+        getattr(results, name).cache_clear()
+
+
+def test_the_rounds_are_those_of_the_run(small, tmp_path):
+    run = art_run.run(
+        tmp_path / "run", tier="pocket", device="cpu", quiet=True, **BOUNDS._asdict(), **SMALL
+    )
+    for number in (1, 2, 3):
+        made = results.round_of(0, number)
+        columns = list(made.candidates)
+        pd.testing.assert_frame_equal(made.candidates, run.candidates(number)[columns])
+        kept = run.triplets(number).to_pandas()[list(made.triplets)]
+        pd.testing.assert_frame_equal(made.triplets, kept)
+        assert made.log["reward"].tolist() == pytest.approx(run.log(number)["reward"].tolist())
+        said = run.encoder(number, "cpu").encode(["a man is running"])
+        assert np.abs(made.encoder.encode(["a man is running"]) - said).max() < 1e-6
+    raw = results.raw(0)
+    pd.testing.assert_frame_equal(raw, run.candidates("raw")[list(raw)])
+    assert run.counts["texts_a_round"] == results.texts_a_round()
 
 
 def test_the_control_has_the_budget_of_the_rounds(small):
     texts = [len(results.control_candidates(0, rounds)) for rounds in (1, 2, 3)]
-    assert texts == [k * small.counts["texts_a_round"] for k in (1, 2, 3)]
+    assert texts == [k * results.texts_a_round() for k in (1, 2, 3)]
     assert texts[0] == 2 * (3 * SMALL["anchors"] + 6)
-    first = set(small.candidates(1)["anchor"])
-    assert first <= set(results.control_candidates(0, 1)["anchor"])
-    assert not set(small.candidates(2)["anchor"]) & set(results.control_candidates(0, 1)["anchor"])
+    first, second = (results.round_of(0, number).candidates for number in (1, 2))
+    control = set(results.control_candidates(0, 1)["anchor"])
+    assert set(first["anchor"]) <= control and not set(second["anchor"]) & control
 
 
 def test_raw_triplets_are_whatever_the_generator_wrote(small):
     rows = results.raw_triplets(0)
     wanted = round(results.TIMES * len(results.triplets_of_all(0)))
-    table = small.candidates("raw")
+    table = results.raw(0)
     assert len(rows) == min(wanted, len(table) // 2)
     written = set(zip(table["anchor"], table["kind"], table["text"], strict=True))
     for anchor, positive, negative in rows[["anchor", "positive", "negative"]].to_numpy():
@@ -158,9 +176,7 @@ def test_pays_at_equal_budget(small):
     assert (filtered >= 0).all() and (filtered <= 100).all()
 
 
-def test_a_weak_generator_at_equal_budget(small, monkeypatch):
-    bounds = rewards.Bounds(0.9, 0.8, 0.98)
-    monkeypatch.setattr(art, "choose_bounds", lambda *_, **__: bounds)
+def test_a_weak_generator_at_equal_budget(small):
     table = results.weak(0)
     total = (table["texts"] + table["ppo"]).to_numpy()
     assert total[0] == total[2] == 2 * (24 + 6) and total[1] == 48

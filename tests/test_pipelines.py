@@ -73,7 +73,7 @@ def test_art(file, tmp_path):
         tmp_path / "run", tier="pocket", premises=file, seed=1, control=False, quiet=True,
         device="cpu", **small,
     )  # fmt: skip
-    own = dataclasses.replace(art.settings("pocket"), **small)
+    own = dataclasses.replace(tiers.get("pocket").art, **small)
     encoder = models.load_encoder(own.encoder, device="cpu")
     before = encoder.encode(LOOKED_AT)
     discriminator = models.load_nli(own.discriminator, device="cpu")

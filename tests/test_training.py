@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny_models
 import torch
@@ -521,6 +522,7 @@ def test_bad_sentences(fresh, sentences, words):
         ([("a", "b", "")] * 8, "negative.* is blank"),
         (["abc"] * 8, "must be"),
         (Dataset.from_dict({"anchor": ["a"] * 8, "pos": ["b"] * 8}), "positive, negative missing"),
+        (pd.DataFrame({"anchor": ["a"] * 8, "pos": ["b"] * 8}), "them with rename$"),
     ],
 )
 def test_bad_triplets(fresh, triplets, words):
@@ -528,14 +530,16 @@ def test_bad_triplets(fresh, triplets, words):
         train_supervised_simcse(fresh(), triplets, max_steps=1, **QUICK)
 
 
-def test_triplets_as_a_dataset(fresh):
+def test_triplets_as_a_table(fresh):
     columns = dict(
         zip(("anchor", "positive", "negative"), zip(*TRIPLETS, strict=True), strict=True)
     )
-    data = Dataset.from_dict({"note": list(range(16)), **columns})
-    one = train_supervised_simcse(fresh(), data, max_steps=2, **QUICK)
-    two = train_supervised_simcse(fresh(), TRIPLETS, max_steps=2, **QUICK)
-    assert torch.equal(weights(one), weights(two))
+    columns = {"note": list(range(16)), **columns}
+    rows, *tables = [
+        train_supervised_simcse(fresh(), triplets, max_steps=2, **QUICK)
+        for triplets in (TRIPLETS, Dataset.from_dict(columns), pd.DataFrame(columns)[::-1][::-1])
+    ]
+    assert all(torch.equal(weights(one), weights(rows)) for one in tables)
 
 
 @pytest.mark.parametrize(

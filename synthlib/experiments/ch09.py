@@ -1,30 +1,34 @@
 """What chapter 9 measures: ART's rounds, with the filter-only control beside each of them.
 
 A seed draws the sentences, everything that is sampled and the order of training. The rounds are
-those of ``run art --tier pocket --seed …``, read from the folder that it leaves; they are kept
-under ``_build/art`` and made anew when code or weights change. Two encoders of one seed differ in
-nothing but what a table's row says, so their difference is paired. The sets that examine are the
-same for all seeds.
+those of ``run art --tier pocket --seed …``, by the same stages, made once and held for the life of
+the process. Two encoders of one seed differ in nothing but what a table's row says, so their
+difference is paired. The sets that examine are the same for all seeds.
 
 The control has no tuning: the untuned generator writes as many texts as ART's rounds have written
 (those that PPO asks for are counted), the same discriminator filters them, and the same encoder
 is trained on what is left.
 """
 
+import copy
 import dataclasses
+import math
+import tempfile
 from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from synthlib import evaluation, ledger, models, paths, tiers, training
+from synthlib import evaluation, ledger, models, tiers, training
 from synthlib.experiments import ch08
 from synthlib.methods import art
-from synthlib.runs import art as art_run
 from synthlib.world import corpora
 from synthlib.world.report import outcome
 
-ROUNDS, RAW = 3, art_run.RAW
+ROUNDS = 3
+CANDIDATES = 3  # of each kind for an anchor
 BASES = {
     "BERT": "pocket/simcse-sup-bert",
     "RoBERTa": "pocket/simcse-sup-roberta",
@@ -38,26 +42,12 @@ STEPS = 40  # of an encoder's training where sets of very different size are com
 FEW = (150, 600, 1200)  # anchors
 WEAK_STEPS, WEAK_ANCHORS = 48, 600
 WEIGHTS = (0.0, 0.3, 0.5, 0.7, 1.0)  # of difficulty; correctness has the rest
-READS = ("data/pocket/generator-llama", "data/pocket/nli", "data/pocket/simcse-sup-bert")
 
 
 # ------------------------------------------------------------------ what is compared
 def settings():
     """ART's settings on the pocket tier."""
     return tiers.get("pocket").art
-
-
-@cache
-def run_of(seed) -> art_run.Result:
-    """The three rounds of a seed with their control, improving the supervised BERT.
-
-    Made once for a state of the code and weights, then read back.
-    """
-    state, name = ledger.fingerprint(art_run.run, READS), BASES["BERT"].rpartition("/")[2]
-    folder = paths.BUILD / "art" / f"{state}-{name}-{seed}"
-    return art_run.run(
-        folder, tier="pocket", seed=seed, encoder=BASES["BERT"], device="cpu", quiet=True
-    )
 
 
 @cache
@@ -72,26 +62,116 @@ def discriminator():
     return models.load_nli(settings().discriminator, device="cpu")
 
 
-def generator(seed, number):
-    """The generator of a round; 0 is the untuned one."""
-    if number == 0:
-        return models.load_generator(settings().generator, device="cpu")
-    return run_of(seed).generator(number, device="cpu")
+# ------------------------------------------------------------------ the rounds
+class Round(NamedTuple):
+    """What a round has made."""
+
+    log: pd.DataFrame  # of `ppo.train`, one row a step
+    adapter: Path  # the folder of the tuned adapter
+    candidates: pd.DataFrame  # of `art.judge`
+    triplets: pd.DataFrame  # of `art.select`
+    encoder: object  # trained on them, from the last round's
 
 
 @cache
+def sentences(seed):
+    """Anchors and the sentences that PPO asks for: a list of each for every round."""
+    n, asked = settings().anchors, prompted()
+    rows = list(dict.fromkeys(corpora.premises(ROUNDS * (n + asked), seed)))
+    rows = [rows[i] for i in np.random.default_rng((seed, 4)).permutation(len(rows))]
+    others = rows[ROUNDS * n :]  # a few less than are asked for, where some were drawn twice
+    return (
+        [rows[k * n : (k + 1) * n] for k in range(ROUNDS)],
+        [[others[i % len(others)] for i in range(k * asked, (k + 1) * asked)]
+         for k in range(ROUNDS)],
+    )  # fmt: skip
+
+
+def prompted() -> int:
+    """Sentences that a round of PPO asks for one answer of each kind."""
+    return math.ceil(settings().ppo_steps * settings().ppo_batch_size / 2)
+
+
+def texts_a_round() -> int:
+    """Texts that the generator writes in a round, PPO's with them."""
+    return 2 * (settings().anchors * CANDIDATES + prompted())
+
+
+@cache
+def adapters() -> tempfile.TemporaryDirectory:
+    """Where the rounds' adapters are kept while this process lives."""
+    return tempfile.TemporaryDirectory(prefix="ch09-")
+
+
+@cache
+def round_of(seed, number) -> Round:
+    """A round from 1, by the stages of `art`: tune, write, judge, select, train."""
+    s, own = settings(), 1000 * seed + number
+    anchors, asked = (of_round[number - 1] for of_round in sentences(seed))
+    before = round_of(seed, number - 1).adapter if number > 1 else None
+    policy = art.policy(generator(seed, 0), s, adapter=before, seed=seed)
+    speaker = policy.model, policy.tokenizer
+    judges = discriminator(), partial(encode(seed, number - 1), batch_size=128)
+    some, room = [*asked, *anchors][: art.PROBES], s.max_new_tokens
+    bounds = art.choose_bounds(speaker, some, *judges, max_new_tokens=room, seed=own)
+    log = art.tune(policy, asked, *judges, bounds, s, seed=own, progress=False)
+    adapter = Path(adapters().name) / f"{seed}-{number}"
+    policy.model.save_pretrained(str(adapter))
+    candidates = written(art.tuned(generator(seed, 0), adapter), anchors, own)
+    triplets = art.select(candidates)
+    encoder = art.train(fresh(seed, number - 1), triplets, s, seed=seed, progress=False)
+    return Round(pd.DataFrame(log), adapter, candidates, triplets, encoder)
+
+
+def written(speaker, anchors, seed, candidates=CANDIDATES, start=0):
+    """Candidates for anchors, as the discriminator judges them."""
+    s = settings()
+    table = art.write(
+        speaker, anchors, candidates=candidates, temperature=s.temperature, start=start,
+        max_new_tokens=s.max_new_tokens, seed=seed, batch_size=64,
+    )  # fmt: skip
+    return art.judge(table, discriminator())
+
+
+def fresh(seed, number):
+    """A copy of a round's encoder, to be trained; 0 is the supervised BERT."""
+    if number == 0:
+        return models.load_encoder(BASES["BERT"], device="cpu")
+    return copy.deepcopy(round_of(seed, number).encoder)
+
+
+def generator(seed, number):
+    """The generator of a round; 0 is the untuned one."""
+    base = models.load_generator(settings().generator, device="cpu")
+    return art.tuned(base, round_of(seed, number).adapter) if number else base
+
+
 def encode(seed, number):
-    """The encoder of a round; 0 is the supervised BERT as it travels with the book."""
-    return run_of(seed).encoder(number, device="cpu").encode if number else load(BASES["BERT"])
+    """The `encode` of a round's encoder; 0 is the supervised BERT as it travels with the book."""
+    return round_of(seed, number).encoder.encode if number else load(BASES["BERT"])
 
 
+@cache
+def raw(seed):
+    """What the untuned generator writes: for the anchors of all rounds, and behind them one answer
+    of each kind for every sentence that PPO has asked for."""
+    anchors, asked = (sum(of_round, []) for of_round in sentences(seed))
+    speaker = generator(seed, 0)
+    parts = [
+        written(speaker, anchors, 1000 * seed),
+        written(speaker, asked, 1000 * seed, candidates=1, start=len(anchors)),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+# ------------------------------------------------------------------ encoders and the control
 @cache
 def through_rounds(seed, base):
     """Another base, trained round after round on the triplets that were written for BERT's
     encoder: a tuning for each base would cost three times as much."""
     encoder = models.load_encoder(BASES[base], device="cpu")
     for number in range(1, ROUNDS + 1):
-        rows = run_of(seed).triplets(number).to_pandas()
+        rows = round_of(seed, number).triplets
         art.train(encoder, rows, settings(), seed=seed, progress=False)
     return encoder.encode
 
@@ -111,10 +191,9 @@ def control_candidates(seed, rounds=ROUNDS):
         As `art.judge`: `candidates` of each kind for every anchor of these rounds, and one for
         every anchor that PPO has asked in them.
     """
-    table, n = run_of(seed).candidates(RAW), settings().anchors
-    asked = table["row"].max() + 1 - ROUNDS * n  # by PPO, in all rounds
+    table, n = raw(seed), settings().anchors
     row = table["row"]
-    more = (row >= ROUNDS * n) & (row < ROUNDS * n + rounds * asked // ROUNDS)
+    more = (row >= ROUNDS * n) & (row < ROUNDS * n + rounds * prompted())
     return table[(row < rounds * n) | more]
 
 
@@ -126,7 +205,7 @@ def control(seed, base="BERT", rounds=ROUNDS):
 
 def triplets_of_all(seed, rounds=ROUNDS):
     """The triplets of the first rounds behind one another."""
-    found = [run_of(seed).triplets(k).to_pandas() for k in range(1, rounds + 1)]
+    found = [round_of(seed, k).triplets for k in range(1, rounds + 1)]
     return pd.concat(found, ignore_index=True)
 
 
@@ -142,7 +221,7 @@ def raw_triplets(seed):
 
     Every candidate of a positive with the candidate of a negative that has its number.
     """
-    table = run_of(seed).candidates(RAW)
+    table = raw(seed)
     table = table[table["text"].str.strip() != ""]
     wide = table.pivot(index=["row", "candidate"], columns="kind", values="text").dropna()
     anchors = table.drop_duplicates("row").set_index("row")["anchor"]
@@ -341,11 +420,10 @@ def table3(seed) -> pd.DataFrame:
         round, data ("ART", "filter only", "ART, from the first encoder"), texts (generated so far,
         PPO's counted), triplets (so far), and `marks`.
     """
-    made = run_of(seed)
     rows = [{"round": 0, "data": "ART", "texts": 0, "triplets": 0, **marks(encode(seed, 0))}]
     for number in range(1, ROUNDS + 1):
         size = {
-            "texts": number * made.counts["texts_a_round"],
+            "texts": number * texts_a_round(),
             "triplets": len(triplets_of_all(seed, number)),
         }
         kept = len(art.select(control_candidates(seed, number)))
@@ -374,7 +452,7 @@ def measure_rounds(seed):
     for name, rows in (("09-table4", four), ("09-table5", five), ("09-table6", cases(found))):
         ledger.keep_rows(name, seed, rows)
     ledger.keep_rows("09-table3", seed, three)
-    logs = [run_of(seed).log(k).assign(round=k) for k in range(1, ROUNDS + 1)]
+    logs = [round_of(seed, k).log.assign(round=k) for k in range(1, ROUNDS + 1)]
     ledger.keep_rows("09-ppo", seed, pd.concat(logs, ignore_index=True))
     right = four[four["kind"] == "average"].set_index("round")
     hard = five[five["subset"] == "right"].set_index(["kind", "round"])
@@ -407,20 +485,21 @@ def table2(seed, base="BERT") -> pd.DataFrame:
         another pooling) and "raw alone" (SynCSE's setting: the raw data alone, from the masked
         LM).
     """
-    raw, kept = raw_triplets(seed), art.select(control_candidates(seed))
+    unfiltered, kept = raw_triplets(seed), art.select(control_candidates(seed))
     last = encode(seed, ROUNDS) if base == "BERT" else through_rounds(seed, base)
     rows = [
         ("none", 0, load(BASES[base])),
-        ("raw", len(raw), fit(raw, seed, base)),
+        ("raw", len(unfiltered), fit(unfiltered, seed, base)),
         ("filter only", len(kept), control(seed, base)),
         ("ART", len(triplets_of_all(seed)), last),
     ]
     if base == "BERT":
         labelled = corpora.triplets(tiers.get("pocket").simcse_supervised.sentences, seed)
-        given = list(raw[["anchor", "positive", "negative"]].itertuples(index=False, name=None))
+        names = ["anchor", "positive", "negative"]
+        given = list(unfiltered[names].itertuples(index=False, name=None))
         rows[1:1] = [
             ("prompt pooling", 0, supervised(labelled, seed, "prompt")),
-            ("raw alone", len(raw), supervised(given, seed, "mean")),
+            ("raw alone", len(unfiltered), supervised(given, seed, "mean")),
         ]
     return pd.DataFrame(
         {"base": base, "data": data, "triplets": n, **marks(encoder)} for data, n, encoder in rows
@@ -475,14 +554,14 @@ def pays(seed) -> pd.DataFrame:
     DataFrame
         See `_written_row`.
     """
-    tuned, raw = run_of(seed).candidates(1), control_candidates(seed, rounds=1)
-    asked = run_of(seed).counts["texts_a_round"] - len(tuned)
+    tuned, untuned = round_of(seed, 1).candidates, control_candidates(seed, rounds=1)
+    asked = texts_a_round() - len(tuned)
     most = FEW[-1] + asked // 2
     wanted = [("tuned", n, True) for n in FEW] + [("raw", n, True) for n in (*FEW, most)]
     wanted += [("tuned", FEW[-1], False), ("raw", FEW[-1], False), ("raw", most, False)]
     return pd.DataFrame(
         _written_row(
-            data, tuned if data == "tuned" else raw, n, filtered, seed,
+            data, tuned if data == "tuned" else untuned, n, filtered, seed,
             asked if data == "tuned" else 0,
         )
         for data, n, filtered in wanted
@@ -522,22 +601,22 @@ def weak(seed) -> pd.DataFrame:
     anchors = corpora.premises(WEAK_ANCHORS + asked // 2, HELD_OUT_SEED + seed)
     mine, others = anchors[:WEAK_ANCHORS], anchors[WEAK_ANCHORS:]
     form = dict(max_new_tokens=s.max_new_tokens, seed=seed)
-    written = dict(temperature=s.temperature, candidates=1, batch_size=128, **form)
+    way = dict(temperature=s.temperature, candidates=1, batch_size=128, **form)
     model = models.load_generator(s.generator, device="cpu")
-    raw = art.judge(art.write(model, anchors, **written), discriminator())
+    untuned = art.judge(art.write(model, anchors, **way), discriminator())
     policy = art.policy(model, s, seed=seed)
     bounds = art.choose_bounds(
         (policy.model, policy.tokenizer), others[:200], discriminator(), encoder, **form
     )
     art.tune(policy, others, discriminator(), encoder, bounds, s, seed=seed, progress=False)
-    tuned = art.write((policy.model, policy.tokenizer), mine, **written)
+    tuned = art.write((policy.model, policy.tokenizer), mine, **way)
     tuned = art.judge(tuned, discriminator())
     return pd.DataFrame([
         _written_row(data, table, n, filtered, seed, more)
         for filtered in (True, False)
         for data, table, n, more in (
-            ("tuned", tuned, len(mine), asked), ("raw", raw, len(mine), 0),
-            ("raw", raw, len(anchors), 0),
+            ("tuned", tuned, len(mine), asked), ("raw", untuned, len(mine), 0),
+            ("raw", untuned, len(anchors), 0),
         )
     ])  # fmt: skip
 

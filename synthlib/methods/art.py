@@ -41,22 +41,11 @@ from synthlib import (
     ppo,
     prompts,
     rewards,
-    tiers,
     training,
 )
 
 KINDS = rewards.KINDS
 PROBES = 200  # sentences whose answers set the bounds of a round
-
-
-def settings(tier=None):
-    """A tier's settings of the method; a bound that is None is chosen by `choose_bounds`.
-
-    Returns
-    -------
-    tiers.ART
-    """
-    return tiers.get(tier).art
 
 
 def prompt(anchor: str, kind: str, form: str = "paper") -> str:
@@ -525,9 +514,7 @@ def train(encoder, triplets, settings, **options):
     ) | options  # fmt: skip
     if options.get("max_steps") is not None:
         del chosen["epochs"]
-    names = ("anchor", "positive", "negative")
-    rows = list(zip(*(triplets[name] for name in names), strict=True))
-    return training.train_supervised_simcse(encoder, rows, **chosen)
+    return training.train_supervised_simcse(encoder, triplets, **chosen)
 
 
 # ------------------------------------------------------------------ the whole method

@@ -316,8 +316,7 @@ def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
     if guide is not None:
         sigma = settings.sigma if sigma is None else sigma
         keep = false_negative_mask(guide, triplets, sigma=sigma)
-    rows = list(zip(*_columns(triplets), strict=True))
-    return training.train_supervised_simcse(encoder, rows, keep=keep, **chosen)
+    return training.train_supervised_simcse(encoder, triplets, keep=keep, **chosen)
 
 
 # ------------------------------------------------------------------ the whole method
