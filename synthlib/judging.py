@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"([+\-−–]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 HALF_POINTS = tuple(f"{s / 2:.1f}" for s in range(11))  # "0.0", "0.5", …, "5.0"
 WHOLE_POINTS = tuple("012345")
 SCORINGS = ("text", "expected", "likelihood")
+LEAST_NUMBER = 0.01  # as an answer's beginning, else its likelihood says nothing
 LONG = ("refuse", "skip", "cut")
 
 
@@ -72,6 +73,7 @@ def score_similarity(
     template: Callable[[str, str], str] | None = None,
     min_mass: float = 0.1,
     progress: bool = False,
+    numbers: list | None = None,
 ) -> list[float | None]:
     """How similar a language model finds two sentences, from 0.0 to 5.0 (MultiCSR, Eq. 3).
 
@@ -94,8 +96,14 @@ def score_similarity(
         Default: `synthlib.prompts.similarity` in the form of `prompts.form_of`.
     min_mass : float in [0, 1]
         Not for ``"text"``: a pair is unread where all score tokens together have less than
-        this probability, because then the model was about to write something else.
+        this probability, because then the model was about to write something else. For
+        ``"likelihood"`` the probability of the scores among all numbers: an instruct model that
+        begins its answer with a word has an opinion of the number too, should it come to one. Such
+        a pair is unread where a number is less likely than `LEAST_NUMBER`.
     progress : bool
+    numbers : list, optional
+        For ``"likelihood"``: gets for each pair the probability that its answer begins with a
+        number.
 
     Returns
     -------
@@ -137,13 +145,23 @@ def score_similarity(
         else:
             ends = tokens.end_ids(model, tokenizer) | prompts.end_ids(tokenizer, form)
             values, ids = score_sequences(tokenizer, ends)
-            p = np.exp(decoding.sequence_logprobs(model, tokenizer, asked, ids, **options))
+            begins = number_sequences(tokenizer, ids)
+            p = np.exp(
+                decoding.sequence_logprobs(model, tokenizer, asked, [*ids, *begins], **options)
+            )
+            p, number = p[:, : len(ids)], p[:, len(ids) :].sum(axis=1)
         mass = p.sum(axis=1)
+        if method == "likelihood":
+            mass = np.where(number < LEAST_NUMBER, 0, mass / np.maximum(number, LEAST_NUMBER))
+            p = p / np.maximum(number, LEAST_NUMBER)[:, None]
         scores = [
             float(np.dot(row, values) / total) if total > 0 and total >= min_mass else None
             for row, total in zip(p.astype(float), mass, strict=True)
         ]
     found = dict(zip(distinct, scores, strict=True))
+    if numbers is not None and method == "likelihood":
+        likely = dict(zip(distinct, number.tolist(), strict=True))
+        numbers += [likely[pair] for pair in pairs]
     return [found[pair] for pair in pairs]
 
 
@@ -407,6 +425,26 @@ def score_sequences(tokenizer, ends) -> tuple[np.ndarray, list[tuple[int, ...]]]
             'method="text" (on the command line --scoring text)'
         )
     return np.array(list(spelled.values())), list(spelled)
+
+
+def number_sequences(tokenizer, scores) -> list[tuple[int, ...]]:
+    """How an answer begins that is a number: a digit with or without a blank before it.
+
+    Parameters
+    ----------
+    tokenizer
+    scores : sequences of token ids
+        Of `score_sequences`; one that begins with a token of more than a digit is a beginning too.
+
+    Returns
+    -------
+    list of tuples of token ids
+        No one begins another.
+    """
+    digits = {_ids(tokenizer, begin + digit) for digit in "0123456789" for begin in ("", " ")}
+    digits = {ids for ids in digits if tokenizer.unk_token_id not in ids}
+    more = {s for s in scores if not any(s[: len(ids)] == ids for ids in digits)}
+    return sorted(digits | more)
 
 
 def _ids(tokenizer, text) -> tuple[int, ...]:

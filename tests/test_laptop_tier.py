@@ -265,3 +265,17 @@ def test_bounds_of_few_sentences_come_from_more_answers_to_each(monkeypatch):
                 p=np.where(table["kind"] == "positive", 0.9, 0.1))
         )  # fmt: skip
         art.choose_bounds(None, few, None, None, max_new_tokens=4)
+
+
+# ------------------------------------------------------------------ a judge that rarely counts
+def test_the_report_says_how_many_answers_begin_with_a_number(wordy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(judging, "LEAST_NUMBER", 1e-9)
+    (tmp_path / "mine.txt").write_text("\n".join(PLAIN[:4]))
+    result = multicsr_run.run(
+        tmp_path / "run", tier="pocket", premises=str(tmp_path / "mine.txt"), generator=wordy,
+        form="chat", until="judged", max_new_tokens=3, scoring="likelihood", batch_size=2,
+        shard_size=3, device="cpu", omega=0,
+    )  # fmt: skip
+    numbers = result.counts["numbers"]
+    assert numbers["asked"] == 8 and 0 <= numbers["numbers"] <= 8
+    assert f"of 8 answers {numbers['numbers']} begin with a number" in capsys.readouterr().out

@@ -518,7 +518,8 @@ def test_art_asks_and_reads_in_the_form(held, monkeypatch):
 
 # ------------------------------------------------------------------ scores
 def naive_score(model, tokenizer, prompt, ends):
-    """Σ s·P(s) / Σ P(s), each spelling of each score read on its own from the start."""
+    """Σ s·P(s) / Σ P(s), each spelling of each score read on its own from the start; beside it the
+    scores' share among the numbers, and the probability of a number."""
     ids = list(decoding.prompt_ids(model, tokenizer, [prompt]).values())[0]
     spelled = {}
     for half in range(11):
@@ -527,8 +528,12 @@ def naive_score(model, tokenizer, prompt, ends):
             if half % 2 == 0:
                 whole = tokenizer.encode(f"{begin}{half // 2}", add_special_tokens=False)
                 spelled |= {(*whole, end): half for end in ends}
-    total = mass = 0.0
-    for sequence, half in spelled.items():
+    digits = {
+        tuple(tokenizer.encode(f"{begin}{digit}", add_special_tokens=False))
+        for digit in range(10) for begin in ("", " ")
+    }  # fmt: skip
+    total = mass = number = 0.0
+    for sequence in [*spelled, *digits]:
         with torch.no_grad():
             if model.config.is_encoder_decoder:
                 begun = torch.tensor([[0, *sequence[:-1]]])
@@ -537,24 +542,30 @@ def naive_score(model, tokenizer, prompt, ends):
                 output = model(input_ids=torch.tensor([[*ids, *sequence[:-1]]]))
         logp = output.logits[0, -len(sequence) :].double().log_softmax(-1)
         p = sum(float(row[token]) for row, token in zip(logp, sequence, strict=True))
-        mass += np.exp(p)
-        total += half / 2 * np.exp(p)
-    return total / mass, mass
+        if sequence in digits:
+            number += np.exp(p)
+        if sequence in spelled:
+            mass += np.exp(p)
+            total += spelled[sequence] / 2 * np.exp(p)
+    return total / mass, mass / number, number
 
 
 PAIRS = [("A cat.", "A dog."), ("Two men eat their lunch.", "A couple of men are eating.")]
 
 
 @pytest.mark.parametrize("family", [*CHATS, "t5"])
-def test_the_likelihood_score_is_a_naive_loops(held, family):
+def test_the_likelihood_score_is_a_naive_loops(held, family, monkeypatch):
     model, tokenizer = held[family]
+    monkeypatch.setattr(judging, "LEAST_NUMBER", 1e-9)
     form = prompts.form_of(model, tokenizer)
     got = judging.score_similarity(
         model, tokenizer, PAIRS, method="likelihood", min_mass=0, batch_size=20
     )
     ends = tokens.end_ids(model, tokenizer) | prompts.end_ids(tokenizer, form)
     for (a, b), score in zip(PAIRS, got, strict=True):
-        wanted, mass = naive_score(model, tokenizer, prompts.similarity(a, b, form=form), ends)
+        wanted, mass, number = naive_score(
+            model, tokenizer, prompts.similarity(a, b, form=form), ends
+        )
         assert score == pytest.approx(wanted, rel=1e-4)
         again = {
             limit: judging.score_similarity(
@@ -563,6 +574,18 @@ def test_the_likelihood_score_is_a_naive_loops(held, family):
             for limit in (mass * 0.9, mass * 1.1)
         }
         assert again[mass * 0.9] is not None and again[mass * 1.1] is None
+        likely = []
+        judging.score_similarity(
+            model, tokenizer, [(a, b)], method="likelihood", numbers=likely
+        )
+        assert likely == pytest.approx([number], rel=1e-4)
+        for least in (number * 0.9, number * 1.1):  # where no number is likely, none is read
+            with monkeypatch.context() as patch:
+                patch.setattr(judging, "LEAST_NUMBER", least)
+                (read,) = judging.score_similarity(
+                    model, tokenizer, [(a, b)], method="likelihood", min_mass=0
+                )
+            assert (read is None) == (least > number)
 
 
 def test_sequences_are_what_forced_decoding_gives(held):

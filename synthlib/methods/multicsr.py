@@ -201,7 +201,9 @@ def judge(generator, triplets, *, method="text", **options):
     -------
     DataFrame
         The triplets with the columns a and b; NaN where a score could not be read, a text is
-        blank, or the question does not fit the generator's window.
+        blank, or the question does not fit the generator's window. For "likelihood"
+        ``attrs["numbers"]`` has how many questions were asked, and how many answers begin with a
+        number, by its probability.
 
     Source: MultiCSR § 3.2, Eq. 3.
     """
@@ -220,12 +222,19 @@ def judge(generator, triplets, *, method="text", **options):
         room = 0 if method == "expected" else 8
         fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
         asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
+    numbers = []
+    if method == "likelihood":
+        score = partial(score, numbers=numbers)
     scores = np.full(2 * n, np.nan)
     scores[asked] = [
         np.nan if value is None else value
         for value in score(*generator, [pairs[i] for i in asked], **options)
     ]
-    return triplets.assign(a=scores[:n], b=scores[n:])
+    judged = triplets.assign(a=scores[:n], b=scores[n:])
+    judged.attrs = {}
+    if method == "likelihood":
+        judged.attrs["numbers"] = {"asked": len(numbers), "numbers": round(sum(numbers))}
+    return judged
 
 
 def usable(triplets):

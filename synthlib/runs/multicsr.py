@@ -133,7 +133,8 @@ class Result(runs.Result):
     counts : dict
         premises, rejected, written, copied_positives, copied_negatives, blank, judged, unread,
         below_alpha, above_beta, within_gamma, kept, nli, trained_on, steps; taken (what was taken
-        off so many answers, in the forms that read them).
+        off so many answers, in the forms that read them) and numbers (for the scoring likelihood:
+        questions asked, and answers that begin with a number, by its probability).
     sts : DataFrame or None
         As `evaluation.score_sts`.
     minutes : dict of str to float
@@ -446,6 +447,7 @@ class _Work(runs.Work):
                 everyone=self.everyone, progress=self.progress, unit="triplet",
             )  # fmt: skip
             self.table = self.table.assign(a=scores["a"], b=scores["b"])
+            result.counts |= scores.attrs
         usable = self._usable()
         report = plan.thresholds.report(self.table["a"][usable], self.table["b"][usable])
         result.counts["judged"] = report.pop("triplets")
@@ -616,6 +618,11 @@ def _report(plan, result) -> str:
             f"judged     {counts['judged']:,}; put out (a triplet may break several rules):"
         )
         lines += [f"           {n:>7,}  {rule}" for rule, n in _rules(plan, counts).items()]
+    if "numbers" in counts:
+        asked, numbers = (counts["numbers"][name] for name in ("asked", "numbers"))
+        lines.append(
+            f"           of {asked:,} answers {numbers:,} begin with a number, by its probability"
+        )
     if "kept" in counts:
         share = counts["kept"] / max(counts["premises"], 1)
         lines.append(f"kept       {counts['kept']:,} ({share:.0%}): {folder / 'kept.parquet'}")
