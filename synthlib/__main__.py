@@ -270,7 +270,7 @@ def _models(options) -> int:
             if folder is not None:
                 size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
             else:
-                size = weights.find(name).size if tier == "laptop" else None
+                size = {entry.name: entry.size for entry in weights.LAPTOP}.get(name)
             shown = f"{size / 1e6:6.0f} MB" if size else " " * 9
             print(f"  {name:<46}{shown}  {', '.join(roles)}; {where}")
     return 0

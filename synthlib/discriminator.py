@@ -3,11 +3,13 @@
 The model is a pre-trained encoder with one hidden layer and a softmax over entailment, neutral and
 contradiction on top; the loop is transformers' Trainer. `rewards` and `methods.art` take any such
 model, this one or a public one by name (`models.load_nli`); the pocket tier's is ``pocket/nli``.
+In place of all weights an adapter can be trained: some megabytes that stand on a public encoder.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import math
 import tempfile
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch.utils.data import SequentialSampler
 
 from synthlib import decoding, memory, models, tokens, training
 from synthlib.models import NLI_LABELS
@@ -40,6 +43,8 @@ def train_nli(
     precision=None,
     device=None,
     progress=True,
+    lora=None,
+    by_length=False,
 ):
     """Fine-tune an encoder to tell entailment, neutral and contradiction apart.
 
@@ -67,11 +72,17 @@ def train_nli(
         that goes on keeps the one it began with.
     device : optional
     progress : bool
+    lora : int, optional
+        Rank of an adapter (LoRA on all matrices of the encoder, with a new head), which is trained
+        in place of the weights.
+    by_length : bool
+        Put pairs of similar length into a batch (`arranged`), so that little of it is padding.
 
     Returns
     -------
     model, tokenizer
-        As `models.load_nli` gives them. ``model.training_history``: list of {"step", "accuracy"}
+        As `models.load_nli` gives them; with `lora` the model is a `peft.PeftModel`, to be saved by
+        `save_adapter`. ``model.training_history``: list of {"step", "accuracy"}
         (percent of the development pairs).
 
     Raises
@@ -100,6 +111,8 @@ def train_nli(
     set_seed(seed)
     device = models.pick_device(device)
     model, tokenizer = _fresh(name, device)
+    if lora is not None:
+        model = _adapted(model, lora)
     label2id = {str(label).lower(): int(i) for i, label in model.config.id2label.items()}
     batch = functools.partial(collate, tokenizer, label2id, max_length)
     if precision is None and output_dir:
@@ -109,6 +122,8 @@ def train_nli(
     )
     steps = max_steps or int(np.ceil((3 if epochs is None else epochs) * len(rows) / batch_size))
     every = min(eval_steps or max(1, steps // 10), steps)
+    if by_length:
+        rows = arranged(rows, batch_size, steps, seed)
     on_gpu = device.type == "cuda"
     with contextlib.ExitStack() as stack:
         stack.enter_context(models.quiet())
@@ -129,9 +144,9 @@ def train_nli(
             disable_tqdm=not progress, remove_unused_columns=False,
             dataloader_pin_memory=on_gpu, accelerator_config={"non_blocking": on_gpu},
             logging_nan_inf_filter=False,  # it asks a GPU for the loss in every step
-            **watched,
+            label_names=["labels"], **watched,
         )  # fmt: skip
-        trainer = _trainer()(
+        trainer = _trainer(in_order=by_length)(
             model=model, args=arguments, train_dataset=rows, eval_dataset=held_out,
             data_collator=batch, compute_metrics=_accuracy,
         )  # fmt: skip
@@ -205,12 +220,101 @@ def _fresh(name, device):
     return model, tokenizer
 
 
-def _trainer():
-    """transformers' Trainer, which reads a batch in parts where memory runs out."""
+def _adapted(model, rank):
+    """The model with an adapter, whose numbers alone are trained, and with its head."""
+    from peft import LoraConfig, get_peft_model
+
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"lora is the rank of an adapter, a whole number from 1 up, got {rank!r}")
+    with models.adapting():
+        return get_peft_model(
+            model,
+            LoraConfig(
+                task_type="SEQ_CLS", r=rank, lora_alpha=2 * rank, lora_dropout=0.05,
+                target_modules="all-linear",
+            ),
+        )  # fmt: skip
+
+
+def save_adapter(model, base, folder) -> None:
+    """Write an adapter in the Hub's format, its numbers in float16.
+
+    Parameters
+    ----------
+    model : peft.PeftModel
+        From `train_nli` with `lora`.
+    base : str
+        Name of the model that it stands on, for `models.load_nli`.
+    folder : path
+        Gets adapter_config.json, adapter_model.safetensors, and config.json with the labels.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = get_peft_model_state_dict(model, save_embedding_layers=False)
+    halves = {key: value.detach().cpu().half().contiguous() for key, value in numbers.items()}
+    save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    about = copy.deepcopy(model.active_peft_config)
+    about.base_model_name_or_path, about.inference_mode = base, True
+    about.save_pretrained(str(folder))
+    model.config.save_pretrained(str(folder))
+
+
+def arranged(rows, batch_size, steps, seed=0, *, pool=50) -> list:
+    """Rows in the order of a whole training, so that the pairs of a batch are of similar length.
+
+    Each pass over the rows is shuffled and cut into pools of so many batches; a pool is sorted by
+    length and cut into batches; these are shuffled again.
+
+    Parameters
+    ----------
+    rows : n of (premise, hypothesis, label)
+    batch_size, steps : int
+    seed : int
+    pool : int
+        Batches that are sorted together.
+
+    Returns
+    -------
+    list of batch_size · steps rows
+
+    Raises
+    ------
+    ValueError
+        Where there are fewer rows than a batch.
+    """
+    if len(rows) < batch_size:
+        raise ValueError(f"{len(rows)} examples are fewer than one batch of {batch_size}")
+    rng = np.random.default_rng(seed)
+    length = np.array([len(premise) + len(hypothesis) for premise, hypothesis, _ in rows])
+    order = []
+    while len(order) < steps:
+        drawn, batches = rng.permutation(len(rows)), []
+        for start in range(0, len(rows), pool * batch_size):
+            part = drawn[start : start + pool * batch_size]
+            part = part[np.argsort(length[part], kind="stable")]
+            whole = len(part) // batch_size * batch_size
+            batches += list(part[:whole].reshape(-1, batch_size))
+        order += [batches[i] for i in rng.permutation(len(batches))]
+    return [rows[i] for batch in order[:steps] for i in batch]
+
+
+def _trainer(in_order):
+    """transformers' Trainer, which reads a batch in parts where memory runs out.
+
+    in_order: whether it takes the rows as they lie.
+    """
     from transformers import Trainer
 
     class InParts(Trainer):
         part = None
+
+        def _get_train_sampler(self, train_dataset=None):
+            if in_order:
+                return SequentialSampler(self.train_dataset)
+            return super()._get_train_sampler(train_dataset)
 
         def training_step(self, model, inputs, num_items_in_batch=None):
             step, rows = super().training_step, len(inputs["labels"])

@@ -285,6 +285,42 @@ def _read_nli(model, tokenizer, pairs, batch_size, long, progress) -> np.ndarray
     return found[[row_of[pair] for pair in pairs]]
 
 
+def nli_similarity(
+    model,
+    tokenizer,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> list[float | None]:
+    """How far the first text of a pair carries the second, from 0.0 to 5.0, by an NLI model.
+
+    5 · (P(entailment) + ½ P(neutral)): a score on the scale of `score_similarity` where no language
+    model at hand can give one.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As `models.load_nli` gives them.
+    pairs : n pairs of texts
+        (premise, hypothesis); each distinct pair is computed once.
+    batch_size : int
+    progress : bool
+
+    Returns
+    -------
+    list of n floats or None
+        ``None`` where a pair does not fit the model's window.
+
+    Raises
+    ------
+    As `nli_probabilities`.
+    """
+    options = dict(batch_size=batch_size, long="skip", progress=progress)
+    probabilities = nli_probabilities(model, tokenizer, pairs, **options)
+    return [float(5 * (p[0] + p[1] / 2)) if p.any() else None for p in probabilities]
+
+
 def cosine(encode: Callable, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
     """Cosine similarity of the two embeddings of each pair.
 

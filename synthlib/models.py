@@ -72,6 +72,8 @@ _TOKENIZER_FILES = (
 )
 
 
+_ADAPTER = "adapter_model.safetensors"
+
 # Our own module, by the name that a saved encoder's modules.json has for it.
 _PROMPT_MODULE = "synthlib.prompt_pooling.PromptTransformer"
 
@@ -327,7 +329,9 @@ def load_nli(name, *, device=None, dtype=None):
     Parameters
     ----------
     name : str or Path
-        Pocket name ("pocket/nli"), local folder, or hub id.
+        Pocket name ("pocket/nli"), "laptop/judge" or "laptop/examiner", local folder, or hub id. A
+        folder may hold an adapter (PEFT's LoRA for sequence classification), which is put into the
+        model that it names; its labels are those of a config.json beside it, else that model's.
     device : str or torch.device, optional
     dtype : torch.dtype or str, optional
         Default: see `pick_dtype`.
@@ -346,9 +350,8 @@ def load_nli(name, *, device=None, dtype=None):
 
     device = pick_device(device)
     folder, config = find(name, "nli", device=device, dtype=dtype)
-    model, tokenizer = _load(
-        AutoModelForSequenceClassification, name, folder, config, device, dtype
-    )
+    load = _load_adapted if is_adapter(folder) else _load
+    model, tokenizer = load(AutoModelForSequenceClassification, name, folder, config, device, dtype)
     # A causal classifier reads its answer at the last token that is no padding.
     model.config.get_text_config().pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
@@ -382,7 +385,7 @@ def find(name, kind, *, device=None, dtype=None):
     ------
     As `load_generator` and `load_nli`.
     """
-    folder, config = resolve(name, pick_device(device), dtype)
+    folder, config = resolve(name, pick_device(device), dtype, adapters=kind == "nli")
     _check_kind(name, config, _ENDINGS[kind])
     if kind == "nli":
         try:
@@ -436,31 +439,41 @@ def pooling_of(encoder):
 # ---------------------------------------------------------------- from a name to a folder
 
 
-def resolve(name, device, dtype):
-    """Folder with the model's files, and its config.json as a dict."""
+def resolve(name, device, dtype, *, adapters=False):
+    """Folder with the model's files, and its config.json as a dict; an adapter is refused, or its
+    base is looked at too and the config is that of both together."""
+    folder = _locate(name, device, dtype)
+    if adapters and is_adapter(folder):
+        return folder, _adapted_config(str(name), folder, device, dtype)
+    return folder, _check_folder(str(name), folder)
+
+
+def _locate(name, device, dtype):
+    """Folder that a name stands for."""
     if not isinstance(name, str | Path):
         raise ValueError(f"a model is given by its name or its folder, got {name!r}")
     text = str(name)
     if text.startswith("pocket/"):
-        folder = _pocket_folder(text)
-    elif text.startswith("laptop/"):
+        return _pocket_folder(text)
+    if text in weights.JUDGES:
+        return _judge_folder(text)
+    if text.startswith("laptop/"):
         folder = weights.folder(text)
         if folder is None:
             raise ModelUnavailable(
                 f"{text} is not on this machine yet: python -m synthlib models get laptop"
             )
-    elif Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser()
-    elif Path(name).expanduser().is_file():
+        return folder
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    if Path(name).expanduser().is_file():
         raise ValueError(f"{text} is a file; give the folder of a saved model")
-    elif isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+    if isinstance(name, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise FileNotFoundError(
             f"no folder {text}{_near(text)}; give a model folder, {_names()} or a hub id"
         )
-    else:
-        with quiet():
-            folder = _from_hub(text, device, dtype)
-    return folder, _check_folder(text, folder)
+    with quiet():
+        return _from_hub(text, device, dtype)
 
 
 def _near(name):
@@ -495,6 +508,16 @@ def _pocket_folder(name):
         raise FileNotFoundError(
             f"the weights of {name} are not at {folder}; `make pocket` trains them, "
             "`git checkout -- data/pocket` brings back the committed ones"
+        )
+    return folder
+
+
+def _judge_folder(name):
+    folder = weights.JUDGES[name]
+    if not (folder / "adapter_config.json").is_file():
+        raise FileNotFoundError(
+            f"the adapter of {name} is not at {folder}; `make field-judges` trains it, "
+            "`git checkout -- data/field` brings back a committed one"
         )
     return folder
 
@@ -565,7 +588,7 @@ def _revision_with_safetensors(api, name):
         info = api.model_info(name, revision=revision)
         files = [entry.rfilename for entry in info.siblings]
         wanted = [file for file in files if _is_read(file)]
-        if any(re.fullmatch(r"model.*\.safetensors", file) for file in wanted):
+        if any(re.fullmatch(r"(adapter_)?model.*\.safetensors", file) for file in wanted):
             return info, wanted
         if revision == "main":
             found = api.get_repo_discussions(
@@ -584,7 +607,7 @@ def _is_read(file):
     if folder and not re.fullmatch(r"\d+_\w+", folder):  # onnx/, openvino/, coreml/ …
         return False
     return bool(
-        re.fullmatch(r"model.*\.safetensors", leaf)
+        re.fullmatch(r"(adapter_)?model.*\.safetensors", leaf)
         or leaf.endswith((".json", ".txt", ".model", ".jinja"))
     )
 
@@ -593,6 +616,10 @@ def place(name):
     """The folder of a named model on this machine, or None, and in words where it is found."""
     if name.startswith("pocket/"):
         return POCKET / name.removeprefix("pocket/"), "travels with the book"
+    if name in weights.JUDGES:
+        folder = weights.JUDGES[name]
+        there = is_adapter(folder)
+        return (folder, "travels with the book") if there else (None, "make field-judges")
     if name.startswith("laptop/"):
         folder = weights.folder(name)
         return folder, str(folder or "not here yet: python -m synthlib models get laptop")
@@ -607,8 +634,12 @@ def cached(name):
 
     folder = repo_folder_name(repo_id=name, repo_type="model")
     for snapshot in sorted((Path(constants.HF_HUB_CACHE) / folder / "snapshots").glob("*")):
-        whole = all(file.is_file() for file in weight_files(snapshot))
-        if whole and (snapshot / "config.json").is_file():
+        if is_adapter(snapshot):
+            whole = (snapshot / _ADAPTER).is_file()
+        else:
+            whole = all(file.is_file() for file in weight_files(snapshot))
+            whole = whole and (snapshot / "config.json").is_file()
+        if whole:
             return snapshot
     return None
 
@@ -661,9 +692,8 @@ def _check_folder(name, folder):
     """config.json of a folder that is sound: readable, known architecture, whole weights."""
     from transformers import CONFIG_MAPPING
 
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file() and not (folder / "config.json").is_file():
-        base = _read_json(name, adapter).get("base_model_name_or_path")
+    if is_adapter(folder):
+        base = _read_json(name, folder / "adapter_config.json").get("base_model_name_or_path")
         raise ModelUnavailable(
             f"{name} holds an adapter for {base}, no model: put it into that model with peft's "
             "`merge_and_unload`, save the result with `save_pretrained`, and give its folder"
@@ -794,6 +824,110 @@ def _cache_bytes(config, dtype, *, tokens=1024):
         return 0
     sides = 2 if getattr(config, "is_encoder_decoder", False) else 1  # its own, and the encoder's
     return 2 * sides * 2 * layers * heads * size * tokens * dtype.itemsize
+
+
+# ---------------------------------------------------------------- adapters
+
+
+def is_adapter(folder):
+    """Whether a folder holds an adapter (PEFT's format) and no whole model."""
+    folder = Path(folder)
+    whole = [*folder.glob("model*.safetensors*"), *folder.glob("modules.json")]
+    return (folder / "adapter_config.json").is_file() and not whole
+
+
+def base_of(folder):
+    """Name of the model that the adapter in a folder stands on.
+
+    Raises
+    ------
+    ModelUnavailable
+        Where it names none.
+    """
+    about = Path(folder) / "adapter_config.json"
+    base = _read_json(folder, about).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise ModelUnavailable(f"{about} names no model that the adapter stands on; get it again")
+    return base
+
+
+def _adapted_config(name, folder, device, dtype):
+    """Config of a classifier that an adapter makes of its base, with the adapter's labels."""
+    from transformers import CONFIG_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    about, base = _read_json(name, folder / "adapter_config.json"), base_of(folder)
+    if (about.get("peft_type"), about.get("task_type")) != ("LORA", "SEQ_CLS"):
+        raise ValueError(
+            f"{name} is an adapter of kind {about.get('peft_type')} for {about.get('task_type')}, "
+            "wanted LORA for SEQ_CLS: put it into its model with peft's `merge_and_unload`, and "
+            "give the folder that `save_pretrained` writes"
+        )
+    if not (folder / _ADAPTER).is_file():
+        raise ModelUnavailable(
+            f"{name} has no {_ADAPTER} in {folder}: save it again with save_pretrained, which "
+            "writes safetensors, or get it again"
+        )
+    _header(folder / _ADAPTER)
+    try:
+        _, config = resolve(base, device, dtype)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{name} is an adapter for {base}: {error}") from None
+    kind = CONFIG_MAPPING[config["model_type"]]
+    if kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise ValueError(f"{name} is an adapter for {base}, of which no classifier can be made")
+    beside = folder / "config.json"
+    labels = (_read_json(name, beside) if beside.is_file() else config).get("id2label")
+    try:
+        nli_columns(labels if isinstance(labels, dict) else {})
+    except ValueError as error:
+        raise ValueError(
+            f"{name}: {error}; put the config.json of its training, with id2label, beside the "
+            "adapter"
+        ) from None
+    head = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[kind].__name__
+    return config | {"id2label": labels, "architectures": [head]}
+
+
+def _load_adapted(auto, name, folder, config, device, dtype):
+    """As `_load`, of an adapter: its base with the adapter put into the weights.
+
+    They are added in float32, for half precision would round small changes away.
+    """
+    from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+    from transformers import AutoTokenizer
+
+    dtype = pick_dtype(device, dtype, model_type=config["model_type"])
+    base = base_of(folder)
+    below = _body(_locate(base, device, dtype))
+    labels = {int(column): label for column, label in config["id2label"].items()}
+    given = {key.removeprefix("base_model.model.") for key in _header(folder / _ADAPTER)}
+    with _one_line(name):
+        _check_memory(name, number_count(below), device, torch.float32)
+    # A new head and an adapter begin with random numbers, which are then replaced: what others
+    # draw must not depend on them.
+    with adapting(), _one_line(name), torch.random.fork_rng(devices=[]):
+        model, report = auto.from_pretrained(
+            below, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+            id2label=labels, label2id={label: column for column, label in labels.items()},
+            output_loading_info=True,
+        )  # fmt: skip
+        _check_missing(name, set(report["missing_keys"]) - given)
+        about = LoraConfig.from_pretrained(str(folder))
+        about.megatron_config = None  # else it names a module to import
+        model = PeftModel.from_pretrained(model, str(folder), config=about, torch_device="cpu")
+        wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
+        wanted = {key.removeprefix("base_model.model.") for key in wanted}
+        _check_missing(name, wanted - given)
+        if given - wanted:
+            raise ModelUnavailable(
+                f"{name} holds {len(given - wanted)} weights that {base} has no place for "
+                f"({min(given - wanted)}, …): it is another model's adapter"
+            )
+        model = model.merge_and_unload().to(device, dtype).eval()
+        own = any((folder / file).is_file() for file in _TOKENIZER_FILES)
+        tokenizer = AutoTokenizer.from_pretrained(folder if own else below, local_files_only=True)
+        fit_tokenizer(name, tokenizer, model)
+    return model, tokenizer
 
 
 # ---------------------------------------------------------------- pooling

@@ -328,9 +328,11 @@ class MultiCSR(Run):
     shard_size: int = _shard_size("premises", 512)
 
     scoring: str | None = _of_tier(
-        "how the generator's score is read", group="stage 2, selection",
-        choices=("text", "expected", "likelihood"), step="judged",
+        "how the generator's score is read, or nli: an NLI model judges in its place",
+        group="stage 2, selection", choices=("text", "expected", "likelihood", "nli"),
+        step="judged",
     )  # fmt: skip
+    judge: Name | None = _of_tier("that NLI model, for the scoring nli alone", step="judged")
     alpha: float | None = _of_tier("least score of a positive", "α", step="kept")
     beta: float | None = _of_tier("greatest score of a negative", "β", step="kept")
     gamma: float | None = _of_tier(

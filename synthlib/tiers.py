@@ -74,6 +74,7 @@ class MultiCSR:
     omega: float = _from("MultiCSR §4.1, swept in Appendix C")
     max_new_tokens: int = _from("not printed; released code: max_length=256")
     scoring: str = _from("MultiCSR §3.2, Eq. 3 (the score is generated as text)")
+    judge: str = _from("not in the paper, whose generator judges (read with the scoring nli alone)")
     alpha: float = _from("MultiCSR §4.1, swept in Appendix D")
     beta: float = _from("MultiCSR §4.1, swept in Appendix D")
     gamma: float = _from("MultiCSR §4.1, swept in Appendix D")
@@ -203,6 +204,7 @@ _PAPER_MULTICSR = MultiCSR(
     omega=0.3,
     max_new_tokens=256,
     scoring="text",
+    judge="FacebookAI/roberta-large-mnli",
     alpha=3.0,
     beta=3.0,
     gamma=1.0,
@@ -304,6 +306,7 @@ _COLAB = Tier(
         premises=4_000,
         max_new_tokens=48,
         scoring="expected",
+        judge="cross-encoder/nli-deberta-v3-small",
         batch_size=128,
     ),
     art=dataclasses.replace(
@@ -366,6 +369,7 @@ _POCKET = Tier(
         premises=4_000,
         max_new_tokens=28,
         scoring="expected",
+        judge="pocket/nli",
         batch_size=64,
         learning_rate=2e-3,
         epochs=None,
@@ -428,7 +432,9 @@ _ONE_PASS = (
 )
 _WHY = {
     "pocket": {
-        **dict.fromkeys(("generator", "encoder", "guide", "teacher", "discriminator"), _OWN_MODELS),
+        **dict.fromkeys(
+            ("generator", "encoder", "guide", "teacher", "discriminator", "judge"), _OWN_MODELS
+        ),
         "corpus": "the pocket world's own sentences",
         **dict.fromkeys(("max_steps", "epochs"), _COUNTED),
         **dict.fromkeys(("sentences", "premises", "anchors", "clusters", "per_cluster"), _MINUTES),
@@ -462,7 +468,7 @@ _WHY = {
         ("ranking", "lists_per_step"): "its lists are half as long",
     },
     "colab": {
-        **dict.fromkeys(("generator", "discriminator"), _UNGATED),
+        **dict.fromkeys(("generator", "discriminator", "judge"), _UNGATED),
         "corpus": "the same kind of triplets in the Hub's Parquet form: no file to name",
         **dict.fromkeys(
             ("sentences", "premises", "anchors", "rounds", "ppo_steps", "clusters", "per_cluster"),

@@ -11,6 +11,9 @@ code of it is run. The file is made once into a folder of the Hub's form in the 
                                       (GGUF, Q4_1); the folder holds those values in bfloat16
 ``laptop/all-minilm-l6-v2``           sentence encoder: the official weights, in safetensors
 ====================================  =======================================================
+
+Two adapters for the encoder travel with the book, ``laptop/judge`` and ``laptop/examiner``: with
+either it tells entailment, neutral and contradiction apart (`field.judges`).
 """
 
 import contextlib
@@ -28,7 +31,7 @@ from urllib.parse import unquote, urlsplit
 import filelock
 import platformdirs
 
-from synthlib import tiers
+from synthlib import paths, tiers
 
 _ORIGIN = "origin.json"  # in a finished folder: which file it was made of
 
@@ -68,6 +71,11 @@ LAPTOP = (
     ),
 )  # fmt: skip
 
+#: Folders of the adapters, by name.
+JUDGES = {
+    f"laptop/{name}": paths.DATA / "field" / "judges" / name for name in ("judge", "examiner")
+}
+
 
 def cache() -> Path:
     """Where the folders lie: ``SYNTHLIB_CACHE``, else the user's cache of this system."""
@@ -80,7 +88,8 @@ def find(name: str) -> Weights:
     for entry in LAPTOP:
         if entry.name == name:
             return entry
-    raise ValueError(f"no model {name!r}: there are {', '.join(e.name for e in LAPTOP)}")
+    known = ", ".join([*(entry.name for entry in LAPTOP), *JUDGES])
+    raise ValueError(f"no model {name!r}: there are {known}")
 
 
 def folder(name: str) -> Path | None:
@@ -157,6 +166,8 @@ def needed(tier: str) -> dict[str, list[str]]:
         for role in ("generator", "discriminator", "encoder", "guide", "teacher"):
             if name := getattr(settings, role, None):
                 found.setdefault(name, []).append(f"{role} of {method}")
+        if getattr(settings, "scoring", None) == "nli":
+            found.setdefault(settings.judge, []).append(f"judge of {method}")
     return found
 
 

@@ -188,12 +188,13 @@ def judge(generator, triplets, *, method="text", **options):
     Parameters
     ----------
     generator : (model, tokenizer)
+        With the method "nli" an NLI model in its place.
     triplets : DataFrame
         anchor, positive, negative.
-    method : "text", "expected" or "likelihood"
-        Of `judging.score_similarity`.
+    method : "text", "expected", "likelihood" or "nli"
+        Of `judging.score_similarity`; "nli" is `judging.nli_similarity`.
     **options
-        Of `judging.score_similarity`.
+        Of that function.
 
     Returns
     -------
@@ -208,18 +209,20 @@ def judge(generator, triplets, *, method="text", **options):
         pair for other in ("positive", "negative")
         for pair in zip(triplets["anchor"], triplets[other], strict=True)
     ]  # fmt: skip
-    form = prompts.form_of(*generator)
-    template = options.get("template") or partial(prompts.similarity, form=form)
     asked = [i for i, pair in enumerate(pairs) if all(text.strip() for text in pair)]
-    room = 0 if method == "expected" else 8
-    fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
-    asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
+    if method == "nli":
+        score = judging.nli_similarity
+    else:
+        score = partial(judging.score_similarity, method=method)
+        form = prompts.form_of(*generator)
+        template = options.get("template") or partial(prompts.similarity, form=form)
+        room = 0 if method == "expected" else 8
+        fit = decoding.fits(generator, [template(*pairs[i]) for i in asked], room)
+        asked = [i for i, fitting in zip(asked, fit, strict=True) if fitting]
     scores = np.full(2 * n, np.nan)
     scores[asked] = [
-        np.nan if score is None else score
-        for score in judging.score_similarity(
-            *generator, [pairs[i] for i in asked], method=method, **options
-        )
+        np.nan if value is None else value
+        for value in score(*generator, [pairs[i] for i in asked], **options)
     ]
     return triplets.assign(a=scores[:n], b=scores[n:])
 
@@ -317,20 +320,23 @@ def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
 
 # ------------------------------------------------------------------ the whole method
 def pipeline(
-    generator, premises, encoder, settings, *, guide=None, seed=0, generation_batch=64, **options
+    generator, premises, encoder, settings, *, guide=None, nli=None, seed=0, generation_batch=64,
+    **options,
 ):  # fmt: skip
     """MultiCSR from premises to an encoder, in memory: all three stages, in their order.
 
     Parameters
     ----------
     generator : (model, tokenizer)
-        Writes, and judges what it wrote.
+        Writes, and judges what it wrote, but where the settings' scoring is "nli".
     premises : sequence of n sentences
     encoder : sentence_transformers.SentenceTransformer
         Trained in place.
     settings : tiers.MultiCSR
     guide : callable, optional
         P_η of stage 3: a list of n strings to an (n, d) array.
+    nli : (model, tokenizer), optional
+        The judge where the settings' scoring is "nli".
     seed : int
     generation_batch : int
         Rows that are written or judged at once.
@@ -350,7 +356,8 @@ def pipeline(
         generator, asked, omega=settings.omega, max_new_tokens=room, batch_size=size
     )
     texts = texts[usable(texts)]
-    triplets = judge(generator, texts, method=settings.scoring, batch_size=size)
+    judged_by = nli if settings.scoring == "nli" else generator
+    triplets = judge(judged_by, texts, method=settings.scoring, batch_size=size)
     select = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
     triplets["kept"] = select.keep(triplets["a"], triplets["b"])
     kept = triplets[triplets["kept"]]

@@ -590,7 +590,10 @@ def fingerprint(name) -> str:
     if folder is None or not any((folder / mark).is_file() for mark in _MODEL):
         return ""  # no model: loading it will say so, and its folders may be many
     digest = hashlib.blake2b(digest_size=4)
-    for file in sorted(folder.rglob("*.safetensors")):
+    files = sorted(folder.rglob("*.safetensors"))
+    if models.is_adapter(folder) and (base := folder_of(models.base_of(folder))):
+        files += sorted(base.rglob("*.safetensors"))
+    for file in files:
         size = file.stat().st_size
         with file.open("rb") as stream:
             digest.update(str(size).encode() + stream.read(2**20))
@@ -633,7 +636,7 @@ def check_models(wanted: dict) -> None:
     wanted : dict of str to str
         Role to the name of its model.
     """
-    kinds = {"generator": "generator", "discriminator": "nli"}
+    kinds = {"generator": "generator", "discriminator": "nli", "judge": "nli"}
     for role, name in wanted.items():
         at_hand(name)
         if folder_of(name) is None:

@@ -88,6 +88,11 @@ def make_plan(**given) -> Plan:
     if asked.gamma == options.NO_GAMMA:
         settings = dataclasses.replace(settings, gamma=None)
     thresholds = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
+    if asked.judge is not None and settings.scoring != "nli":
+        raise ValueError(
+            f"the judge {asked.judge} is for scoring nli, and the scoring is {settings.scoring}: "
+            "give --scoring nli too, or leave --judge out"
+        )
     if asked.epochs is not None or asked.max_steps is not None:
         if asked.epochs is not None and asked.max_steps is not None:
             raise ValueError("give epochs or max_steps, not both")
@@ -207,6 +212,8 @@ class _Work(runs.Work):
             plan, no_logits=bool(plan.no_logits), nli_rows=plan.nli_rows,
             thresholds=dataclasses.asdict(plan.thresholds), rows=runs.digest_of(texts),
         )  # fmt: skip
+        if plan.scoring != "nli":
+            del self.identity["judge"]  # nobody asks it
         self.note = functools.partial(runs.note_unknown_words, self.premises, set())
 
     # -------------------------------------------------------------- what examines
@@ -256,14 +263,17 @@ class _Work(runs.Work):
         """Role to the name of its model, for the models that this run takes."""
         plan = self.plan
         wanted = {"encoder": plan.encoder}
-        if not plan.no_logits or self.asks():
+        by_nli = self.asks() and plan.scoring == "nli"
+        if by_nli:
+            wanted["judge"] = plan.judge
+        if not plan.no_logits or (self.asks() and not by_nli):
             wanted["generator"] = plan.generator
         if 3 in plan.stages or plan.demonstrations or plan.backbone == "rank":
             wanted["guide"] = plan.guide
         return wanted
 
     def asks(self) -> bool:
-        """Whether the generator is asked for scores."""
+        """Whether scores are asked for."""
         return 2 in self.plan.stages and not (self.plan.no_logits and "a" in self.given)
 
     def ready(self):
@@ -271,6 +281,8 @@ class _Work(runs.Work):
         wanted = self.wanted()
         if "generator" in wanted:
             self.find(wanted["generator"])
+        if "judge" in wanted:
+            self.find(wanted["judge"], "nli")
         if "guide" in wanted:
             self.guide  # noqa: B018
         self.fresh_encoder()
@@ -278,8 +290,20 @@ class _Work(runs.Work):
     @functools.cached_property
     def generator(self):
         held = self.load_generator()
-        if 2 in self.plan.stages:  # what keeps the judge from judging is found before stage 1
+        # What keeps the judge from judging is found before stage 1.
+        if 2 in self.plan.stages and self.plan.scoring != "nli":
             judging.score_similarity(*held, [("a", "a")], method=self.plan.scoring)
+        return held
+
+    @functools.cached_property
+    def judge(self):
+        """Who is asked for scores: the generator, or an NLI model."""
+        plan = self.plan
+        if plan.scoring != "nli":
+            return self.generator
+        self.__dict__.pop("generator", None)  # all is written; its memory is wanted
+        held = models.load_nli(plan.judge, device=plan.device, dtype=plan.dtype)
+        self.note(plan.judge, held[1])
         return held
 
     @functools.cached_property
@@ -426,7 +450,7 @@ class _Work(runs.Work):
 
     def _judge(self, start, stop):
         scored = multicsr.judge(
-            self.generator, self.table[start:stop], method=self.plan.settings.scoring,
+            self.judge, self.table[start:stop], method=self.plan.settings.scoring,
             batch_size=self.plan.generation_batch,
         )  # fmt: skip
         return scored[["a", "b"]]
@@ -436,7 +460,8 @@ class _Work(runs.Work):
 
     def kept(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
-        self.__dict__.pop("generator", None)  # its memory is wanted for the training
+        for name in ("generator", "judge"):
+            self.__dict__.pop(name, None)  # their memory is wanted for the training
         keep = self._usable()
         if 2 in plan.stages:
             keep &= plan.thresholds.keep(self.table["a"], self.table["b"])
@@ -546,6 +571,8 @@ def _why_nothing(plan, counts, folder, table) -> str:
     if first.endswith("read"):
         other = "text" if plan.settings.scoring == "expected" else "expected"
         remedy = (
+            "no pair fits the judge's window: take a --judge with a larger one in the same folder"
+            if plan.scoring == "nli" else
             f"the judge writes no numbers: take --scoring {other} in the same folder, or another "
             "--generator in another"
         )
@@ -645,7 +672,8 @@ def describe(out, **given) -> str:
         )
     asked &= work.takes("judged")
     if asked:
-        lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}")
+        by = f" by {s.judge}" if s.scoring == "nli" else ""
+        lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}{by}")
     steps = s.max_steps or math.ceil(
         s.epochs * ((rows + labelled * plan.supervised) // s.batch_size)
     )
@@ -662,7 +690,7 @@ def describe(out, **given) -> str:
 
 def _estimate(work, rows, steps, asked) -> list[str]:
     plan, some, seconds = work.plan, min(_TRIAL, rows), {}
-    if not plan.no_logits or asked:
+    if not plan.no_logits:
         work.generator  # noqa: B018  (loading is not part of the rate)
     if plan.no_logits:
         work.table = work.given.head(some).assign(reason="")
@@ -670,6 +698,7 @@ def _estimate(work, rows, steps, asked) -> list[str]:
         work.table, spent = runs.timed(work._write, 0, some)
         seconds["writing"] = spent * rows / some
     if asked:
+        work.judge  # noqa: B018
         seconds["judging"] = runs.timed(work._judge, 0, some)[1] * rows / some
     usable = work.table[work._usable()]
     if len(usable) and steps:
