@@ -914,7 +914,9 @@ def _load_adapted(auto, name, folder, config, device, dtype):
         _check_missing(name, set(report["missing_keys"]) - given)
         about = LoraConfig.from_pretrained(str(folder))
         about.megatron_config = None  # else it names a module to import
-        model = PeftModel.from_pretrained(model, str(folder), config=about, torch_device="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of what is missing, which is said below
+            model = PeftModel.from_pretrained(model, str(folder), config=about, torch_device="cpu")
         wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
         wanted = {key.removeprefix("base_model.model.") for key in wanted}
         _check_missing(name, wanted - given)

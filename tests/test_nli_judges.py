@@ -34,10 +34,14 @@ def save_adapter(folder, base, *, seed=0, labels=LABELS, beside=True, **changes)
         model = AutoModelForSequenceClassification.from_pretrained(base, id2label=labels)
     about = dict(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query", "dense"])
     model = get_peft_model(model, LoraConfig(**about | changes))
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.requires_grad:  # B is zero at first, and the adapter without effect
             torch.nn.init.normal_(parameter, std=0.5)
-            assert "lora" in name or "classifier" in name
+    with torch.no_grad():  # logits of mean 0 and deviation 1: it has opinions
+        logits = model.eval()(torch.randint(6, 22, (64, 8))).logits
+        head = model.get_base_model().classifier.modules_to_save.default
+        head.weight.div_(logits.std(0)[:, None])
+        head.bias.sub_(logits.mean(0)).div_(logits.std(0))
     model.save_pretrained(str(folder), save_embedding_layers=False)
     if beside:
         model.config.save_pretrained(str(folder))
@@ -100,7 +104,8 @@ def test_the_base_may_be_a_sentence_encoder_a_laptop_name_or_know_the_labels(
     # MiniLM comes in sentence-transformers' format, under a name of ours
     encoder = shutil.copytree(here / "encoder", tmp_path / "laptop" / "all-minilm-l6-v2")
     (encoder / "origin.json").write_text("{}")
-    adapter = save_adapter(tmp_path / "adapter", here / "bert", modules_to_save=["pooler"])
+    adapter = save_adapter(tmp_path / "adapter", here / "bert", modules_to_save=["pooler"],
+                           target_modules=["query"])  # fmt: skip
     expected = by_hand(here / "bert", adapter, PAIRS)
     about = json.loads((adapter / "adapter_config.json").read_text())
     about["base_model_name_or_path"] = "laptop/all-minilm-l6-v2"
@@ -141,10 +146,10 @@ def _without(file, *parts):
         (lambda f: (f / "adapter_model.safetensors").unlink(), "has no adapter_model.safetensors"),
         (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x"), "is damaged"),
         (lambda f: _without(f / "adapter_model.safetensors", "classifier"), "lacks 2 of its weig"),
-        (lambda f: _without(f / "adapter_model.safetensors", "layer.1."), "lacks .* of its weights"),
+        (lambda f: _without(f / "adapter_model.safetensors", "layer.1."), "lacks .* of its weig"),
         (lambda f: (f / "config.json").unlink(), "put the config.json of its training, with id2la"),
         (lambda f: _edit(f / "config.json", id2label={0: "yes", 1: "no"}), "found yes, no"),
-        (lambda f: _edit(f / "adapter_config.json", peft_type="IA3"), "kind IA3 .* merge_and_unl"),
+        (lambda f: _edit(f / "adapter_config.json", peft_type="IA3"), "kind IA3 .*merge_and_unl"),
         (lambda f: _edit(f / "adapter_config.json", task_type="CAUSAL_LM"), "for CAUSAL_LM, want"),
         (lambda f: _edit(f / "adapter_config.json", base_model_name_or_path=None), "names no mod"),
         (lambda f: _edit(f / "adapter_config.json", base_model_name_or_path="./gone"), "no folder"),
@@ -158,6 +163,16 @@ def test_what_is_wrong_with_an_adapter_is_one_line(copy, damage, said):
     with pytest.raises((ValueError, OSError), match=said) as caught:
         models.load_nli(folder, device="cpu")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_labels_beside_an_adapter(here, copy):
+    folder = copy()
+    beside = (folder / "config.json").read_text()
+    (folder / "config.json").unlink()
+    with pytest.raises(ValueError, match="put the config.json of its training"):
+        models.load_nli(folder, device="cpu")
+    (folder / "config.json").write_text(beside)
+    models.load_nli(folder, device="cpu")
 
 
 def test_an_adapter_of_a_larger_model_is_refused(here, copy):
@@ -339,6 +354,8 @@ def test_who_is_not_asked_makes_no_other_run(here, options, tmp_path):
     assert "judge" not in json.loads((tmp_path / "run" / "run.json").read_text())
     with pytest.raises(ValueError, match="is for scoring nli, and the scoring is expected"):
         multicsr_run.run(tmp_path / "other", **options | dict(scoring="expected"))
+    multicsr_run.make_plan(tier="pocket", scoring="nli", judge="pocket/nli")  # as it says
+    multicsr_run.make_plan(tier="pocket", scoring="expected")
     with pytest.raises(ValueError, match="wanted one that ends in ForSequenceClassification"):
         multicsr_run.run(tmp_path / "other", **options | dict(judge=str(here / "bert")))
     with pytest.raises(OSError, match="no folder"):
