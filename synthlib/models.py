@@ -832,8 +832,10 @@ def _cache_bytes(config, dtype, *, tokens=1024):
 def is_adapter(folder):
     """Whether a folder holds an adapter (PEFT's format) and no whole model."""
     folder = Path(folder)
-    whole = [*folder.glob("model*.safetensors*"), *folder.glob("modules.json")]
-    return (folder / "adapter_config.json").is_file() and not whole
+    if not (folder / "adapter_config.json").is_file():
+        return False
+    whole = any(folder.glob("model*.safetensors*")) and (folder / "config.json").is_file()
+    return not whole and not (folder / "modules.json").is_file()
 
 
 def base_of(folder):
