@@ -24,7 +24,7 @@ from synthlib.field import examiner, pairs
 
 BASE = "laptop/all-minilm-l6-v2"
 NAMES = tuple(name.removeprefix("laptop/") for name in weights.JUDGES)
-SETTINGS = dict(lora=32, batch_size=32, learning_rate=3e-4, max_length=128)
+SETTINGS = dict(lora=32, batch_size=32, learning_rate=5e-4, max_length=128)
 EPOCHS = 3
 _CHECKPOINTS = 40  # what an interruption can lose is a fortieth
 _ABOUT = "training.json"
