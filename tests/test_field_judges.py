@@ -257,11 +257,16 @@ def test_the_command_trains_measures_and_leaves_alone_what_is_there(
     argv = ["field-judges", "--data", str(data), "--out", str(tmp_path / "out"), "--scale", "0.05",
             "--quiet"]  # fmt: skip
     monkeypatch.setattr(pairs, "written_for_the_book", lambda: pairs.sets(data)["SICK"])
+    with pytest.raises(FileNotFoundError, match="`make field-judges`"):
+        examiner.recorded("laptop/judge")
     assert main(argv) == 0
     said = capsys.readouterr().out
     for name in judges.NAMES:
         table = pd.read_csv(tmp_path / "out" / name / examiner.RECORD)
         assert set(table["set"]) == {"SNLI", "MultiNLI", "SICK", "field"} and name in said
+        pd.testing.assert_frame_equal(examiner.recorded(f"laptop/{name}"), table)
+    with pytest.raises(ValueError, match="no judge 'pocket/nli': there are laptop/judge, laptop"):
+        examiner.recorded("pocket/nli")
     monkeypatch.setattr(judges, "train", lambda *a, **k: pytest.fail("trained again"))
     assert main(argv) == 0 and "is there" in capsys.readouterr().out
     with pytest.raises(pytest.fail.Exception, match="trained again"):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tiny_models
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from synthlib import judging, models, weights
@@ -22,30 +22,7 @@ PAIRS = [
     (" ".join(RNG.choice(WORDS, RNG.integers(2, 9))), " ".join(RNG.choice(WORDS, 4)))
     for _ in range(23)
 ]
-LABELS = {0: "Contradiction", 1: "ENTAILMENT", 2: "neutral"}
-
-
-def save_adapter(folder, base, *, seed=0, labels=LABELS, beside=True, **changes):
-    """A PEFT folder of random weights for sequence classification, as PEFT itself saves it."""
-    from transformers import AutoModelForSequenceClassification
-
-    torch.manual_seed(seed)
-    with models.quiet():
-        model = AutoModelForSequenceClassification.from_pretrained(base, id2label=labels)
-    about = dict(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query", "dense"])
-    model = get_peft_model(model, LoraConfig(**about | changes))
-    for parameter in model.parameters():
-        if parameter.requires_grad:  # B is zero at first, and the adapter without effect
-            torch.nn.init.normal_(parameter, std=0.5)
-    with torch.no_grad():  # logits of mean 0 and deviation 1: it has opinions
-        logits = model.eval()(torch.randint(6, 22, (64, 8))).logits
-        head = model.get_base_model().classifier.modules_to_save.default
-        head.weight.div_(logits.std(0)[:, None])
-        head.bias.sub_(logits.mean(0)).div_(logits.std(0))
-    model.save_pretrained(str(folder), save_embedding_layers=False)
-    if beside:
-        model.config.save_pretrained(str(folder))
-    return folder
+LABELS = tiny_models.LABELS
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +33,7 @@ def here(tmp_path_factory):
         models.load_encoder(root / "bert", pooling="mean").save_pretrained(str(root / "encoder"))
     tiny_models.save(root / "t5", "t5", seed=3)
     tiny_models.save(root / "nli", "nli", initializer_range=1.0)
-    save_adapter(root / "adapter", root / "bert")
+    tiny_models.save_adapter(root / "adapter", root / "bert")
     return root
 
 
@@ -104,8 +81,9 @@ def test_the_base_may_be_a_sentence_encoder_a_laptop_name_or_know_the_labels(
     # MiniLM comes in sentence-transformers' format, under a name of ours
     encoder = shutil.copytree(here / "encoder", tmp_path / "laptop" / "all-minilm-l6-v2")
     (encoder / "origin.json").write_text("{}")
-    adapter = save_adapter(tmp_path / "adapter", here / "bert", modules_to_save=["pooler"],
-                           target_modules=["query"])  # fmt: skip
+    adapter = tiny_models.save_adapter(
+        tmp_path / "adapter", here / "bert", modules_to_save=["pooler"], target_modules=["query"]
+    )
     expected = by_hand(here / "bert", adapter, PAIRS)
     about = json.loads((adapter / "adapter_config.json").read_text())
     about["base_model_name_or_path"] = "laptop/all-minilm-l6-v2"
@@ -114,7 +92,7 @@ def test_the_base_may_be_a_sentence_encoder_a_laptop_name_or_know_the_labels(
     found = judging.nli_probabilities(*models.load_nli(adapter, device="cpu"), PAIRS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     # no config.json: the labels are the base's, in whose order the head was trained
-    own = save_adapter(tmp_path / "own", here / "nli", beside=False)
+    own = tiny_models.save_adapter(tmp_path / "own", here / "nli", beside=False)
     model, tokenizer = models.load_nli(own, device="cpu")
     assert model.config.id2label == {0: "contradiction", 1: "entailment", 2: "neutral"}
     found = judging.nli_probabilities(model, tokenizer, PAIRS)
@@ -214,7 +192,7 @@ def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
     assert models.place("laptop/judge")[0] is None
     with pytest.raises(ValueError, match="there are laptop/smollm2.*laptop/judge"):
         models.load_nli("laptop/juge")
-    save_adapter(place, here / "bert")
+    tiny_models.save_adapter(place, here / "bert")
     assert models.place("laptop/judge")[0] == place == frame.at_hand("laptop/judge")
     found = judging.nli_probabilities(*models.load_nli("laptop/judge", device="cpu"), PAIRS)
     np.testing.assert_allclose(found, by_hand(here / "bert", place, PAIRS), atol=1e-5)
@@ -228,11 +206,11 @@ def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
 
 def test_a_fingerprint_is_that_of_adapter_and_base(here, tmp_path):
     base = shutil.copytree(here / "bert", tmp_path / "base")
-    folder = save_adapter(tmp_path / "adapter", base)
+    folder = tiny_models.save_adapter(tmp_path / "adapter", base)
     seen = [frame.fingerprint(folder)]
     tiny_models.save(base, "bert-pooler", seed=9)
     seen.append(frame.fingerprint(folder))
-    save_adapter(folder, base, seed=1)
+    tiny_models.save_adapter(folder, base, seed=1)
     seen.append(frame.fingerprint(folder))
     assert len(set(seen)) == 3 and all(seen)
 
@@ -344,7 +322,7 @@ def test_another_judge_judges_anew_and_nothing_is_written_anew(
     # the same name with other weights is another judge
     mine = shutil.copytree(here / "adapter", tmp_path / "mine")
     multicsr_run.run(folder, **options | dict(judge=str(mine)))
-    save_adapter(mine, here / "bert", seed=5)
+    tiny_models.save_adapter(mine, here / "bert", seed=5)
     assert "judged" in multicsr_run.run(folder, **options | dict(judge=str(mine))).minutes
 
 

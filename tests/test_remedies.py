@@ -1040,6 +1040,7 @@ TABLE = {
     },
     "test_field_judges.test_the_command_trains_measures_and_leaves_alone_what_is_there": {
         "field/judges.py": ["--again trains it anew"],
+        "field/examiner.py": ["make field-judges"],
     },
     "test_a_new_architecture_and_another_model": {
         "models.py": ["take another model"],

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
-from synthlib import commands, judging, models, paths, reading
+from synthlib import commands, judging, models, paths, reading, weights
 from synthlib.field import pairs
 from synthlib.models import NLI_LABELS
 
@@ -69,6 +69,26 @@ def examine(judge, frames, *, batch_size=64, progress=False) -> pd.DataFrame:
             of = right if label == "all" else right[(frame["label"] == label).to_numpy()]
             rows.append((name, label, len(of), *_share(of)))
     return pd.DataFrame(rows, columns=["set", "label", "pairs", "accuracy", "low", "high"])
+
+
+def recorded(name="laptop/examiner") -> pd.DataFrame:
+    """The accuracy that was measured when a judge of this book was trained, as `examine` gives it.
+
+    Parameters
+    ----------
+    name : "laptop/judge" or "laptop/examiner"
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where it is not there yet, or is no such judge.
+    """
+    if name not in weights.JUDGES:
+        raise ValueError(f"there is no judge {name!r}: there are {', '.join(weights.JUDGES)}")
+    file = weights.JUDGES[name] / RECORD
+    if not file.is_file():
+        raise FileNotFoundError(f"the accuracy of {name} is not at {file}: `make field-judges`")
+    return pd.read_csv(file)
 
 
 def labels_of(judge, frame, **options) -> np.ndarray:
