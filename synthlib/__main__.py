@@ -22,6 +22,8 @@ __all__ = ["main"]
 # Commands whose options live with their module: (module, one line of help).
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
+    "field-judges": ("synthlib.field.judges", "train the NLI judges of real language"),
+    "examiner": ("synthlib.field.examiner", "measure an NLI model on labels of people"),
     "figures": ("synthlib.viz.gallery", "write the book's figures with their data"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
     "page-model": ("synthlib.viz.page_model", "write the models that a page of the book runs"),
@@ -179,7 +181,7 @@ def _interrupt_again(otherwise, unraisable) -> None:
 
 def _goes_on(argv) -> str:
     """What the same command does after an interruption."""
-    long = ("run", "figures", "ledger", "models", "pocket")
+    long = ("run", "field-judges", "figures", "ledger", "models", "pocket")
     if argv and argv[0] in long and "--dry-run" not in argv:
         return "; the same command goes on from here"
     return ""

@@ -295,6 +295,58 @@ def pocket() -> Parser:
     return parser
 
 
+def field_judges() -> Parser:
+    """Of ``field-judges``."""
+    parser = Parser(
+        prog="python -m synthlib field-judges",
+        description="Train the two NLI judges of real language, adapters on all-MiniLM-L6-v2, on "
+        "halves of the labelled\npairs of SNLI and MultiNLI that share no premise, and measure "
+        "them on pairs that are in neither.",
+        epilog="An hour of one core each. Interrupted, the same command goes on.\n\n"
+        "  python -m synthlib models get laptop\n"
+        "  python -m synthlib field-judges --data downstream\n"
+        "  python -m synthlib field-judges --data downstream --only examiner --out judges",
+    )
+    add = parser.add_argument
+    add("--data", type=name, required=True, metavar="DIR", help="folder with nli/snli (s1.dev, "
+        "s2.dev, labels.dev) and nli/mnli (a table of premise, hypothesis, label)")  # fmt: skip
+    add("--out", type=path, default=paths.DATA / "field" / "judges", metavar="DIR",
+        help="folder for the adapters (default: data/field/judges)")  # fmt: skip
+    add("--only", nargs="+", choices=("judge", "examiner"), help="train one of them")
+    add("--again", action="store_true", help="train anew what is there")
+    add("--seed", type=whole, default=0)
+    add("--scale", type=number, default=1.0, help="factor on the steps, at most 1")
+    add("--precision", choices=("fp32", "bf16"), help="of the training (default: what is fast "
+        "here)")  # fmt: skip
+    add("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def examiner() -> Parser:
+    """Of ``examiner``."""
+    parser = Parser(
+        prog="python -m synthlib examiner",
+        description="Measure an NLI model on pairs that people have labelled: those of this book "
+        "and, with --data, of\nSNLI, MultiNLI (the tenth that no judge of this book has learnt "
+        "from) and SICK; by label, with intervals.",
+        epilog="  python -m synthlib examiner --model laptop/examiner --data downstream\n"
+        "  python -m synthlib examiner --model laptop/examiner --labels outputs.csv",
+    )
+    add = parser.add_argument
+    add("--model", type=name, default="laptop/examiner", metavar="NAME",
+        help="of an NLI model: pocket or laptop name, folder (an adapter's too) or hub id "
+        "(default: laptop/examiner)")  # fmt: skip
+    add("--data", type=name, metavar="DIR", help="folder with nli/snli, nli/mnli, SICK in it")
+    add("--labels", type=name, metavar="FILE", help="also agreement and Cohen's kappa with labels "
+        "by hand: a table of premise, hypothesis, label, and perhaps method (the rule: "
+        "data/field/labelling.md)")  # fmt: skip
+    add("--out", type=path, metavar="FILE.csv", help="also write the first table")
+    add("--batch-size", type=whole, default=64, metavar="N", help="pairs at once (default: 64)")
+    add("--device", help="cuda, mps or cpu (default: the best there is)")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
 def page_model() -> Parser:
     """Of ``page-model``."""
     parser = Parser(

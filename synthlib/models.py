@@ -839,8 +839,10 @@ def _cache_bytes(config, dtype, *, tokens=1024):
 def is_adapter(folder):
     """Whether a folder holds an adapter (PEFT's format) and no whole model."""
     folder = Path(folder)
-    whole = [*folder.glob("model*.safetensors*"), *folder.glob("modules.json")]
-    return (folder / "adapter_config.json").is_file() and not whole
+    if not (folder / "adapter_config.json").is_file():
+        return False
+    whole = any(folder.glob("model*.safetensors*")) and (folder / "config.json").is_file()
+    return not whole and not (folder / "modules.json").is_file()
 
 
 def base_of(folder):
@@ -921,7 +923,9 @@ def _load_adapted(auto, name, folder, config, device, dtype):
         _check_missing(name, set(report["missing_keys"]) - given)
         about = LoraConfig.from_pretrained(str(folder))
         about.megatron_config = None  # else it names a module to import
-        model = PeftModel.from_pretrained(model, str(folder), config=about, torch_device="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of what is missing, which is said below
+            model = PeftModel.from_pretrained(model, str(folder), config=about, torch_device="cpu")
         wanted = get_peft_model_state_dict(model, save_embedding_layers=False)
         wanted = {key.removeprefix("base_model.model.") for key in wanted}
         _check_missing(name, wanted - given)

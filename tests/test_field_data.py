@@ -232,3 +232,39 @@ def test_nothing_is_taken_from_public_data(texts, shared_data):
     limit = np.where([len(set(words(t))) >= 7 for t in texts], 0.6, 0.8)
     taken = [(texts[i], round(best[i], 2)) for i in np.flatnonzero(best > limit)]
     assert not taken
+
+
+# ------------------------------------------------------------------ plain captions, for small models
+def test_plain_captions_are_short_and_all_different(sentences, triplets):
+    rows = read("captions")
+    texts = [r["sentence"] for r in rows]
+    assert [r["id"] for r in rows] == [f"c{i:03d}" for i in range(1, 121)]
+    assert len(set(map(normal, texts))) == 120
+    assert all(re.fullmatch(r"[A-Z][a-z ]+\.", text.replace("é", "e")) for text in texts)
+    lengths = [len(text.split()) for text in texts]
+    assert min(lengths) >= 6 and max(lengths) <= 12
+    close = [(a, b) for i, a in enumerate(texts) for b in texts[:i] if likeness(a, b) > 0.5]
+    assert not close
+    others = {normal(r["sentence"]) for r in sentences} | {normal(r["anchor"]) for r in triplets}
+    assert others.isdisjoint(map(normal, texts))
+
+
+def test_worked_examples_of_plain_captions():
+    rows = read("worked")
+    assert list(rows[0]) == COLUMNS["triplets"]
+    assert [r["id"] for r in rows] == [f"w{i:02d}" for i in range(1, 17)]
+    assert all(r["register"] == "plain" and r["example"] == "yes" for r in rows)
+    assert {r["change"] for r in rows} <= CHANGES and len({r["change"] for r in rows}) >= 6
+    texts = [r[column] for r in rows for column in ["anchor", *LABELS]]
+    assert len(set(map(normal, texts))) == len(texts) == 64
+    assert max(len(text.split()) for text in texts) <= 12
+    for row in rows:  # a contradiction keeps most of its anchor's words, an entailment fewer
+        anchor = set(words(row["anchor"]))
+        assert set(words(row["entailment"])) - anchor
+        assert len(set(words(row["contradiction"])) & anchor) >= 2
+    captions = [r["sentence"] for r in read("captions")]
+    close = [
+        (r[c], text) for r in rows for c in ["anchor", *LABELS] for text in captions
+        if likeness(r[c], text) > 0.5
+    ]  # fmt: skip
+    assert not close

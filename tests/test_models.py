@@ -707,6 +707,24 @@ def test_a_hub_model_is_downloaded_and_then_found_offline(folders, hub, monkeypa
     load_generator("someone/tiny-t5")
 
 
+def test_an_adapter_and_its_base_from_the_hub(folders, hub, monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    adapter = tiny_models.save_adapter(tmp_path / "adapter", folders["bert-pooler"])
+    about = json.loads((adapter / "adapter_config.json").read_text())
+    about["base_model_name_or_path"] = "someone/base"
+    (adapter / "adapter_config.json").write_text(json.dumps(about))
+    hub["someone/base"] = dict(folder=folders["bert-pooler"])
+    hub["someone/adapter"] = dict(folder=adapter)
+    model, _ = load_nli("someone/adapter", device="cpu")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    again, _ = load_nli("someone/adapter", device="cpu")
+    assert torch.equal(model.classifier.weight, again.classifier.weight)
+    assert models.cached("someone/adapter") is not None
+    (models.cached("someone/adapter") / "adapter_model.safetensors").unlink()
+    assert models.cached("someone/adapter") is None  # a part of it is no adapter
+
+
 def test_safetensors_from_the_conversion_pull_request(folders, hub):
     hub["someone/old-bert"] = dict(folder=folders["bert"], pickled_on_main=True)
     assert load_encoder("someone/old-bert", pooling="cls").encode(TEXTS).shape == (2, 16)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tiny_models
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from synthlib import judging, models, weights
@@ -22,26 +22,7 @@ PAIRS = [
     (" ".join(RNG.choice(WORDS, RNG.integers(2, 9))), " ".join(RNG.choice(WORDS, 4)))
     for _ in range(23)
 ]
-LABELS = {0: "Contradiction", 1: "ENTAILMENT", 2: "neutral"}
-
-
-def save_adapter(folder, base, *, seed=0, labels=LABELS, beside=True, **changes):
-    """A PEFT folder of random weights for sequence classification, as PEFT itself saves it."""
-    from transformers import AutoModelForSequenceClassification
-
-    torch.manual_seed(seed)
-    with models.quiet():
-        model = AutoModelForSequenceClassification.from_pretrained(base, id2label=labels)
-    about = dict(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query", "dense"])
-    model = get_peft_model(model, LoraConfig(**about | changes))
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:  # B is zero at first, and the adapter without effect
-            torch.nn.init.normal_(parameter, std=0.5)
-            assert "lora" in name or "classifier" in name
-    model.save_pretrained(str(folder), save_embedding_layers=False)
-    if beside:
-        model.config.save_pretrained(str(folder))
-    return folder
+LABELS = tiny_models.LABELS
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +33,7 @@ def here(tmp_path_factory):
         models.load_encoder(root / "bert", pooling="mean").save_pretrained(str(root / "encoder"))
     tiny_models.save(root / "t5", "t5", seed=3)
     tiny_models.save(root / "nli", "nli", initializer_range=1.0)
-    save_adapter(root / "adapter", root / "bert")
+    tiny_models.save_adapter(root / "adapter", root / "bert")
     return root
 
 
@@ -100,7 +81,9 @@ def test_the_base_may_be_a_sentence_encoder_a_laptop_name_or_know_the_labels(
     # MiniLM comes in sentence-transformers' format, under a name of ours
     encoder = shutil.copytree(here / "encoder", tmp_path / "laptop" / "all-minilm-l6-v2")
     (encoder / "origin.json").write_text("{}")
-    adapter = save_adapter(tmp_path / "adapter", here / "bert", modules_to_save=["pooler"])
+    adapter = tiny_models.save_adapter(
+        tmp_path / "adapter", here / "bert", modules_to_save=["pooler"], target_modules=["query"]
+    )
     expected = by_hand(here / "bert", adapter, PAIRS)
     about = json.loads((adapter / "adapter_config.json").read_text())
     about["base_model_name_or_path"] = "laptop/all-minilm-l6-v2"
@@ -109,7 +92,7 @@ def test_the_base_may_be_a_sentence_encoder_a_laptop_name_or_know_the_labels(
     found = judging.nli_probabilities(*models.load_nli(adapter, device="cpu"), PAIRS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     # no config.json: the labels are the base's, in whose order the head was trained
-    own = save_adapter(tmp_path / "own", here / "nli", beside=False)
+    own = tiny_models.save_adapter(tmp_path / "own", here / "nli", beside=False)
     model, tokenizer = models.load_nli(own, device="cpu")
     assert model.config.id2label == {0: "contradiction", 1: "entailment", 2: "neutral"}
     found = judging.nli_probabilities(model, tokenizer, PAIRS)
@@ -141,10 +124,10 @@ def _without(file, *parts):
         (lambda f: (f / "adapter_model.safetensors").unlink(), "has no adapter_model.safetensors"),
         (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x"), "is damaged"),
         (lambda f: _without(f / "adapter_model.safetensors", "classifier"), "lacks 2 of its weig"),
-        (lambda f: _without(f / "adapter_model.safetensors", "layer.1."), "lacks .* of its weights"),
+        (lambda f: _without(f / "adapter_model.safetensors", "layer.1."), "lacks .* of its weig"),
         (lambda f: (f / "config.json").unlink(), "put the config.json of its training, with id2la"),
         (lambda f: _edit(f / "config.json", id2label={0: "yes", 1: "no"}), "found yes, no"),
-        (lambda f: _edit(f / "adapter_config.json", peft_type="IA3"), "kind IA3 .* merge_and_unl"),
+        (lambda f: _edit(f / "adapter_config.json", peft_type="IA3"), "kind IA3 .*merge_and_unl"),
         (lambda f: _edit(f / "adapter_config.json", task_type="CAUSAL_LM"), "for CAUSAL_LM, want"),
         (lambda f: _edit(f / "adapter_config.json", base_model_name_or_path=None), "names no mod"),
         (lambda f: _edit(f / "adapter_config.json", base_model_name_or_path="./gone"), "no folder"),
@@ -158,6 +141,16 @@ def test_what_is_wrong_with_an_adapter_is_one_line(copy, damage, said):
     with pytest.raises((ValueError, OSError), match=said) as caught:
         models.load_nli(folder, device="cpu")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_labels_beside_an_adapter(here, copy):
+    folder = copy()
+    beside = (folder / "config.json").read_text()
+    (folder / "config.json").unlink()
+    with pytest.raises(ValueError, match="put the config.json of its training"):
+        models.load_nli(folder, device="cpu")
+    (folder / "config.json").write_text(beside)
+    models.load_nli(folder, device="cpu")
 
 
 def test_an_adapter_of_a_larger_model_is_refused(here, copy):
@@ -199,7 +192,7 @@ def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
     assert models.place("laptop/judge")[0] is None
     with pytest.raises(ValueError, match="there are laptop/smollm2.*laptop/judge"):
         models.load_nli("laptop/juge")
-    save_adapter(place, here / "bert")
+    tiny_models.save_adapter(place, here / "bert")
     assert models.place("laptop/judge")[0] == place == frame.at_hand("laptop/judge")
     found = judging.nli_probabilities(*models.load_nli("laptop/judge", device="cpu"), PAIRS)
     np.testing.assert_allclose(found, by_hand(here / "bert", place, PAIRS), atol=1e-5)
@@ -213,11 +206,11 @@ def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
 
 def test_a_fingerprint_is_that_of_adapter_and_base(here, tmp_path):
     base = shutil.copytree(here / "bert", tmp_path / "base")
-    folder = save_adapter(tmp_path / "adapter", base)
+    folder = tiny_models.save_adapter(tmp_path / "adapter", base)
     seen = [frame.fingerprint(folder)]
     tiny_models.save(base, "bert-pooler", seed=9)
     seen.append(frame.fingerprint(folder))
-    save_adapter(folder, base, seed=1)
+    tiny_models.save_adapter(folder, base, seed=1)
     seen.append(frame.fingerprint(folder))
     assert len(set(seen)) == 3 and all(seen)
 
@@ -329,7 +322,7 @@ def test_another_judge_judges_anew_and_nothing_is_written_anew(
     # the same name with other weights is another judge
     mine = shutil.copytree(here / "adapter", tmp_path / "mine")
     multicsr_run.run(folder, **options | dict(judge=str(mine)))
-    save_adapter(mine, here / "bert", seed=5)
+    tiny_models.save_adapter(mine, here / "bert", seed=5)
     assert "judged" in multicsr_run.run(folder, **options | dict(judge=str(mine))).minutes
 
 
@@ -339,6 +332,8 @@ def test_who_is_not_asked_makes_no_other_run(here, options, tmp_path):
     assert "judge" not in json.loads((tmp_path / "run" / "run.json").read_text())
     with pytest.raises(ValueError, match="is for scoring nli, and the scoring is expected"):
         multicsr_run.run(tmp_path / "other", **options | dict(scoring="expected"))
+    multicsr_run.make_plan(tier="pocket", scoring="nli", judge="pocket/nli")  # as it says
+    multicsr_run.make_plan(tier="pocket", scoring="expected")
     with pytest.raises(ValueError, match="wanted one that ends in ForSequenceClassification"):
         multicsr_run.run(tmp_path / "other", **options | dict(judge=str(here / "bert")))
     with pytest.raises(OSError, match="no folder"):

@@ -1023,6 +1023,25 @@ TABLE = {
     "test_an_adapter_merged_into_its_model": {
         "models.py": ["merge_and_unload"],
     },
+    "test_nli_judges.test_the_laptops_judges_by_name": {
+        "models.py": ["make field-judges"],
+    },
+    "test_nli_judges.test_labels_beside_an_adapter": {
+        "models.py": ["put the config.json of its training"],
+    },
+    "test_nli_judges.test_who_is_not_asked_makes_no_other_run": {
+        "runs/multicsr.py": ["give --scoring nli too"],
+    },
+    "test_nli_judges.test_no_pair_fits_the_judge": {
+        "runs/multicsr.py": ["take a --judge with a larger one"],
+    },
+    "test_field_judges.test_an_interrupted_training_ends_with_the_same_bytes": {
+        "field/judges.py": ["delete it, or give another --out"],
+    },
+    "test_field_judges.test_the_command_trains_measures_and_leaves_alone_what_is_there": {
+        "field/judges.py": ["--again trains it anew"],
+        "field/examiner.py": ["make field-judges"],
+    },
     "test_a_new_architecture_and_another_model": {
         "models.py": ["take another model"],
     },

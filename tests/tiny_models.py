@@ -79,6 +79,31 @@ def save(folder, kind, *, seed=0, dropout=0.1, **changes):
     return folder
 
 
+LABELS = {0: "Contradiction", 1: "ENTAILMENT", 2: "neutral"}
+
+
+def save_adapter(folder, base, *, seed=0, labels=LABELS, beside=True, **changes):
+    """A PEFT folder of random weights for sequence classification, as PEFT itself saves it."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(base, id2label=labels)
+    about = dict(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query", "dense"])
+    model = get_peft_model(model, LoraConfig(**about | changes))
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # B is zero at first, and the adapter without effect
+            torch.nn.init.normal_(parameter, std=0.5)
+    with torch.no_grad():  # logits of mean 0 and deviation 1: it has opinions
+        logits = model.eval()(torch.randint(6, 22, (64, 8))).logits
+        head = model.get_base_model().classifier.modules_to_save.default
+        head.weight.div_(logits.std(0)[:, None])
+        head.bias.sub_(logits.mean(0)).div_(logits.std(0))
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    if beside:
+        model.config.save_pretrained(str(folder))
+    return folder
+
+
 def examined_on(root, sentences):
     """Data of an examination below a folder: one STS set of 12 pairs, and lists to rerank."""
     year = root / "data" / "STS" / "STS12-en-test"

@@ -23,6 +23,7 @@ ROOMS = {
     "runs": ("a whole method from the command line, resumable", ["runs"]),
     "methods": ("the stages of each paper", ["methods"]),
     "evaluation": ("data sets and how encoders are examined", ["evaluation", "data"]),
+    "field": ("judges of real language, and how far they are trusted", ["field"]),
     "ledger": ("claims, measurements, their age", ["ledger"]),
     "world": ("the pocket laboratory's language, truth and models", ["world"]),
     "kernels": (
