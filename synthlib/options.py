@@ -229,7 +229,7 @@ def _shots():
 
 
 def _register():
-    return option(
+    return _of_tier(
         f"worked examples of one register alone: {', '.join(prompts.REGISTERS)}",
         "NAME", choices=prompts.REGISTERS,
     )  # fmt: skip

@@ -187,8 +187,11 @@ SCORES = (
 )  # fmt: skip
 
 
-# Of the worked examples in data/field; there is none of a question.
-REGISTERS = ("caption", "news", "instruction", "dialogue", "statement", "review", "message")
+# Of the worked examples in data/field; there is none of a question. The plain ones, for small
+# models, stand in a prompt where they are named alone.
+REGISTERS = (
+    "caption", "news", "instruction", "dialogue", "statement", "review", "message", "plain",
+)  # fmt: skip
 
 
 class Form(str):
@@ -206,7 +209,7 @@ class Form(str):
     seed : int
         Of the choice of worked examples.
     register : str, optional
-        Worked examples of one of `REGISTERS` alone ("caption": 8 of the 20).
+        Worked examples of one of `REGISTERS` alone ("caption": 8 of the 20; "plain": 16 more).
     prefix : str
         What a chat's answer begins with: the model goes on from it.
     """
@@ -229,7 +232,7 @@ class Form(str):
         form = super().__new__(cls, name)
         form.tokenizer, form.seed, form.register, form.prefix = tokenizer, seed, register, prefix
         form.shots = {"examples": 4}.get(name, 0) if shots is None else shots
-        there = sum(register in (None, row["register"]) for row in _worked()) if form.shots else 0
+        there = len(_of_register(register)) if form.shots else 0
         if not 0 <= form.shots <= there:
             of = f"register {register}" if register else "data/field"
             raise ValueError(
@@ -301,8 +304,18 @@ def _line_ends(tokenizer):
 @functools.cache
 def _worked():
     """The rows of the book's own triplets that are meant to stand in prompts."""
-    with (paths.DATA / "field" / "triplets.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(row for row in csv.DictReader(file) if row["example"] == "yes")
+    rows = []
+    for name in ("triplets", "worked"):
+        with (paths.DATA / "field" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows += [row for row in csv.DictReader(file) if row["example"] == "yes"]
+    return tuple(rows)
+
+
+def _of_register(register):
+    return [
+        row for row in _worked()
+        if register == row["register"] or (register is None and row["register"] != "plain")
+    ]  # fmt: skip
 
 
 def _key(text):
@@ -345,7 +358,7 @@ def scored_examples(a, b, count, seed=0, register=None) -> list[tuple[str, str, 
 def _drawn(sentences, count, seed, register):
     if not count:
         return []
-    rows = [row for row in _worked() if register in (None, row["register"])]
+    rows = _of_register(register)
     own = {_key(text) for text in sentences}
     Random(f"examples {seed}").shuffle(rows)
     columns = ("anchor", "entailment", "neutral", "contradiction")

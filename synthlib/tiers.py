@@ -31,8 +31,8 @@ class Corpus:
     travels: bool = False  # a file of the book's own data, by its path in the repository
 
 
-# 400 sentences of eight registers, written for this book.
-FIELD = Corpus("data/field/sentences.csv", ("sentence",), travels=True)
+# 120 plain captions, written for this book: what small models can write about.
+CAPTIONS = Corpus("data/field/captions.csv", ("sentence",), travels=True)
 
 # SimCSE's files, under the Hub name its README gives: 10⁶ Wikipedia sentences, one a line, and
 # 275,601 triplets from SNLI and MNLI (premise, entailment, contradiction).
@@ -73,6 +73,7 @@ class MultiCSR:
 
     generator: str = _from("MultiCSR §4.1 (Flan-T5-XL)")
     form: str | None = _from("MultiCSR Appendix A (None: as the generator's tokenizer says)")
+    register: str | None = _from("not in the paper (of worked examples in the prompt)")
     encoder: str = _from("MultiCSR §4.1 (BERT-base, RoBERTa-base)")
     pooling: str = _from("released code: run.sh (cls_before_pooler)")
     guide: str = _from("MultiCSR §4.1 (P_η: the SimCSE of the same size and kind)")
@@ -104,6 +105,7 @@ class ART:
 
     generator: str = _from("ART §4.1.2 (WizardLM 7B)")
     form: str | None = _from("ART Table 1 (None: as the generator's tokenizer says)")
+    register: str | None = _from("not in the paper (of worked examples in the prompt)")
     discriminator: str = _from("ART §4.1.2 (RoBERTa-large; released: nli-deberta-v3-large)")
     encoder: str = _from("ART §4.1.2 (SimCSE supervised, large)")
     corpus: Corpus | None = _from("ART §4.1.1 (English Wikipedia; released code: with SNLI)")
@@ -143,6 +145,7 @@ class Ranking:
 
     generator: str = _from("Ranking §4.1 (LLaMA3-8B-Instruct)")
     form: str | None = _from("Ranking Appendix A (None: as the generator's tokenizer says)")
+    register: str | None = _from("not in the paper (of worked examples in the prompt)")
     encoder: str = _from("Ranking §4.2 (post-trains SynCSE and MultiCSR; any encoder will do)")
     teacher: str = _from("Ranking §3.2 (DiffCSE; gives the semantic similarities)")
     corpus: Corpus | None = _from("Ranking §4.1 (NLI premises; None: the pocket world's own)")
@@ -206,6 +209,7 @@ _PAPER_SUPERVISED = dataclasses.replace(
 _PAPER_MULTICSR = MultiCSR(
     generator="google/flan-t5-xl",
     form=None,
+    register=None,
     encoder="google-bert/bert-base-uncased",
     pooling="cls",
     guide="princeton-nlp/unsup-simcse-bert-base-uncased",
@@ -233,6 +237,7 @@ _PAPER_MULTICSR = MultiCSR(
 _PAPER_ART = ART(
     generator="TheBloke/wizardLM-7B-HF",
     form=None,
+    register=None,
     discriminator="FacebookAI/roberta-large-mnli",
     encoder="princeton-nlp/sup-simcse-bert-large-uncased",
     corpus=WIKIPEDIA,
@@ -262,6 +267,7 @@ _PAPER_ART = ART(
 _PAPER_RANKING = Ranking(
     generator="meta-llama/Meta-Llama-3-8B-Instruct",
     form=None,
+    register=None,
     encoder="princeton-nlp/unsup-simcse-bert-base-uncased",
     teacher="voidism/diffcse-bert-base-uncased-sts",
     corpus=NLI_TRIPLETS,
@@ -357,8 +363,8 @@ _LAPTOP_UNSUPERVISED = dataclasses.replace(
     _PAPER_UNSUPERVISED,
     encoder="laptop/minilm-first-two",
     pooling="mean",
-    corpus=FIELD,
-    sentences=400,
+    corpus=CAPTIONS,
+    sentences=120,
     learning_rate=1e-4,
     epochs=None,
     max_steps=24,
@@ -379,11 +385,12 @@ _LAPTOP = Tier(
         _PAPER_MULTICSR,
         generator="laptop/smollm2-135m-instruct",
         form="examples",
+        register="plain",
         encoder="laptop/minilm-first-two",
         pooling="mean",
         guide="laptop/all-minilm-l6-v2",
-        corpus=FIELD,
-        premises=400,
+        corpus=CAPTIONS,
+        premises=120,
         max_new_tokens=40,
         scoring="nli",
         judge="laptop/judge",
@@ -398,11 +405,12 @@ _LAPTOP = Tier(
         _PAPER_ART,
         generator="laptop/smollm2-135m-instruct",
         form="examples",
+        register="plain",
         discriminator="laptop/judge",
         encoder="laptop/minilm-first-two",
-        corpus=FIELD,
+        corpus=CAPTIONS,
         rounds=2,
-        anchors=100,
+        anchors=50,
         learning_rate=1e-4,
         lower_bound=None,
         positive_bound=None,
@@ -418,9 +426,10 @@ _LAPTOP = Tier(
         _PAPER_RANKING,
         generator="laptop/smollm2-135m-instruct",
         form="examples",
+        register="plain",
         encoder="laptop/all-minilm-l6-v2",
         teacher="laptop/all-minilm-l6-v2",
-        corpus=FIELD,
+        corpus=CAPTIONS,
         clusters=40,
         per_cluster=2,
         steps=8,
@@ -574,16 +583,17 @@ _WHY = {
     },
     "laptop": {
         **dict.fromkeys(("generator", "guide", "teacher"), _SMALL_PUBLIC),
-        "form": _EXAMPLES,
+        **dict.fromkeys(("form", "register"), _EXAMPLES),
         "encoder": _TWO_LAYERS,
         "discriminator": "an adapter of 3 MB on a small encoder, which travels with the book",
-        "corpus": "the book's own sentences: no data set to fetch",
+        "corpus": "plain captions of the book's own: of harder sentences a small model writes "
+        "copies, and there is no data set to fetch",
         **dict.fromkeys(("max_steps", "epochs"), _COUNTED),
         **dict.fromkeys(
             ("sentences", "premises", "rounds", "anchors", "clusters", "per_cluster"), _MINUTES
         ),
         **dict.fromkeys(("learning_rate", "encoder_learning_rate"), _FEW_STEPS),
-        "batch_size": "a batch out of what is kept of 400 premises",
+        "batch_size": "a batch out of what is kept of 120 premises",
         "eval_steps": _LOOKS,
         "pooling": "as the whole encoder was trained",
         "projection": "the layer belongs to [CLS]; the encoder is mean-pooled",

@@ -76,13 +76,14 @@ def test_laptop_names_models_that_come_without_an_account_and_no_data_set_but_la
     assert not laptop.downloads and not laptop.gpu
     for method in METHODS:
         corpus = getattr(laptop, method).corpus
-        assert (corpus == tiers.FIELD) == (method != "simcse_supervised")
-    found, rejects = data.load_premises(tiers.FIELD)
-    assert len(found) == len(set(found)) == 400 and rejects.empty
-    assert found[0] == "A goat has climbed onto the roof of the parked delivery van."
-    assert set(data.read_premises(tiers.FIELD, n=3)[0]["file"]) == {tiers.FIELD.name}
+        assert (corpus == tiers.CAPTIONS) == (method != "simcse_supervised")
+    found, rejects = data.load_premises(tiers.CAPTIONS)
+    assert len(found) == len(set(found)) == 120 == laptop.multicsr.premises and rejects.empty
+    assert found[0] == "A man is riding a bicycle along the river."
+    assert set(data.read_premises(tiers.CAPTIONS, n=3)[0]["file"]) == {tiers.CAPTIONS.name}
+    assert laptop.art.rounds * laptop.art.anchors <= 120 >= laptop.ranking.clusters * 2
     with pytest.raises(ValueError, match="holds sentences and no labelled triplets"):
-        data.load_labelled(tiers.FIELD)
+        data.load_labelled(tiers.CAPTIONS)
 
 
 @pytest.mark.parametrize("name", tiers.NAMES)

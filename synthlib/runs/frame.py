@@ -80,8 +80,10 @@ def settle(of, given: dict):
         one.setting: plain[name]
         for name, one in all_of.items() if one.setting and plain[name] is not None
     })  # fmt: skip
-    if asked.form is None and settings.generator != own.generator:
-        settings = dataclasses.replace(settings, form=None)  # a tier's is for its own generator
+    if settings.generator != own.generator:  # a tier's are for its own generator
+        settings = dataclasses.replace(settings, form=plain["form"], register=plain["register"])
+    elif asked.form is not None and asked.register is None:
+        settings = dataclasses.replace(settings, register=None)
     for name, one in all_of.items():
         value = getattr(settings, one.setting) if one.setting else plain[name]
         if value is None or value in one.words:
@@ -90,9 +92,9 @@ def settle(of, given: dict):
             raise ValueError(f"{name} must be one of {', '.join(one.choices)}, got {value!r}")
         if one.range and value not in one.range:
             raise ValueError(f"{name} {one.range.says}, got {value}")
-    if asked.shots is not None or asked.register is not None:
+    if asked.shots is not None or settings.register is not None:
         form = settings.form if settings.form in prompts.FORMS else "examples"
-        prompts.Form(form, shots=asked.shots, register=asked.register)
+        prompts.Form(form, shots=asked.shots, register=settings.register)
     if asked.precision is not None:
         models.training_precision(asked.device, asked.precision)
     check_data(asked.data)
