@@ -65,9 +65,8 @@ def entry(tmp_path, monkeypatch):
         len(MODEL), "MIT", "owner/some", "0" * 40, hashlib.sha256(MODEL).hexdigest(),
     )  # fmt: skip
     monkeypatch.setattr(weights, "LAPTOP", (one,))
-    monkeypatch.setattr(weights, "needed", lambda tier: {
-        **NEEDED(tier), **({"laptop/some": ["encoder of art"]} if tier == "laptop" else {})
-    })  # fmt: skip
+    some = {"laptop/some": ["encoder of art"]}
+    monkeypatch.setattr(weights, "needed", lambda t: some if t == "laptop" else NEEDED(t))
     return one
 
 
