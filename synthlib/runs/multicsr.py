@@ -302,7 +302,7 @@ class _Work(runs.Work):
         if plan.scoring != "nli":
             return self.generator
         self.__dict__.pop("generator", None)  # all is written; its memory is wanted
-        held = models.load_nli(plan.judge, device=plan.device, dtype=plan.dtype)
+        held = models.load_nli(plan.judge, device=plan.device)
         self.note(plan.judge, held[1])
         return held
 
