@@ -345,6 +345,25 @@ def examiner() -> Parser:
     return parser
 
 
+def compare_pocket() -> Parser:
+    """Of ``compare-pocket``."""
+    parser = Parser(
+        prog="python -m synthlib compare-pocket",
+        description="Set another training of the small models beside the committed one: the "
+        "figures of chapter 2,\nmeasured with both. Nothing is trained. Models that the folder "
+        "lacks are left out, and named.",
+        epilog="  python -m synthlib pocket --precision fp32 --out /tmp/pocket32\n"
+        "  python -m synthlib compare-pocket /tmp/pocket32",
+    )
+    add = parser.add_argument
+    add("folder", type=path, metavar="FOLDER", help="what `pocket --out FOLDER` made")
+    add("--seeds", nargs="+", type=whole, default=[0, 1, 2], metavar="N",
+        help="of the premises and pairs (default: 0 1 2)")  # fmt: skip
+    add("--keep", action="store_true",
+        help="write the figures where chapter 2 reads them")  # fmt: skip
+    return parser
+
+
 def page_model() -> Parser:
     """Of ``page-model``."""
     parser = Parser(
