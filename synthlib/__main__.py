@@ -22,6 +22,7 @@ __all__ = ["main"]
 # Commands whose options live with their module: (module, one line of help).
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
+    "report": ("synthlib.reporting", "write a page of what a run has done, to be read by anybody"),
     "field-judges": ("synthlib.field.judges", "train the NLI judges of real language"),
     "examiner": ("synthlib.field.examiner", "measure an NLI model on labels of people"),
     "compare-pocket": (

@@ -123,7 +123,8 @@ def _run(method, of, description, examples, least):
         help="folder of the run: new, or to go on in")  # fmt: skip
     add("--dry-run", action="store_true",
         help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
-    add("--quiet", action="store_true", help="no progress bars, no report")
+    add("--quiet", action="store_true",
+        help="no progress bars, no report, no journal of times and notes")  # fmt: skip
     group = parser
     for one in options.declared(of).values():
         if one.group:
@@ -223,6 +224,26 @@ def art() -> Parser:
 
 
 # ------------------------------------------------------------------ the others
+def report() -> Parser:
+    """Of ``report``."""
+    parser = Parser(
+        prog="python -m synthlib report",
+        description="Write a page (HTML, one file that needs nothing else) of a run: what was "
+        "done, what was lost and why,\nthe texts themselves, what decided, training, examination. "
+        "Of any method, finished or not.",
+        epilog="Everything is counted from the run's files; no model is loaded.\n\n"
+        "  python -m synthlib report runs/mine\n"
+        "  python -m synthlib report runs/mine --sample 20 --seed 1 --out mine.html",
+    )
+    add = parser.add_argument
+    add("run", type=name, metavar="RUN", help="folder of a run")
+    add("--out", type=name, metavar="FILE", help="default: report.html in the run's folder")
+    add("--sample", type=whole, default=8, metavar="N",
+        help="texts shown, of those kept and of those left out (default: 8)")  # fmt: skip
+    add("--seed", type=whole, default=0, metavar="N", help="draws them (default: 0)")
+    return parser
+
+
 def figures() -> Parser:
     """Of ``figures``."""
     parser = Parser(

@@ -12,6 +12,7 @@ folder, so that an interrupted run goes on where it stopped and ends with the sa
     encoder/            the trained encoder
     sts.csv             its evaluation
     report.json         counts
+    journal.jsonl       time and memory of each step, what was said (not of a quiet run)
 
 Source: MultiCSR (Wang et al., 2024), § 3; supervised setting and demonstrations: Appendix G.
 """
@@ -243,6 +244,10 @@ class _Work(runs.Work):
             "evaluated": ["sts.csv", "report.json"],
         }
         return runs.stale(changed, step_of, made)
+
+    def many(self) -> int:
+        """Premises, or triplets of a file."""
+        return len(self.premises)
 
     def look(self):
         self.refuse_few()
