@@ -81,7 +81,8 @@ def build(run: Run, *, sample=8, seed=0) -> str:
     def pictures(made):
         return page.figures(*(page.figure(one, next(numbers)) for one in made))
 
-    lead = join(paragraph(found.purpose), _state(run, found), _key(found))
+    named = paragraph(f"Run {run.folder.absolute().name}, {_dates(run)}", class_="note")
+    lead = join(named, paragraph(found.purpose), _state(run, found), _key(found))
     return page.document(found.title, lead, [
         ("Look at this first", _look(run, found)),
         ("How it was made", _made(run, found)),
@@ -199,7 +200,7 @@ def _funnel(found) -> Markup:
         return Markup("")
     first = max(count for _, count in found.funnel) or 1
     rows = [(stage, count, share(count, first), bar(count, first)) for stage, count in found.funnel]
-    return table("What is left after each stage", ["stage", "number", "of the most", ""], rows)
+    return table("What is left after each stage", ["stage", "number", "of all", ""], rows)
 
 
 def _losses(found) -> Markup:
@@ -212,19 +213,19 @@ def _losses(found) -> Markup:
         if not total:
             parts.append(join(tag("h3", said), paragraph("None.", class_="note")))
             continue
-        rows = []
-        for loss in losses[:_MOST]:
-            shown = [
-                tag("li", quoted(text), tag("span", f" ({place})", class_="note"))
-                for place, text in loss.examples.rows()
-            ]  # fmt: skip
-            rows.append((loss.reason, loss.count, share(loss.count, total), tag("ul", *shown)))
+        rows = [(loss.reason, loss.count, share(loss.count, total)) for loss in losses[:_MOST]]
         rest = losses[_MOST:]
         more = f" {len(rest)} rarer reasons are not shown." if rest else ""
-        parts.append(join(tag("h3", said), table(
-            f"{total:,} by reason, with up to three examples of each",
-            ["reason", "number", "share", "for example"], rows, note=note + more,
-        )))  # fmt: skip
+        counted = table(f"{total:,} by reason", ["reason", "number", "share"], rows,
+                        note=note + more)  # fmt: skip
+        examples = [
+            join(tag("h4", f"For example, {loss.reason}"), bullets(
+                join(quoted(text), tag("span", f" ({place})", class_="note"))
+                for place, text in loss.examples.rows()
+            ))
+            for loss in losses[:_MOST]
+        ]  # fmt: skip
+        parts.append(join(tag("h3", said), counted, *examples))
     return join(*parts)
 
 
@@ -233,7 +234,7 @@ def _sample(found, size, seed) -> Markup:
         return Markup("")
     return join(
         paragraph(f"Up to {size} of each side, drawn by the seed {seed}: nobody has chosen them. "
-                  "--sample and --seed show others."),
+                  "--sample and --seed show others. " + found.sample_note),
         side_by_side(cards("Kept", found.kept_cards, "Nothing was kept."),
                      cards("Left out", found.left_cards, "Nothing was left out.")),
     )  # fmt: skip

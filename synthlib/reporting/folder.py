@@ -216,7 +216,10 @@ class Run:
             if one.setting and one.kind == options.Name:
                 value = self.model(place)
             usual = getattr(own, one.setting) if one.setting else one.default
-            usual = getattr(own, name, usual) if name == "pooling" else usual
+            if name == "pooling":
+                usual = getattr(own, name, usual)
+            if name == "stages":
+                usual = (2, 3) if asked.get("no_logits") else (1, 2, 3)
             words += _option(name, one, value, usual)
         return shlex.join([*words, "--out", str(self.folder)])
 

@@ -93,7 +93,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
         left_cards=left_sample.rows(),
     )  # fmt: skip
     found.left_note = (
-        "A triplet may break several rules; it is counted once below, under the first in the order "
+        "A triplet may break several rules; it is counted once here, under the first in the order "
         "blank, unread, α, β, γ. In all, "
         + "; ".join(f"{count:,}: {reason}" for reason, count in every.items() if count) + "."
     ) if any(every.values()) else ""  # fmt: skip

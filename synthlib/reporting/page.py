@@ -106,8 +106,10 @@ def number(value) -> str:
     if value != value:
         return "not a number"
     if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+        said = f"{value:,.0f}"
+    else:
+        said = f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+    return said.replace("-", "−")
 
 
 def share(part, whole) -> str:
@@ -215,6 +217,8 @@ p,main>ul,section>ul{max-width:46rem}
 h1{font-size:1.75rem;line-height:1.25;margin:.6rem 0}
 h2{font-size:1.3rem;margin:2.6rem 0 .7rem;padding-top:.8rem;border-top:1px solid var(--grid)}
 h3{font-size:1.05rem;margin:1.5rem 0 .4rem}
+h4{font-size:.96rem;margin:1rem 0 .2rem}
+h4+ul{margin:.2rem 0 .8rem;padding-left:1.3rem}
 a{color:var(--blue)}
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}
 .skip{position:absolute;left:-99rem}.skip:focus{left:1rem;top:.5rem;background:var(--ground)}
@@ -248,13 +252,15 @@ pre{background:var(--wash);padding:.8rem 1rem;white-space:pre-wrap;overflow-wrap
 figure{margin:0;flex:1 1 20rem;max-width:29rem;break-inside:avoid}
 figure svg{width:100%;height:auto;display:block}
 .cards{padding:0;list-style:none}
-.cards li{border:1px solid var(--grid);border-radius:.3rem;padding:.5rem .8rem;margin:.6rem 0;
+.cards>li{border:1px solid var(--grid);border-radius:.3rem;padding:.5rem .8rem;margin:.6rem 0;
  break-inside:avoid}
 dl,dd{margin:0}
 dl>div{display:grid;grid-template-columns:7.5rem 1fr;gap:.6rem}
 dt{color:var(--muted);font-size:.88rem}
 dd{overflow-wrap:anywhere}
-@media (max-width:30rem){dl>div{grid-template-columns:1fr;gap:0}dd{margin-bottom:.25rem}}
+.cards ol{padding-left:1.4rem;margin:0}
+@media (max-width:30rem){dl>div{grid-template-columns:1fr;gap:0}dd{margin-bottom:.25rem}
+ .facts th,.facts td{display:block;white-space:normal}.facts th{border:0;padding-bottom:0}}
 @media print{nav,.skip{display:none}body{font-size:.85rem}main{max-width:none;padding:0}
  .wide{overflow:visible}h2,h3{break-after:avoid}tr{break-inside:avoid}}
 """

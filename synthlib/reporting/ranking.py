@@ -82,10 +82,13 @@ def find(run: Run, size: int, seed: int) -> Findings:
         unread=unread, left=losses.most(), kept_cards=kept_sample.rows(),
         left_cards=left_sample.rows(),
     )  # fmt: skip
+    found.sample_note = "" if not orders else (
+        "Behind each sentence of a list stands the teacher's similarity to the starting sentence."
+    )
     found.funnel = _funnel(run, unread, lists, kept, decided)
     found.key = [(f"{lists:,}", "lists"), (f"{kept:,}", f"kept ({share(kept, lists)})")]
     if orders:
-        found.key.append((f"{np.mean(orders):.2f}", "order in kept lists, by the teacher"))
+        found.key.append((f"{np.mean(orders):.2f}", "order in kept lists (1 perfect, 0 none)"))
     found.pictures = _pictures(lengths, by_place)
     found.curves = findings.training_curves(run, {"": "encoder"})
     found.look = _look(texts, lists, kept, decided, orders)
