@@ -24,11 +24,10 @@ def asked(method, **given):
     """What stands in a run's ``run.json``."""
     module = importlib.import_module(f"synthlib.runs.{method}")
     plan = module.make_plan(**given)
-    more = {"art": {"sentences": "x"}, "ranking": {"from_file": bool(given.get("lists"))}}.get(
-        method,
-        {"no_logits": bool(given.get("no_logits")), "nli_rows": 9,
-         "thresholds": {name: getattr(plan.settings, name) for name in ("alpha", "beta", "gamma")}},
-    )  # fmt: skip
+    more = {"sentences": "x"} if method == "art" else {"from_file": bool(given.get("lists"))}
+    if method == "multicsr":
+        rules = {name: getattr(plan.settings, name) for name in ("alpha", "beta", "gamma")}
+        more = {"no_logits": bool(given.get("no_logits")), "nli_rows": 9, "thresholds": rules}
     return frame.identity(plan, **more)
 
 
