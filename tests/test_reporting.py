@@ -521,6 +521,7 @@ def test_time_before_an_interruption_counts_and_a_former_run_of_the_step_does_no
         ("multicsr", {"epochs": 2, "alpha": 3.5, "backbone": "rank", "select": "dev"}),
         ("multicsr", {"no_logits": "t.jsonl", "pooling": "cls", "supervised": True}),
         ("multicsr", {"premises": "my file's.txt", "stages": (1, 3), "tier": "colab"}),
+        ("multicsr", {"scoring": "nli", "seed": 2}),
         ("multicsr", {"stages": (), "language": "tavi", "demonstrations": 2, "tau": 0.1}),
         ("art", {"n": 60, "rounds": 2, "control": False, "targets": ("q", "v")}),
         ("art", {"lower_bound": 0.6, "start": "first", "positive_bound": -0.2, "form": "chat"}),

@@ -14,8 +14,8 @@ from synthlib.reporting.texts import Sample, Texts
 
 PURPOSE = (
     "A language model wrote two sentences for each starting sentence: one that follows from it "
-    "(the positive) and one that contradicts it (the negative). The same model then scored from 0 "
-    "to 5 how alike each of the two is to the starting sentence. Triplets whose scores fit were "
+    "(the positive) and one that contradicts it (the negative). {judge} from 0 to 5 how alike each "
+    "of the two is to the starting sentence. Triplets whose scores fit were "
     "kept, and a sentence encoder, which turns sentences into vectors, was trained to put the "
     "positive near and the negative far away."
 )
@@ -79,7 +79,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
     unread = findings.unread(run, seed)
     found = Findings(
         title="MultiCSR: from sentences to a trained encoder",
-        purpose=PURPOSE, steps=_steps(run), texts=texts, words=WORDS,
+        purpose=PURPOSE.format(judge=_judge(asked, judges)), steps=_steps(run), texts=texts, words=WORDS,
         kinds={"anchor": "starting sentence", "positive": "positive", "negative": "negative"},
         models=_models(run, judges),
         settings=[
@@ -191,12 +191,23 @@ def _joined(one):
     return f"{one['anchor']} → {texts}{score}"
 
 
+def _judge(asked, judges):
+    """Who has scored, as a sentence goes on."""
+    if not judges:
+        return "Nobody scored"
+    return "An NLI model scored" if asked.get("scoring") == "nli" else "A language model scored"
+
+
 def _models(run, judges):
-    models = [("trained encoder, begins as", run.model("encoder"))]
-    if run.asked.get("no_logits"):
-        models.insert(0, ("triplets written by", f"another model, read from {run.asked['source']}"))
-    else:
-        models.insert(0, ("writes" + (" and judges" if judges else ""), run.model("generator")))
+    asked = run.asked
+    judge = run.model("judge" if asked.get("scoring") == "nli" else "generator")
+    models = [("writes", f"another model, read from {asked['source']}" if asked.get("no_logits")
+               else run.model("generator"))]  # fmt: skip
+    if judges and (not asked.get("no_logits") or run.has("judged")):
+        models.append(("judges", judge))
+    elif judges:
+        models.append(("judges", "scores came with the triplets"))
+    models.append(("trained encoder, begins as", run.model("encoder")))
     if 3 in run.asked["stages"] or run.asked.get("backbone") == "rank":
         models.append(("finds false negatives (guide)", run.model("guide")))
     return models
