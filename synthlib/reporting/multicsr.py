@@ -79,7 +79,8 @@ def find(run: Run, size: int, seed: int) -> Findings:
     unread = findings.unread(run, seed)
     found = Findings(
         title="MultiCSR: from sentences to a trained encoder",
-        purpose=PURPOSE.format(judge=_judge(asked, judges)), steps=_steps(run), texts=texts, words=WORDS,
+        purpose=PURPOSE.format(judge=_judge(asked, judges)), steps=_steps(run), words=WORDS,
+        texts=texts,
         kinds={"anchor": "starting sentence", "positive": "positive", "negative": "negative"},
         models=_models(run, judges),
         settings=[
