@@ -975,6 +975,19 @@ TABLE = {
     "test_prompt_forms.test_scores_that_cannot_be_spelled_and_their_text": {
         "judging.py": ["cannot spell the scores"],
     },
+    "test_reporting.test_what_a_message_names_works": {
+        "reporting/__init__.py": ["is a folder: give the name of a file"],
+        "reporting/folder.py": [
+            "there is no run {}: give", "is a file: give the folder", "give the folder that --out",
+            "or delete it first",
+        ],
+    },
+    "test_reporting.test_the_command_that_is_named_makes_the_same_run": {
+        "reporting/__init__.py": ["(with another --out)"],
+    },
+    "test_reporting.test_other_texts_by_the_options_that_the_page_names": {
+        "reporting/__init__.py": ["--sample and --seed show others"],
+    },
     "test_decoding_as_its_messages_say": {
         "decoding.py": [
             "logits are not numbers", "names no decoder_start_token_id",
@@ -1210,6 +1223,7 @@ NONE = {
     "write the book's figures with their data", "write the models that a page of the book runs",
     "write ranking lists, post-train, evaluate",
     "judged {}; put out (a triplet may break several rules):", "pip did not find it",
+    "write a page of what a run has done, to be read by anybody",
 }  # fmt: skip
 
 

@@ -601,3 +601,35 @@ def test_the_command_writes_the_page_and_says_where(pages, tmp_path, capsys):
     file = tmp_path / "page.html"
     assert cli.main(["report", str(folder), "--out", str(file)]) == 0
     assert capsys.readouterr().out.strip() == str(file) and file.read_text("utf-8") == text
+
+
+def test_other_texts_by_the_options_that_the_page_names(pages, tmp_path, capsys):
+    folder, text = pages("ranking")
+    shown = []
+    for more in (["--seed", "1"], ["--sample", "3"]):
+        file = tmp_path / "page.html"
+        assert cli.main(["report", str(folder), "--out", str(file), *more]) == 0
+        shown.append(file.read_text("utf-8"))
+    assert len({text, *shown}) == 3 and shown[1].count("<dt>start</dt>") == 3 + 2 < text.count(
+        "<dt>start</dt>"
+    )
+
+
+def test_what_a_message_names_works(tmp_path, capsys):
+    folder = ranking(tmp_path / "run")
+
+    def said(*arguments):
+        code = cli.main(["report", *map(str, arguments)])
+        return code, capsys.readouterr().err
+
+    (tmp_path / "file").write_text("x")
+    assert "there is no run" in said(tmp_path / "nothing")[1]
+    assert "is a file: give the folder" in said(tmp_path / "file")[1]
+    assert f"in it are {folder}" in said(tmp_path)[1]
+    assert said(folder) == (0, "")
+    assert "is a folder: give the name" in said(folder, "--out", tmp_path)[1]
+    assert said(folder, "--out", tmp_path / "page.html") == (0, "")
+    (folder / "results.csv").write_bytes(b"")
+    assert "or delete it first" in said(folder)[1]
+    (folder / "results.csv").unlink()
+    assert said(folder) == (0, "")

@@ -81,7 +81,7 @@ def build(run: Run, *, sample=8, seed=0) -> str:
     def pictures(made):
         return page.figures(*(page.figure(one, next(numbers)) for one in made))
 
-    named = paragraph(f"Run {run.folder.absolute().name}, {_dates(run)}", class_="note")
+    named = paragraph(f"Folder {run.folder.absolute().name}, {_dates(run)}", class_="note")
     lead = join(named, paragraph(found.purpose), _state(run, found), _key(found))
     return page.document(found.title, lead, [
         ("Look at this first", _look(run, found)),

@@ -131,8 +131,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
         found.examination.append(Table(
             "The trained encoder: Spearman, percent", ["set", "pairs", "after"], rows,
             "This method begins with an encoder that knows no sentence vectors yet, so it is not "
-            "examined before. To compare: python -m synthlib evaluate --encoder "
-            f"{run.model('encoder')} (with --pooling where it asks for it).",
+            f"examined before. The command evaluate examines {run.model('encoder')} by itself.",
         ))  # fmt: skip
         found.key.append((f"{sts['spearman'].mean():.1f}", "Spearman after training, average"))
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 from synthlib.viz import palette
 
@@ -192,7 +193,8 @@ def document(title, lead, sections) -> str:
     ]
     colours = {mode: "".join(f"--{name}:{colour};" for name, colour in palette(mode).items())
                for mode in ("light", "dark")}  # fmt: skip
-    style = _STYLE.replace("LIGHT", colours["light"]).replace("DARK", colours["dark"])
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    style = style.replace("LIGHT", colours["light"]).replace("DARK", colours["dark"])
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -203,64 +205,3 @@ def document(title, lead, sections) -> str:
         + "\n".join(parts)
         + "\n</main>\n</body>\n</html>\n"
     )
-
-
-_STYLE = """
-:root{LIGHT;--wash:#f4f6f8}
-@media (prefers-color-scheme:dark){:root{DARK;--wash:#1c1f23}}
-@media print{:root{LIGHT;--wash:#f4f6f8}}
-*{box-sizing:border-box}
-html{background:var(--ground);color:var(--ink)}
-body{margin:0;font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{max-width:68rem;margin:0 auto;padding:1.2rem clamp(.9rem,3vw,2.2rem) 4rem}
-p,main>ul,section>ul{max-width:46rem}
-h1{font-size:1.75rem;line-height:1.25;margin:.6rem 0}
-h2{font-size:1.3rem;margin:2.6rem 0 .7rem;padding-top:.8rem;border-top:1px solid var(--grid)}
-h3{font-size:1.05rem;margin:1.5rem 0 .4rem}
-h4{font-size:.96rem;margin:1rem 0 .2rem}
-h4+ul{margin:.2rem 0 .8rem;padding-left:1.3rem}
-a{color:var(--blue)}
-:focus-visible{outline:2px solid var(--blue);outline-offset:2px}
-.skip{position:absolute;left:-99rem}.skip:focus{left:1rem;top:.5rem;background:var(--ground)}
-nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;list-style:none;padding:0;font-size:.92rem}
-.note,figcaption,caption{color:var(--muted);font-size:.92rem}
-.state{border-left:4px solid var(--green);background:var(--wash);padding:.6rem 1rem;
- max-width:46rem}
-.state.open{border-color:var(--orange)}
-.key{display:flex;flex-wrap:wrap;gap:.7rem;padding:0;margin:1rem 0;list-style:none;max-width:none}
-.key li{flex:1 1 9rem;background:var(--wash);padding:.6rem .9rem;border-radius:.3rem}
-.key b{display:block;font-size:1.45rem;line-height:1.2}
-.wide{overflow-x:auto;max-width:100%;margin:.8rem 0}
-table{border-collapse:collapse;font-size:.94rem}
-caption{text-align:left;padding:.2rem 0 .4rem}
-th,td{text-align:left;padding:.28rem .9rem .28rem 0;border-bottom:1px solid var(--grid);
- vertical-align:top}
-thead th{border-bottom:2px solid var(--muted);font-size:.88rem}
-tbody th,.facts th{font-weight:500}
-.facts th{color:var(--muted);white-space:nowrap}
-.facts td{overflow-wrap:anywhere}
-td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.bar{display:block;width:clamp(4rem,16vw,14rem);height:.75rem;background:var(--wash);
- margin-top:.35rem}
-.bar span{display:block;height:100%;background:var(--blue);print-color-adjust:exact;
- -webkit-print-color-adjust:exact}
-pre,code{font:.88rem/1.5 ui-monospace,SFMono-Regular,Consolas,monospace}
-pre{background:var(--wash);padding:.8rem 1rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
- gap:0 2rem}
-.figures{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:1rem 0}
-figure{margin:0;flex:1 1 20rem;max-width:29rem;break-inside:avoid}
-figure svg{width:100%;height:auto;display:block}
-.cards{padding:0;list-style:none}
-.cards>li{border:1px solid var(--grid);border-radius:.3rem;padding:.5rem .8rem;margin:.6rem 0;
- break-inside:avoid}
-dl,dd{margin:0}
-dl>div{display:grid;grid-template-columns:7.5rem 1fr;gap:.6rem}
-dt{color:var(--muted);font-size:.88rem}
-dd{overflow-wrap:anywhere}
-.cards ol{padding-left:1.4rem;margin:0}
-@media (max-width:30rem){dl>div{grid-template-columns:1fr;gap:0}dd{margin-bottom:.25rem}
- .facts th,.facts td{display:block;white-space:normal}.facts th{border:0;padding-bottom:0}}
-@media print{nav,.skip{display:none}body{font-size:.85rem}main{max-width:none;padding:0}
- .wide{overflow:visible}h2,h3{break-after:avoid}tr{break-inside:avoid}}
-"""

@@ -15,8 +15,8 @@ from synthlib.reporting.page import escape, number, quoted, share, tag
 from synthlib.reporting.texts import Sample, Texts
 
 PURPOSE = (
-    "Starting from varied sentences of the data, a language model wrote lists, each sentence a "
-    "step further away from the first in meaning. Lists that run in a circle, repeat themselves or "
+    "Varied sentences of the data were drawn. A language model continued each into a list, every "
+    "sentence a step further away from the first in meaning. Lists that turn in a circle, repeat or "
     "break off were dropped. A second encoder, the teacher, compared the sentences of each list; "
     "its similarities and the order of the list were then taught to an encoder that was trained "
     "already."
