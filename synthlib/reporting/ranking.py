@@ -16,7 +16,7 @@ from synthlib.reporting.texts import Sample, Texts
 
 PURPOSE = (
     "Varied sentences of the data were drawn. A language model continued each into a list, every "
-    "sentence a step further away from the first in meaning. Lists that turn in a circle, repeat or "
+    "sentence a step further away from the first in meaning. Lists that circle, repeat or "
     "break off were dropped. A second encoder, the teacher, compared the sentences of each list; "
     "its similarities and the order of the list were then taught to an encoder that was trained "
     "already."
