@@ -20,7 +20,7 @@ VOID = {"meta", "br", "hr", "img", "link", "input", "source", "wbr", "col"}
 
 
 # ---------------------------------------------------------------- folders as runs leave them
-def asked(method, **given):
+def asked(method, /, **given):
     """What stands in a run's ``run.json``."""
     module = importlib.import_module(f"synthlib.runs.{method}")
     plan = module.make_plan(**given)
@@ -93,7 +93,7 @@ def multicsr(folder, until="evaluated"):
          "judged", 40)  # fmt: skip
     if until == "half judged":
         return folder
-    usable = (table["reason"] == "") & (table[["positive", "negative"]].map(str.strip) != "").all(1)
+    usable = (table["reason"] == "") & (table[["positive", "negative"]].map(str.strip) != "").all(axis=1)
     keep = usable & (table["a"] >= 3) & (table["b"] <= 3) & (table["a"] >= table["b"] + 1)
     done = table.drop(columns="reason").assign(kept=keep)
     data.save(data.triplets(done), folder / "triplets.parquet")
@@ -393,7 +393,9 @@ def test_art_counts_what_a_slow_count_counts(pages):
         files = sorted((folder / name / "candidates").glob("*.parquet"))
         rows = pd.concat([pd.read_parquet(file) for file in files])
         (line,) = [row for row in table if row[0] == said]
-        assert line[1] == str(len(rows)) and line[2] == line[3] == "25 %"
+        copies = sum(map(same, rows["anchor"], rows["text"]))
+        assert line[1] == str(len(rows)) and line[2] == "25 %" and copies == len(rows) // 4 - 2
+        assert percent(line[3]) == pytest.approx(100 * copies / len(rows), abs=0.5)
         for column, kind in ((4, "positive"), (5, "negative")):
             part = rows[rows["kind"] == kind]
             assert percent(line[column]) == pytest.approx(100 * part["accepted"].mean(), abs=0.5)
