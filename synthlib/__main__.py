@@ -22,8 +22,12 @@ __all__ = ["main"]
 # Commands whose options live with their module: (module, one line of help).
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
+    "report": ("synthlib.reporting", "write a page of what a run has done, to be read by anybody"),
     "field-judges": ("synthlib.field.judges", "train the NLI judges of real language"),
     "examiner": ("synthlib.field.examiner", "measure an NLI model on labels of people"),
+    "compare-pocket": (
+        "synthlib.experiments.ch02", "measure other small models beside the committed ones"
+    ),
     "figures": ("synthlib.viz.gallery", "write the book's figures with their data"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
     "page-model": ("synthlib.viz.page_model", "write the models that a page of the book runs"),

@@ -123,7 +123,8 @@ def _run(method, of, description, examples, least):
         help="folder of the run: new, or to go on in")  # fmt: skip
     add("--dry-run", action="store_true",
         help="print models, counts and an estimate of the time, and do nothing")  # fmt: skip
-    add("--quiet", action="store_true", help="no progress bars, no report")
+    add("--quiet", action="store_true",
+        help="no progress bars, no report, no journal of times and notes")  # fmt: skip
     group = parser
     for one in options.declared(of).values():
         if one.group:
@@ -225,6 +226,26 @@ def art() -> Parser:
 
 
 # ------------------------------------------------------------------ the others
+def report() -> Parser:
+    """Of ``report``."""
+    parser = Parser(
+        prog="python -m synthlib report",
+        description="Write a page (HTML, one file that needs nothing else) of a run: what was "
+        "done, what was lost and why,\nthe texts themselves, what decided, training, examination. "
+        "Of any method, finished or not.",
+        epilog="Everything is counted from the run's files; no model is loaded.\n\n"
+        "  python -m synthlib report runs/mine\n"
+        "  python -m synthlib report runs/mine --sample 20 --seed 1 --out mine.html",
+    )
+    add = parser.add_argument
+    add("run", type=name, metavar="RUN", help="folder of a run")
+    add("--out", type=name, metavar="FILE", help="default: report.html in the run's folder")
+    add("--sample", type=whole, default=8, metavar="N",
+        help="texts shown, of those kept and of those left out (default: 8)")  # fmt: skip
+    add("--seed", type=whole, default=0, metavar="N", help="draws them (default: 0)")
+    return parser
+
+
 def figures() -> Parser:
     """Of ``figures``."""
     parser = Parser(
@@ -344,6 +365,25 @@ def examiner() -> Parser:
     add("--batch-size", type=whole, default=64, metavar="N", help="pairs at once (default: 64)")
     add("--device", help="cuda, mps or cpu (default: the best there is)")
     add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def compare_pocket() -> Parser:
+    """Of ``compare-pocket``."""
+    parser = Parser(
+        prog="python -m synthlib compare-pocket",
+        description="Set another training of the small models beside the committed one: the "
+        "figures of chapter 2,\nmeasured with both. Nothing is trained. Models that the folder "
+        "lacks are left out, and named.",
+        epilog="  python -m synthlib pocket --precision fp32 --out /tmp/pocket32\n"
+        "  python -m synthlib compare-pocket /tmp/pocket32",
+    )
+    add = parser.add_argument
+    add("folder", type=path, metavar="FOLDER", help="what `pocket --out FOLDER` made")
+    add("--seeds", nargs="+", type=whole, default=[0, 1, 2], metavar="N",
+        help="of the premises and pairs (default: 0 1 2)")  # fmt: skip
+    add("--keep", action="store_true",
+        help="write the figures where chapter 2 reads them")  # fmt: skip
     return parser
 
 

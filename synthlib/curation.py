@@ -170,6 +170,10 @@ def copies(anchors: Sequence[str], texts: Sequence[str]) -> np.ndarray:
 
 
 # ------------------------------------------------------------------ ranking lists
+#: Why a verified list is dropped once a teacher has compared its sentences.
+ALIKE = "the teacher sees no difference between its sentences"
+
+
 def verify_ranking_list(
     sentences: Sequence[str], *, steps: int | None = None, distinct: bool = False
 ) -> str | None:

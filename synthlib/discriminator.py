@@ -144,6 +144,7 @@ def train_nli(
             disable_tqdm=not progress, remove_unused_columns=False,
             dataloader_pin_memory=on_gpu, accelerator_config={"non_blocking": on_gpu},
             logging_nan_inf_filter=False,  # it asks a GPU for the loss in every step
+            log_level_replica="passive",  # as quiet as the first process
             label_names=["labels"], **watched,
         )  # fmt: skip
         trainer = _trainer(in_order=by_length)(
@@ -215,6 +216,7 @@ def _fresh(name, device):
             label2id={label: i for i, label in enumerate(NLI_LABELS)},
         )  # fmt: skip
         model, tokenizer = model.to(device), AutoTokenizer.from_pretrained(folder)
+        models.check_finite(name, model)
         models.fit_tokenizer(name, tokenizer, model)
     model.config.get_text_config().pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer

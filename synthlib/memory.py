@@ -4,8 +4,10 @@ Texts are written, judged and embedded row by row, whatever stands beside a row,
 changes the time that they take and nothing else.
 """
 
+import contextlib
 import functools
 import gc
+import sys
 import warnings
 import weakref
 from pathlib import Path
@@ -236,3 +238,31 @@ def _left_in(group, limit, used, cache):
         return [int(most) - int((group / used).read_text()) + int(about.get(cache, 0))]
     except (OSError, ValueError):
         return []
+
+
+# ------------------------------------------------------------------ what was needed
+def peak(device=None, *, anew=False) -> dict:
+    """The most memory that this process has held, and that it has asked of a GPU.
+
+    Parameters
+    ----------
+    device : torch.device, optional
+    anew : bool
+        Count the GPU's from here on. The process's own is of its whole life.
+
+    Returns
+    -------
+    dict of str to int
+        Bytes: process (where the system tells), device (CUDA alone).
+    """
+    found = {}
+    with contextlib.suppress(ImportError):
+        import resource
+
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found["process"] = held if sys.platform == "darwin" else 1024 * held
+    if device is not None and torch.device(device).type == "cuda":
+        found["device"] = torch.cuda.max_memory_allocated(device)
+        if anew:
+            torch.cuda.reset_peak_memory_stats(device)
+    return found

@@ -280,6 +280,7 @@ def load_encoder(name, *, pooling=None, device=None, dtype=None):
         encoder = encoder.to(dtype).eval()
         encoder.__class__ = Encoder
         _check_body(name, encoder[0].model)
+        check_finite(name, encoder)
         fit_tokenizer(name, encoder.tokenizer, encoder[0].model)
     return encoder
 
@@ -1088,6 +1089,7 @@ def _load(auto, name, folder, config, device, dtype):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         _check_missing(name, report["missing_keys"])
         model = model.to(device).eval()
+        check_finite(name, model)
         fit_tokenizer(name, tokenizer, model)
     return model, tokenizer
 
@@ -1106,6 +1108,21 @@ def _check_body(name, body):
     has read from a file."""
     read = {key: getattr(p, "_is_hf_initialized", False) for key, p in body.named_parameters()}
     _check_missing(name, [key for key, was in read.items() if not was])
+
+
+def check_finite(name, model):
+    """Raise ModelUnavailable where weights are not numbers: whatever reads them could only say
+    that it got NaN."""
+    bad = [
+        key for key, weights in model.named_parameters()
+        if not math.isfinite(weights.detach().sum(dtype=torch.float32))  # or a very large sum
+        and not torch.isfinite(weights).all()
+    ]  # fmt: skip
+    if bad:
+        raise ModelUnavailable(
+            f"{name} holds NaN or infinity in {len(bad)} of its weights ({bad[0]}, …): get it "
+            "again, or take another model"
+        )
 
 
 def fit_tokenizer(name, tokenizer, model):

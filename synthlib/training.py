@@ -390,6 +390,7 @@ def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precisio
         accelerator_config={"non_blocking": device.type == "cuda"},
         logging_steps=max(1, steps // 50),
         logging_nan_inf_filter=False,  # it asks for the loss in every step; `_Selection` sees NaN
+        log_level_replica="passive",  # as quiet as the first process
         save_strategy="no" if save_steps is None else "steps",
         save_steps=save_steps or steps,
         save_total_limit=2,  # the one before the last stays until the last is whole

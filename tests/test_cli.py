@@ -273,7 +273,8 @@ def test_help_names_every_command():
     "argv",
     ["--help", "--version", "nonsense", "preflight --help", "evaluate --help", "run --help",
      "run multicsr --help", "run ranking --help", "run art --help", "run art --out x --nonsense",
-     "figures --help", "ledger --help", "pocket --help", "page-model --help"],
+     "figures --help", "ledger --help", "pocket --help", "page-model --help",
+     "compare-pocket --help"],
 )  # fmt: skip
 def test_help_and_mistakes_load_no_library_and_take_less_than_a_second(argv):
     code = (
@@ -331,6 +332,7 @@ def test_an_interrupted_run_says_that_it_goes_on(capsys, monkeypatch):
 _PARSERS = {
     "run multicsr": commands.multicsr, "run ranking": commands.ranking, "run art": commands.art,
     "pocket": commands.pocket, "ledger": commands.ledger,
+    "compare-pocket": commands.compare_pocket,
 }  # fmt: skip
 _NUMBERS = [
     (command, action.option_strings[0])
@@ -419,7 +421,7 @@ def test_an_option_that_may_be_repeated_is_not(capsys):
 _PLACES = [
     (command, action.option_strings[0])
     for command, parser in _PARSERS.items() for action in parser()._actions
-    if action.type in (commands.name, commands.path)
+    if action.type in (commands.name, commands.path) and action.option_strings
 ]  # fmt: skip
 
 

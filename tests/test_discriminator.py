@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file, save_file
 
 from synthlib import discriminator, judging, models
 
@@ -107,3 +108,12 @@ def test_rows_without_a_label_are_left_out(bert):
         discriminator.train_nli(bert, rows, **OPTIONS)
     with pytest.raises(ValueError, match="not both"):
         discriminator.train_nli(bert, EXAMPLES, epochs=1, **OPTIONS)
+
+
+def test_an_encoder_whose_weights_are_no_numbers_is_named_before_it_is_trained(tmp_path):
+    folder = tiny_models.save(tmp_path / "bert", "bert")
+    weights = load_file(folder / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"][3] = torch.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(models.ModelUnavailable, match="bert holds NaN .*word_embeddings"):
+        discriminator.train_nli(folder, EXAMPLES[:16], **OPTIONS)

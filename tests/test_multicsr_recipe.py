@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,11 @@ import pytest
 import tiny_models
 import torch
 
-from synthlib import curation, data, judging, models, prompts, training
+from synthlib import curation, data, judging, models, prompts, reporting, training
 from synthlib.__main__ import main
 from synthlib.methods import multicsr
+from synthlib.runs import journal, shards
 from synthlib.runs import multicsr as multicsr_run
-from synthlib.runs import shards
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 7))) for _ in range(24)]
@@ -130,6 +131,33 @@ def test_counts_files_and_origin(straight):
     assert origin["method"] == "multicsr" and origin["counts"]["kept"] == counts["kept"]
     assert origin["settings"]["omega"] == 0.5 and origin["settings"]["seed"] == 0
     assert "t5" in origin["settings"]["generator"] and origin["versions"]["torch"]
+
+
+def test_a_run_that_speaks_keeps_a_journal_and_is_the_same(
+    options, straight, tmp_path, monkeypatch
+):
+    def whole(*arguments):
+        warnings.warn("a note", stacklevel=2)
+        return own(*arguments)
+
+    folder, own = tmp_path / "run", shards.whole
+    monkeypatch.setattr(shards, "whole", whole)
+    with pytest.warns(UserWarning, match="a note"):
+        multicsr_run.run(folder, **options | {"quiet": False})
+    files, said = content(folder), journal.read(folder)
+    assert files.pop(journal.FILE) and files == content(straight.folder)
+    steps = [entry["step"] for entry in said if "step" in entry]
+    assert steps == ["written", "judged", "trained", "evaluated"]
+    assert all(entry["sentences"] == 24 for entry in said if "step" in entry)
+    (curve,) = [entry["log"] for entry in said if entry.get("curve") == ""]
+    assert len(curve) == straight.counts["steps"] and "loss" in curve[0]
+    assert {entry["note"] for entry in said if "note" in entry} == {"a note"}
+    page = reporting.build(reporting.Run(folder))
+    assert "This run is finished." in page and "The run said: a note" in page
+    assert f">{straight.counts['kept']:,}</b>kept" in page
+    monkeypatch.setattr(shards, "whole", own)
+    multicsr_run.run(folder, **options | {"quiet": False})
+    assert journal.read(folder) == said  # nothing was computed
 
 
 def test_a_second_call_computes_nothing(straight, options, monkeypatch):

@@ -615,6 +615,21 @@ def test_a_shard_that_is_gone_is_made_by_the_same_command(tmp_path, monkeypatch)
     assert work()["x"].tolist() == list(range(6))
 
 
+@pytest.mark.parametrize("method", OPTIONS)
+def test_texts_without_control_tokens(refused, done, here, tmp_path, method):
+    """A tokenizer that reads </s> as the end of a text however it is spelled."""
+    folder = shutil.copytree(here / OPTIONS[method]["generator"], tmp_path / "generator")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["/s>"] = tokenizer["model"]["vocab"]["</s>"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    mine, some = tmp_path / "mine.txt", SENTENCES[:24]
+    mine.write_text("\n".join(text.replace(" ", " </s> ", 1) for text in some))
+    said = refused(method, premises=mine, generator=folder)
+    assert "spells </s>, which" in said and "take it out of the text" in said
+    mine.write_text("\n".join(some))
+    done(method, "again", premises=mine, generator=folder)
+
+
 def test_a_guide_that_does_not_pool_and_one_that_was_saved_with_it(refused, done, here, tmp_path):
     said = refused("multicsr", guide="bert", until="kept")
     assert "take an encoder that was saved with its pooling" in said
@@ -676,7 +691,9 @@ def test_a_model_that_knows_the_words(here):
     assert noted(here / "t5") == []
 
 
-@pytest.mark.parametrize("how", ["cut", "other shapes", "other's tokenizer", "tokenizer"])
+@pytest.mark.parametrize(
+    "how", ["cut", "other shapes", "other's tokenizer", "tokenizer", "NaN", "one infinite"]
+)
 @pytest.mark.parametrize(
     ("method", "role"),
     [(method, role) for method, options in OPTIONS.items() for role in ROLES if role in options],
@@ -958,6 +975,19 @@ TABLE = {
     "test_prompt_forms.test_scores_that_cannot_be_spelled_and_their_text": {
         "judging.py": ["cannot spell the scores"],
     },
+    "test_reporting.test_what_a_message_names_works": {
+        "reporting/__init__.py": ["is a folder: give the name of a file"],
+        "reporting/folder.py": [
+            "there is no run {}: give", "is a file: give the folder", "give the folder that --out",
+            "or delete it first",
+        ],
+    },
+    "test_reporting.test_the_command_that_is_named_makes_the_same_run": {
+        "reporting/__init__.py": ["(with another --out)"],
+    },
+    "test_reporting.test_other_texts_by_the_options_that_the_page_names": {
+        "reporting/__init__.py": ["--sample and --seed show others"],
+    },
     "test_decoding_as_its_messages_say": {
         "decoding.py": [
             "logits are not numbers", "names no decoder_start_token_id",
@@ -1193,6 +1223,7 @@ NONE = {
     "write the book's figures with their data", "write the models that a page of the book runs",
     "write ranking lists, post-train, evaluate",
     "judged {}; put out (a triplet may break several rules):", "pip did not find it",
+    "write a page of what a run has done, to be read by anybody",
 }  # fmt: skip
 
 

@@ -490,6 +490,7 @@ def test_two_processes_train_as_one(fresh, folders, tmp_path, chunk):
         [*launch, str(tmp_path / "program.py")], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr[-2000:]
+    assert "PAD/BOS/EOS" not in run.stderr, "each process is as quiet as one"
     for rank in "01":
         # Vectors, not weights: a key's bias has no effect, and Adam moves it by rounding errors.
         vectors = np.load(tmp_path / f"rank{rank}.npy")

@@ -20,7 +20,7 @@ ROOMS = {
     "viz": ("figures: data in, picture and living page out", ["viz"]),
     "checks": ("each exercise against an independent reference", ["checks"]),
     "experiments": ("what the chapters measure", ["experiments", "world.report"]),
-    "runs": ("a whole method from the command line, resumable", ["runs"]),
+    "runs": ("a whole method from the command line, and its report", ["runs", "reporting"]),
     "methods": ("the stages of each paper", ["methods"]),
     "evaluation": ("data sets and how encoders are examined", ["evaluation", "data"]),
     "field": ("judges of real language, and how far they are trusted", ["field"]),

@@ -19,6 +19,7 @@ interrupted run goes on where it stopped and ends with the same bytes:
     raw/                    the control: the untuned generator's data through the same filter
     results.csv             every evaluation in one table
     report.json             counts
+    journal.jsonl           time and memory of each step, what was said (not of a quiet run)
 
 The control writes exactly as many texts as the method: as many candidates for the rounds' anchors,
 and one of each kind for every anchor that PPO has asked. What it keeps trains the first encoder.

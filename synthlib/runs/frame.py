@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from synthlib import data, memory, models, options, prompts, reading, tiers
 from synthlib.evaluation import examination
-from synthlib.runs import shards
+from synthlib.runs import journal, shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 _A_CALL = 8192  # texts of an encoder between two looks at its bar
@@ -186,13 +186,13 @@ class Work:
 
     That class names `order`, its steps one after another, each of them one of its methods:
     step(result) -> whether it computed anything; and `batch`, the option for a batch of the
-    training. It sets `identity` (a dict, decides whether two runs are the same), `rejects` and
-    `note` (of `note_unknown_words`), and has `wanted` (role to the name of its model), `ready`
-    (raises where a model cannot be had) and `stale` (of `shards.open_run`).
+    training. It sets `sentences`, `identity` (a dict, decides whether two runs are the same),
+    `rejects` and `note` (of `note_unknown_words`), and has `wanted` (role to the name of its
+    model), `ready` (raises where a model cannot be had) and `stale` (of `shards.open_run`).
     """
 
     def __init__(self, plan, quiet: bool):
-        self.plan, self.quiet = plan, quiet
+        self.plan, self.quiet, self.out = plan, quiet, None  # its folder, while it is at work
         self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
 
@@ -203,6 +203,10 @@ class Work:
     def steps(self) -> tuple:
         """Those that this call takes."""
         return self.order[: self.order.index(self.plan.until) + 1]
+
+    def many(self) -> int:
+        """Sentences, or lists of them, that the run begins with."""
+        return len(self.sentences)
 
     def look(self):
         """Raise for what would stop the run hours later."""
@@ -274,6 +278,9 @@ class Work:
         if new:
             encoder = train()
             if self.everyone.rank == 0:
+                if not self.quiet:
+                    journal.add(self.out, curve=home.name if home != self.out else "",
+                                log=getattr(encoder, "training_history", []))  # fmt: skip
                 save_encoder(encoder, fresh(), home, processes=self.everyone.size)
         self.everyone.wait()
         if self.everyone.rank == 0:
@@ -329,7 +336,7 @@ def carry_out(work, result, report):
     -------
     result
     """
-    folder = result.folder
+    folder = work.out = result.folder
     changed, _ = shards.check_settings(folder, work.identity, work.stale)
     for name in work.wanted().values():
         at_hand(name)  # before anything is fetched for the examination
@@ -348,15 +355,12 @@ def carry_out(work, result, report):
     )
     absent = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
     try:
-        with held, full_disk(folder):
+        with held, full_disk(folder), _kept_notes(work):
             if work.progress:
                 say_fitted(work.plan)
             for step in work.steps():
-                started = time.perf_counter()
-                with _shared_batch(work, step):
-                    new = getattr(work, step)(result)
-                if new:
-                    result.minutes[step] = (time.perf_counter() - started) / 60
+                with _shared_batch(work, step), _kept_time(work, step, result.minutes) as made:
+                    made["new"] = getattr(work, step)(result)
             if work.everyone.rank == 0:
                 content = json.dumps(result.counts, indent=1)
                 data.write_bytes(folder / "report.json", content.encode())
@@ -367,6 +371,31 @@ def carry_out(work, result, report):
             shards.remove_unused(absent)
         raise
     return result
+
+
+def _kept_notes(work):
+    """What the run warns of goes into its journal, unless it is quiet."""
+    if not work.progress:
+        return contextlib.nullcontext()
+    return journal.notes(work.out)
+
+
+@contextmanager
+def _kept_time(work, step, minutes):
+    """The time of a step that computes anything; in the journal with its memory."""
+    made, started = {"new": None}, time.perf_counter()
+    device = models.pick_device(work.plan.device)
+    memory.peak(device, anew=True)
+    try:
+        yield made
+    finally:  # of a step that is stopped, too: it goes on from there
+        spent = time.perf_counter() - started
+        if made["new"]:
+            minutes[step] = spent / 60
+        if made["new"] is not False and work.progress:
+            stopped = {"stopped": True} if made["new"] is None else {}
+            entry = {"step": step, "seconds": round(spent, 1), "sentences": work.many()}
+            journal.add(work.out, **entry, memory=memory.peak(device), **stopped)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ folder, so that an interrupted run goes on where it stopped and ends with the sa
     encoder/            the trained encoder
     sts.csv             its evaluation
     report.json         counts
+    journal.jsonl       time and memory of each step, what was said (not of a quiet run)
 
 Source: MultiCSR (Wang et al., 2024), § 3; supervised setting and demonstrations: Appendix G.
 """
@@ -246,6 +247,10 @@ class _Work(runs.Work):
         }
         return runs.stale(changed, step_of, made)
 
+    def many(self) -> int:
+        """Premises, or triplets of a file."""
+        return len(self.premises)
+
     def look(self):
         self.refuse_few()
         super().look()
@@ -306,7 +311,7 @@ class _Work(runs.Work):
         if plan.scoring != "nli":
             return self.generator
         self.__dict__.pop("generator", None)  # all is written; its memory is wanted
-        held = models.load_nli(plan.judge, device=plan.device, dtype=plan.dtype)
+        held = models.load_nli(plan.judge, device=plan.device)
         self.note(plan.judge, held[1])
         return held
 

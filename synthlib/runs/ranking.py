@@ -14,6 +14,7 @@ folder, so that an interrupted run goes on where it stopped and ends with the sa
     encoder/            the post-trained encoder
     results.csv         STS, reranking and transfer, before and after
     report.json         counts
+    journal.jsonl       time and memory of each step, what was said (not of a quiet run)
 
 Source: He et al., Ranking sentences (2025), §§ 3 and 4.
 """
@@ -40,7 +41,7 @@ STEPS = options.RANKING_STEPS
 POOL = 4_000  # captions of the pocket world among which anchors are drawn, at least
 
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
-_ALIKE = "the teacher sees no difference between its sentences"
+_ALIKE = curation.ALIKE
 
 
 # ------------------------------------------------------------------ what is asked for
@@ -175,6 +176,10 @@ class _Work(runs.Work):
             plan, from_file=plan.from_file, rows=runs.digest_of(self.sentences)
         )
         self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
+
+    def many(self) -> int:
+        """Sentences to draw anchors from, or lists of a file."""
+        return len(self.given if self.plan.from_file else self.sentences)
 
     def look(self):
         super().look()

@@ -24,6 +24,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from synthlib.data import from_parquet, to_parquet, write_bytes
+from synthlib.runs import journal
 
 _RUN = "run.json"  # of a run's folder: what the run in it was asked to do
 _MADE = "made_with"  # in it: what decides no run, and is noted
@@ -116,7 +117,7 @@ def remove_unused(folders) -> None:
     """
     for number, folder in enumerate(folders):
         left = [file.name for file in folder.rglob("*") if file.is_file()]
-        if set(left) - {_RUN, ".lock"} or (number and left):
+        if set(left) - {_RUN, ".lock", journal.FILE} or (number and left):
             return
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -196,7 +197,7 @@ def check_settings(folder, settings: dict, stale=None) -> tuple[dict, list[str]]
     wrong = stale(changed) if stale else None
     if wrong is not None:
         return changed, list(wrong)
-    nothing = {_RUN, ".lock", "rejects.jsonl"}
+    nothing = {_RUN, ".lock", "rejects.jsonl", journal.FILE}
     if not any(file.is_file() and file.name not in nothing for file in folder.rglob("*")):
         return changed, []  # nothing has been made yet
     raise ValueError(
@@ -342,6 +343,37 @@ def whole(folder: Path, count: int, size: int) -> bool:
     """Whether every shard of a step is there (not whether it is sound)."""
     numbers = {int(file.name.partition("-")[0]) for file in folder.glob("*.parquet")}
     return numbers >= set(range(len(range(0, count, size))))
+
+
+def shards_of(folder) -> list[Path]:
+    """Files of a step's shards that are there, in their order."""
+    return sorted(Path(folder).glob("*-*.parquet"), key=lambda file: int(file.name.split("-")[0]))
+
+
+def frames(folder):
+    """A step's rows as far as they are there, one shard after another; nothing is made.
+
+    Parameters
+    ----------
+    folder : path
+        Of the step.
+
+    Yields
+    ------
+    number : int
+        Of the shard; what several processes make may have gaps.
+    DataFrame
+
+    Raises
+    ------
+    OSError
+        For a damaged shard, which the run's own command would make again.
+    """
+    for file in shards_of(folder):
+        content = file.read_bytes()
+        if file.name.partition("-")[2] != f"{_digest(content)}.parquet":
+            raise OSError(f"{file} is damaged: the run's own command makes it again")
+        yield int(file.name.partition("-")[0]), pd.read_parquet(io.BytesIO(content))
 
 
 def _digest(content: bytes) -> str:

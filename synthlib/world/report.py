@@ -131,12 +131,68 @@ def values_of_answers(answers: pd.DataFrame, name: str) -> dict[str, float]:
     return {claim: float(value) for claim, value in found.items()}
 
 
-# ------------------------------------------------------------------ ledger
+# ------------------------------------------------------------------ one model, one seed
 # The weights of generators, judge and discriminator come from one training; their seeds draw other
 # premises and pairs. The SimCSE encoders are trained anew for every seed.
 PREMISES, JUDGED, LABELLED = 500, 2000, 3000  # premises, scored pairs, NLI pairs a seed
 
 
+def answered(name: str, seed: int) -> pd.DataFrame:
+    """What becomes of the eight instructions on a seed's premises, by greedy decoding.
+
+    Parameters
+    ----------
+    name : str
+        A generator: a pocket name, or the folder of another one that was trained as they were.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        As `follow` returns it, 8 rows a premise.
+    """
+    from .. import models
+
+    generator = models.load_generator(name, device="cpu")
+    return follow(*generator, corpora.premises(PREMISES, 1000 + seed))
+
+
+def judge(name: str, seed: int) -> float:
+    """Spearman of a generator's expected scores with the oracle on a seed's pairs, in points."""
+    from .. import judging, models
+
+    test = corpora.sts("natural", "test", JUDGED, seed)
+    generator = models.load_generator(name, device="cpu")
+    return spearman(judging.score_similarity(*generator, pairs_of(test)), test["score"])
+
+
+def accuracy(name: str, seed: int) -> float:
+    """Percent of a seed's unseen pairs that an NLI model labels as the oracle does."""
+    from .. import judging, models
+
+    test = corpora.nli(LABELLED, seed)
+    found = judging.nli_probabilities(*models.load_nli(name, device="cpu"), pairs_of(test))
+    labels = [oracle.LABELS[i] for i in found.argmax(axis=1)]
+    return float(100 * (test["label"] == labels).mean())
+
+
+def order(name: str, kinds: Sequence[str], seed: int) -> dict[str, float]:
+    """Spearman of a mean-pooled encoder's cosines with the oracle, in points, by set of a seed."""
+    from .. import models
+
+    encoder = models.load_encoder(name, pooling="mean", device="cpu")
+    return _sts(encoder, {kind: corpora.sts(kind, "test", seed=seed) for kind in kinds})
+
+
+def _sts(encoder, frames: dict[str, pd.DataFrame]) -> dict[str, float]:
+    """Spearman of an encoder's cosines, in points, by set."""
+    from ..evaluation import score_sts
+
+    scored = score_sts(encoder.encode, frames)
+    return {task: float(value) for task, value in zip(scored["task"], scored["all"], strict=True)}
+
+
+# ------------------------------------------------------------------ ledger
 @ledger.measure("02-oracle-roundtrip", reads=())
 def measure_round_trips(seed: int) -> float:
     """Failures among 20,000 sentences that are written and read back."""
@@ -154,11 +210,7 @@ def measure_round_trips(seed: int) -> float:
 )  # fmt: skip
 def measure_t5(seed: int) -> dict[str, float]:
     """How the T5 generator follows the eight instructions, by plain greedy decoding."""
-    from .. import models
-
-    generator = models.load_generator("pocket/generator-t5", device="cpu")
-    premises = corpora.premises(PREMISES, 1000 + seed)
-    return values_of_answers(follow(*generator, premises), "t5")
+    return values_of_answers(answered("pocket/generator-t5", seed), "t5")
 
 
 @ledger.measure(
@@ -167,19 +219,7 @@ def measure_t5(seed: int) -> dict[str, float]:
 )  # fmt: skip
 def measure_llama(seed: int) -> dict[str, float]:
     """How the Llama-style generator follows the eight instructions."""
-    from .. import models
-
-    generator = models.load_generator("pocket/generator-llama", device="cpu")
-    premises = corpora.premises(PREMISES, 1000 + seed)
-    return values_of_answers(follow(*generator, premises), "llama")
-
-
-def _judge(name: str, seed: int) -> float:
-    from .. import judging, models
-
-    test = corpora.sts("natural", "test", JUDGED, seed)
-    generator = models.load_generator(name, device="cpu")
-    return spearman(judging.score_similarity(*generator, pairs_of(test)), test["score"])
+    return values_of_answers(answered("pocket/generator-llama", seed), "llama")
 
 
 @ledger.measure(
@@ -188,7 +228,7 @@ def _judge(name: str, seed: int) -> float:
 )
 def measure_judge(seed: int) -> float:
     """The T5 generator as a judge of similarity: expected value over the score tokens."""
-    return _judge("pocket/generator-t5", seed)
+    return judge("pocket/generator-t5", seed)
 
 
 @ledger.measure(
@@ -197,7 +237,7 @@ def measure_judge(seed: int) -> float:
 )
 def measure_llama_judge(seed: int) -> float:
     """The Llama-style generator as a judge of similarity."""
-    return _judge("pocket/generator-llama", seed)
+    return judge("pocket/generator-llama", seed)
 
 
 @ledger.measure(
@@ -206,12 +246,7 @@ def measure_llama_judge(seed: int) -> float:
 )
 def measure_nli(seed: int) -> float:
     """Accuracy of the NLI cross-encoder on pairs that it has not seen."""
-    from .. import judging, models
-
-    test = corpora.nli(LABELLED, seed)
-    found = judging.nli_probabilities(*models.load_nli("pocket/nli", device="cpu"), pairs_of(test))
-    labels = [oracle.LABELS[i] for i in found.argmax(axis=1)]
-    return float(100 * (test["label"] == labels).mean())
+    return accuracy("pocket/nli", seed)
 
 
 @ledger.measure(
@@ -220,13 +255,8 @@ def measure_nli(seed: int) -> float:
 )  # fmt: skip
 def measure_masked(seed: int) -> dict[str, float]:
     """The masked language models, mean-pooled, on three draws of the natural STS set."""
-    from .. import models
-
-    test = {"natural": corpora.sts("natural", "test", seed=seed)}
     return {
-        f"02-mlm-{shape}-natural": _sts(
-            models.load_encoder(f"pocket/mlm-{shape}", device="cpu"), test
-        )["natural"]
+        f"02-mlm-{shape}-natural": order(f"pocket/mlm-{shape}", ["natural"], seed)["natural"]
         for shape in ("bert", "roberta")
     }
 
@@ -261,11 +291,3 @@ def measure_simcse(seed: int) -> dict[str, float]:
             for kind, value in _sts(encoder, test).items():
                 found[f"02-{method}-{shape}-{kind}"] = value
     return found
-
-
-def _sts(encoder, frames: dict[str, pd.DataFrame]) -> dict[str, float]:
-    """Spearman of an encoder's cosines, in points, by set."""
-    from ..evaluation import score_sts
-
-    scored = score_sts(encoder.encode, frames)
-    return {task: float(value) for task, value in zip(scored["task"], scored["all"], strict=True)}

@@ -1,0 +1,76 @@
+"""Another training of the small models beside the committed one, by the same measurements."""
+
+import shutil
+
+import pytest
+
+from synthlib.__main__ import main
+from synthlib.experiments import ch02
+from synthlib.paths import POCKET
+from synthlib.world import report
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few premises and pairs: what is tested here is which model is measured, and how."""
+    for name, count in {"PREMISES": 2, "JUDGED": 12, "LABELLED": 40}.items():
+        monkeypatch.setattr(report, name, count)
+
+
+def test_the_committed_models_beside_themselves_differ_in_nothing(few, tmp_path):
+    names = ["generator-llama", "nli", "mlm-roberta"]
+    for name in names:
+        shutil.copytree(POCKET / name, tmp_path / name)
+    rows = ch02.compare(tmp_path, seeds=[3])
+    assert list(dict.fromkeys(rows["model"])) == [n for n in ch02.NAMES if n in names]
+    beside = ch02.beside(rows)
+    assert (beside["difference"] == 0).all() and beside["committed"].notna().all()
+    found = beside.set_index(["model", "figure"])["compared"]
+    assert len(found["generator-llama"]) == 10 and len(found) == 13
+    # the ledger's own measurement of the same seed
+    assert found["nli", "accuracy"] == report.measure_nli(3)
+    claims = report.measure_llama(3)
+    for kind in report.KINDS:
+        mean = found[[("generator-llama", f"{kind} {i}") for i in (1, 2, 3, 4)]].mean()
+        assert mean == pytest.approx(claims[f"02-llama-{kind}"], abs=1e-9)
+    assert found["generator-llama", "well formed"] == claims["02-llama-well-formed"]
+    assert found["generator-llama", "judge"] == report.measure_llama_judge(3)
+
+
+def test_the_models_of_the_folder_are_measured_not_those_of_the_book(tmp_path):
+    shutil.copytree(POCKET / "simcse-unsup-bert", tmp_path / "simcse-sup-bert")
+    beside = ch02.beside(ch02.compare(tmp_path, seeds=[0, 0])).set_index("figure")
+    other = report.order("pocket/simcse-unsup-bert", ["natural", "hard"], 0)
+    assert beside["compared"].to_dict() == other
+    assert (beside["difference"] < -20).all(), "unsupervised beside supervised"
+
+
+def test_what_a_folder_lacks_is_named_and_what_is_kept_is_read_again(
+    few, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(ch02, "KEPT", tmp_path / "kept" / "compared.csv")
+    shutil.copytree(POCKET / "nli", tmp_path / "nli")
+    (tmp_path / "generator-t5").mkdir()  # begun, and without weights
+    (tmp_path / "build.json").write_text('{"precision": "fp32"}')
+    assert main(["compare-pocket", str(tmp_path), "--seeds", "0", "1"]) == 0
+    assert not ch02.KEPT.exists()
+    assert main(["compare-pocket", str(tmp_path), "--seeds", "0", "1", "--keep"]) == 0
+    out, err = capsys.readouterr()
+    (line,) = set(err.splitlines())
+    missing = line.partition("left out: ")[2].split(", ")
+    assert missing == [name for name in ch02.NAMES if name != "nli"]
+    assert "accuracy" in out
+    kept = ch02.kept()
+    assert kept.attrs["built"] == {"precision": "fp32"} and kept.attrs["seeds"] == [0, 1]
+    assert len(kept) == 4 and set(kept["weights"]) == {"committed", "compared"}
+    measured = kept.query("weights == 'compared'").set_index("seed")["value"]
+    assert measured[1] == pytest.approx(report.accuracy("pocket/nli", 1), rel=1e-5)
+
+
+def test_a_folder_without_small_models_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    for name, said in [("", "none of the small models"), ("file", "is no folder"),
+                       ("absent", "is no folder")]:  # fmt: skip
+        assert main(["compare-pocket", str(tmp_path / name)]) == 2
+        err = capsys.readouterr().err
+        assert said in err and err.count("\n") == 1 and "pocket --out" in err
