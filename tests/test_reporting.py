@@ -553,8 +553,10 @@ def test_no_command_names_sentences_in_memory(tmp_path):
 
 
 # ---------------------------------------------------------------- mistakes
-@pytest.mark.parametrize("case", ["absent", "file", "none", "above", "damaged", "shard", "cut",
-                                  "table", "rejects", "lacks", "sample", "folder", "nowhere"])  # fmt: skip
+CASES = "absent file none above damaged shard cut table rejects lacks sample folder nowhere"
+
+
+@pytest.mark.parametrize("case", CASES.split())
 def test_a_mistake_is_one_line(tmp_path, capsys, case):
     folder, more = tmp_path / "run", []
     if case not in ("absent", "file", "none"):
