@@ -93,7 +93,8 @@ def multicsr(folder, until="evaluated"):
          "judged", 40)  # fmt: skip
     if until == "half judged":
         return folder
-    usable = (table["reason"] == "") & (table[["positive", "negative"]].map(str.strip) != "").all(axis=1)
+    blank = (table[["positive", "negative"]].map(str.strip) == "").any(axis=1)
+    usable = (table["reason"] == "") & ~blank
     keep = usable & (table["a"] >= 3) & (table["b"] <= 3) & (table["a"] >= table["b"] + 1)
     done = table.drop(columns="reason").assign(kept=keep)
     data.save(data.triplets(done), folder / "triplets.parquet")
@@ -552,8 +553,10 @@ def test_no_command_names_sentences_in_memory(tmp_path):
 
 
 # ---------------------------------------------------------------- mistakes
-@pytest.mark.parametrize("case", ["absent", "file", "none", "above", "damaged", "shard", "cut",
-                                  "table", "rejects", "sample", "folder", "nowhere"])  # fmt: skip
+CASES = "absent file none above damaged shard cut table rejects lacks sample folder nowhere"
+
+
+@pytest.mark.parametrize("case", CASES.split())
 def test_a_mistake_is_one_line(tmp_path, capsys, case):
     folder, more = tmp_path / "run", []
     if case not in ("absent", "file", "none"):
@@ -586,6 +589,11 @@ def test_a_mistake_is_one_line(tmp_path, capsys, case):
     elif case == "rejects":
         (folder / "rejects.jsonl").write_text('{"line": 1')
         wanted = "rejects.jsonl, line 1 cannot be read"
+    elif case == "lacks":
+        held = json.loads((folder / "run.json").read_text())
+        del held["stages"]
+        (folder / "run.json").write_text(json.dumps(held))
+        wanted = f"{folder} lacks 'stages', which a run of multicsr leaves"
     elif case == "sample":
         more, wanted = ["--sample", "-1"], "sample must be 0 or more, got -1"
     elif case == "folder":

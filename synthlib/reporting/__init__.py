@@ -75,7 +75,13 @@ def write(folder, out=None, *, sample=8, seed=0) -> Path:
 
 def build(run: Run, *, sample=8, seed=0) -> str:
     """The page of a run, as text; arguments as `write`."""
-    found = _METHODS[run.method].find(run, sample, seed)
+    try:
+        found = _METHODS[run.method].find(run, sample, seed)
+    except KeyError as error:
+        raise ValueError(
+            f"{run.folder} lacks {error}, which a run of {run.method} leaves: another version of "
+            "synthlib has made it"
+        ) from None
     numbers = iter(range(1, 100))
 
     def pictures(made):
