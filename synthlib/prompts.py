@@ -278,7 +278,7 @@ def _line_ends(tokenizer):
 
 # ------------------------------------------------------------------ worked examples
 @functools.cache
-def _worked():
+def own_examples():
     """The rows of the book's own triplets that are meant to stand in prompts."""
     with (paths.DATA / "field" / "triplets.csv").open(encoding="utf-8", newline="") as file:
         return tuple(row for row in csv.DictReader(file) if row["example"] == "yes")
@@ -324,7 +324,7 @@ def scored_examples(a, b, count, seed=0, register=None) -> list[tuple[str, str, 
 def _drawn(sentences, count, seed, register):
     if not count:
         return []
-    rows = [row for row in _worked() if register in (None, row["register"])]
+    rows = [row for row in own_examples() if register in (None, row["register"])]
     own = {_key(text) for text in sentences}
     Random(f"examples {seed}").shuffle(rows)
     columns = ("anchor", "entailment", "neutral", "contradiction")
