@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthlib.data import to_parquet, write_bytes
+from synthlib.paths import write_bytes
 from synthlib.runs import journal
 
 _RUN = "run.json"  # of a run's folder: what the run in it was asked to do
@@ -369,7 +369,7 @@ def _digest(content: bytes) -> str:
 
 
 def _write(folder, number, frame):
-    content = to_parquet(frame)
+    content = frame.to_parquet(index=False)
     write_bytes(folder / f"{number:05d}-{_digest(content)}.parquet", content)
 
 
