@@ -273,9 +273,9 @@ def ledger() -> Parser:
         "whether what was measured before still comes out the same.",
         epilog="A record is fresh when the code and the weights that its measuring function "
         "reaches are those of today,\nverified when one seed of it came out the same with them (to "
-        "a hundredth of the last digit shown),\nelse of older code. Comments, formatting and moves "
-        "between files make\n"
-        "nothing older. Interrupted, the same command goes on.\n\n"
+        "a hundredth of the last digit shown,\na clock's figure to a twentieth), else of older "
+        "code. Comments, formatting and moves between files\nmake nothing older. Interrupted, the "
+        "same command goes on.\n\n"
         "  python -m synthlib ledger --status\n"
         "  python -m synthlib ledger --verify --at-most 1\n"
         "  python -m synthlib ledger --claims 02-nli-accuracy --seeds 0 1 2",

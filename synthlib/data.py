@@ -141,7 +141,7 @@ def provenance(dataset) -> dict:
     return note if isinstance(note, dict) else {}
 
 
-def save(dataset, path) -> Path:
+def save(dataset, path, *, origin=None) -> Path:
     """Write a data set as Parquet, the note of its origin in the file's metadata.
 
     All of the file is written or nothing. Same rows and note, same bytes.
@@ -151,13 +151,16 @@ def save(dataset, path) -> Path:
     dataset : datasets.Dataset or DataFrame
     path : path
         Name of the file; its folder must be there.
+    origin : dict, optional
+        The note, of `origin_of`; default: the one that the data set has.
     """
-    note = {} if isinstance(dataset, pd.DataFrame) else provenance(dataset)
-    frame = dataset if isinstance(dataset, pd.DataFrame) else dataset.to_pandas()
+    frame = dataset
+    if not isinstance(dataset, pd.DataFrame):
+        frame, origin = dataset.to_pandas(), provenance(dataset) if origin is None else origin
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it")
-    write_bytes(path, to_parquet(frame, note))
+    write_bytes(path, _parquet(frame, origin))
     return path
 
 
@@ -207,7 +210,7 @@ def _dataset(rows, origin):
     return Dataset(rows.replace_schema_metadata(None), info=info)
 
 
-def to_parquet(frame: pd.DataFrame, note: dict | None = None) -> bytes:
+def _parquet(frame: pd.DataFrame, note: dict | None) -> bytes:
     """A table as the bytes of a Parquet file; the same table gives the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -217,16 +220,6 @@ def to_parquet(frame: pd.DataFrame, note: dict | None = None) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
     return sink.getvalue().to_pybytes()
-
-
-def from_parquet(content: bytes) -> tuple[pd.DataFrame, dict]:
-    """The table and the note that `to_parquet` made bytes of; without a note it is empty."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(pa.BufferReader(content))
-    note = (table.schema.metadata or {}).get(_NOTE)
-    return table.to_pandas(), json.loads(note) if note else {}
 
 
 # ------------------------------------------------------------------ sentences

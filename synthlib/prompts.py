@@ -302,7 +302,7 @@ def _line_ends(tokenizer):
 
 # ------------------------------------------------------------------ worked examples
 @functools.cache
-def _worked():
+def own_examples():
     """The rows of the book's own triplets that are meant to stand in prompts."""
     rows = []
     for name in ("triplets", "worked"):
@@ -313,7 +313,7 @@ def _worked():
 
 def _of_register(register):
     return [
-        row for row in _worked()
+        row for row in own_examples()
         if register == row["register"] or (register is None and row["register"] != "plain")
     ]  # fmt: skip
 

@@ -70,7 +70,7 @@ def test_the_road_is_walked_by_the_run(sources):
     modules = {address.rpartition(".")[0] for _, address in rooms.ROAD}
     modules = {"evaluation" if m.startswith("evaluation.") else m for m in modules}
     assert modules <= sources.imports["runs.multicsr"]
-    assert sources.helpers("methods.multicsr.write") == ["decoding"]
+    assert sources.helpers("methods.multicsr.write") == ["answers", "decoding", "prompts"]
     with pytest.raises(LookupError, match="no methods.multicsr.fly"):
         sources.helpers("methods.multicsr.fly")
 

@@ -234,7 +234,7 @@ def test_nothing_is_taken_from_public_data(texts, shared_data):
     assert not taken
 
 
-# ------------------------------------------------------------------ captions for small models
+# ---------------------------------------------------------------- plain captions, for small models
 def test_plain_captions_are_short_and_all_different(sentences, triplets):
     rows = read("captions")
     texts = [r["sentence"] for r in rows]

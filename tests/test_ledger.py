@@ -463,6 +463,21 @@ def test_a_figure_within_the_tolerance_is_the_same_and_says_how_far_off(now, sta
         assert ledger.table().loc[CLAIM, "differs"].endswith(f": 41.4082 recorded, {now} now")
 
 
+@pytest.mark.parametrize("now,state", [
+    (1.050, "verified at one seed"), (0.952, "verified at one seed"), (1.057, "older code"),
+])  # fmt: skip
+def test_a_figure_of_a_clock_may_be_a_twentieth_off(now, state):
+    claim = "05-table12-time"
+    ledger.measure(claim, "05-table12-memory")(
+        lambda seed: {claim: now, "05-table12-memory": 1.001}
+    )
+    measured(claim, 1.002)
+    measured("05-table12-memory", 1.0)
+    ledger.verify()
+    assert state_of(claim) == state
+    assert state_of("05-table12-memory") == "older code", "no clock gives it, so 1.001 differs"
+
+
 def test_what_is_to_be_measured_in_another_way_is_not_verified_and_says_so(capsys):
     calls = []
     ledger.measure(CLAIM)(lambda seed: calls.append(seed) or 84.0)

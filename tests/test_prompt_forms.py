@@ -228,7 +228,7 @@ def test_examples_by_hand(monkeypatch):
         dict(register="x", anchor=f"A{i}.", entailment=f"E{i}.", neutral=f"N{i}.",
              contradiction=f"C{i}.") for i in range(4)
     )  # fmt: skip
-    monkeypatch.setattr(prompts, "_worked", lambda: rows)
+    monkeypatch.setattr(prompts, "own_examples", lambda: rows)
     form = prompts.Form("examples", shots=2)
     order = [0, 1, 2, 3]
     Random("examples 0").shuffle(order)

@@ -44,8 +44,9 @@ def setting_row(name, of):
     cells = [[nodes.paragraph("", "", nodes.literal(text=name))]]
     for tier in tiers.NAMES:
         text = shown(of.loc[tier, "value"])
-        # A name in code breaks at its underscores.
-        value = nodes.literal(text=text) if "_" in text else nodes.Text(text)
+        # A name in code breaks behind its slashes and underscores.
+        name = "_" in text or "/" in text
+        value = nodes.literal(text=text) if name else nodes.Text(text)
         cell = [nodes.paragraph("", "", value)]
         if not of.loc[tier, "as_paper"]:
             cell.append(nodes.paragraph("", "", nodes.emphasis(text=DEPARTS)))

@@ -266,37 +266,15 @@ def difference(expected, got, *, rtol=1e-5, atol=1e-8, exact=False):
     if expected is None or got is None:
         return None if expected is got else f"you return {_kind(got)}, wanted is {_kind(expected)}"
     wanted_kind, given_kind = _kind(expected), _kind(got)
-    scalar = "a number", "a truth value"
-    if _is_array(expected) or wanted_kind in scalar:
-        if _is_array(got) or given_kind in scalar:
-            given = _array(got)
-        elif given_kind == "a list" and wanted_kind == "an array":
-            given = _numbers(got)
-        else:
-            given = None
-        wanted = _array(expected)
-        if given is None:
-            return f"you return {given_kind}, wanted is {wanted_kind}"
-        if wanted.shape != given.shape:
-            return f"the shape is {given.shape} instead of {wanted.shape}"
-        if wanted.dtype.kind in "OUS" or given.dtype.kind not in "biuf":
-            if given.dtype.kind in "OUS" and wanted.dtype.kind in "OUS":
-                return difference(wanted.tolist(), given.tolist(), rtol=rtol, atol=atol)
-            return f"the elements are of type {given.dtype} instead of {wanted.dtype}"
-        if (wanted.dtype.kind == "b") != (given.dtype.kind == "b"):
-            names = {True: "truth values", False: "numbers"}
-            is_bool = wanted.dtype.kind == "b"
-            return f"you return {names[not is_bool]}, wanted are {names[is_bool]}"
-        alike = np.isclose(
-            given.astype(float), wanted.astype(float), rtol=rtol, atol=atol, equal_nan=True
-        )
-        return None if alike.all() else "value"
+    if _is_array(expected) or wanted_kind in _SCALARS:
+        return _difference_of_arrays(expected, got, rtol, atol)
     if wanted_kind == "a list" and _is_array(got):
         got, given_kind = _array(got).tolist(), "a list"
     if wanted_kind != given_kind:
         return f"you return {given_kind}, wanted is {wanted_kind}"
-    if wanted_kind == "text":
-        return None if str(expected) == str(got) else "value"
+    if wanted_kind in ("text", "a set"):
+        plain = str if wanted_kind == "text" else set
+        return None if plain(expected) == plain(got) else "value"
     if wanted_kind == "a DataFrame":
         if list(expected.columns) != list(got.columns):
             return f"the columns are {list(got.columns)} instead of {list(expected.columns)}"
@@ -308,12 +286,10 @@ def difference(expected, got, *, rtol=1e-5, atol=1e-8, exact=False):
         if len(expected) != len(got):
             return f"the length is {len(got)} instead of {len(expected)}"
         pairs = zip(expected, got, strict=True)
-    elif wanted_kind == "a dict" or isinstance(expected, Mapping):
+    elif isinstance(expected, Mapping):
         if set(expected) != set(got):
             return f"the keys are {sorted(map(str, got))} instead of {sorted(map(str, expected))}"
         pairs = ((expected[key], got[key]) for key in expected)
-    elif wanted_kind == "a set":
-        return None if set(expected) == set(got) else "value"
     else:
         # Only the reference's own type may say what is equal; the student's must not.
         same = type(got) is type(expected) and bool(expected == got)
@@ -323,6 +299,37 @@ def difference(expected, got, *, rtol=1e-5, atol=1e-8, exact=False):
         if found:
             return found if found == "value" else f"in an element, {found}"
     return None
+
+
+_SCALARS = "a number", "a truth value"
+
+
+def _difference_of_arrays(expected, got, rtol, atol):
+    """`difference` from an array, or from a number, which is an array of no dimension."""
+    wanted_kind, given_kind = _kind(expected), _kind(got)
+    if _is_array(got) or given_kind in _SCALARS:
+        given = _array(got)
+    elif given_kind == "a list" and wanted_kind == "an array":
+        given = _numbers(got)
+    else:
+        given = None
+    wanted = _array(expected)
+    if given is None:
+        return f"you return {given_kind}, wanted is {wanted_kind}"
+    if wanted.shape != given.shape:
+        return f"the shape is {given.shape} instead of {wanted.shape}"
+    if wanted.dtype.kind in "OUS" or given.dtype.kind not in "biuf":
+        if given.dtype.kind in "OUS" and wanted.dtype.kind in "OUS":
+            return difference(wanted.tolist(), given.tolist(), rtol=rtol, atol=atol)
+        return f"the elements are of type {given.dtype} instead of {wanted.dtype}"
+    if (wanted.dtype.kind == "b") != (given.dtype.kind == "b"):
+        names = {True: "truth values", False: "numbers"}
+        is_bool = wanted.dtype.kind == "b"
+        return f"you return {names[not is_bool]}, wanted are {names[is_bool]}"
+    alike = np.isclose(
+        given.astype(float), wanted.astype(float), rtol=rtol, atol=atol, equal_nan=True
+    )
+    return None if alike.all() else "value"
 
 
 # ------------------------------------------------------------------ wording

@@ -7,7 +7,6 @@ and verifies.
 """
 
 from . import closure, measuring, papers, records, registry, shown
-from .closure import fingerprint
 from .measuring import main, measure, run, verify
 from .papers import PAPERS, paper_numbers, paper_table
 from .records import FRESH, OLDER, VERIFIED, keep_rows, record, rows
@@ -16,7 +15,7 @@ from .shown import NOT_YET, count_states, export, number, show, status, summary,
 
 __all__ = [
     "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "claims", "closure", "condition",
-    "count_states", "export", "fingerprint", "judge", "keep_rows", "main", "measure", "measuring",
+    "count_states", "export", "judge", "keep_rows", "main", "measure", "measuring",
     "number", "paper_numbers", "paper_table", "papers", "record", "records", "registry", "rows",
     "run", "show", "shown", "source", "status", "summary", "table", "verify",
 ]  # fmt: skip

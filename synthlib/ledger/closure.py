@@ -25,7 +25,7 @@ import ast
 import dataclasses
 import hashlib
 import runpy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -604,11 +604,6 @@ def here() -> Package:
 def present(claim: str) -> str | None:
     """The fingerprint that a measurement of a claim would have now; None without a function."""
     return here().fingerprint_of(claim)
-
-
-def fingerprint(function: Callable, reads: Iterable[str] = ()) -> str:
-    """`Package.fingerprint` of a function of this package."""
-    return here().fingerprint(function.__module__, function.__qualname__, tuple(reads))
 
 
 def whole() -> str:

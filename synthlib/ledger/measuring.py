@@ -291,7 +291,8 @@ def _verified(made: Measure) -> Iterable[str]:
 
 def _why(then: float, now: float, entry: dict, stamp: dict) -> str:
     """Why a record cannot be stamped; empty where it can."""
-    same = abs(then - now) <= registry.tolerance(entry["unit"])
+    unit = registry.known(entry["claim"])["unit"]
+    same = abs(then - now) <= registry.tolerance(unit, then)
     words = [] if same else [f"{then:.10g} recorded, {now:.10g} now"]
     for key in ("precision", "processor", "vectors"):
         was = entry.get(key)

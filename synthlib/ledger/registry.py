@@ -103,20 +103,24 @@ def judge(rule: str, value: float, bar: float = math.nan) -> bool | None:
     return bool(holds)
 
 
-SIGNS = {"percent": " %", "x": " ×", "seconds": " s", "minutes": " min"}
+SIGNS = {"percent": " %", "x": " ×", "times as long": " ×", "seconds": " s", "minutes": " min"}
 DECIMALS = {
-    "points": 1, "percent": 1, "cosine": 3, "fraction": 3, "x": 2, "seconds": 1, "count": 0,
+    "points": 1, "percent": 1, "cosine": 3, "fraction": 3, "x": 2, "times as long": 2, "seconds": 1,
+    "count": 0,
 }  # fmt: skip
+# No clock gives a figure twice; a change of code that matters to it moves it by more than this.
+CLOCK, OF_A_CLOCK = ("times as long", "seconds", "minutes"), 0.05
 
 
-def tolerance(unit: str) -> float:
-    """By how much two measurements of one thing may differ: a hundredth of the last digit shown.
+def tolerance(unit: str, value: float) -> float:
+    """By how much two measurements of one thing may differ: a hundredth of the last digit shown,
+    and a twentieth of a figure that a clock gives.
 
     Processors add in different orders, and pairs of nearly equal cosines change places: the
     Spearman correlation of an encoder as it is differs by 0.0001 points between ATen's kernels
     with and without AVX2 (not with the number of threads). What is trained differs by more.
     """
-    return 10.0 ** -(DECIMALS.get(unit, 2) + 2)
+    return OF_A_CLOCK * abs(value) if unit in CLOCK else 10.0 ** -(DECIMALS.get(unit, 2) + 2)
 
 
 def source(row: pd.Series) -> str:

@@ -480,7 +480,7 @@ class _Work(runs.Work):
                 "art", settings=self.identity, round=number, counts=dict(counts),
                 adapter="" if number == RAW else runs.fingerprint(home / "adapter").strip(" ()"),
             )  # fmt: skip
-            data.save(data.triplets(kept, origin=origin), file)
+            data.save(kept[[*data.TRIPLET, "row"]], file, origin=origin)
         self.everyone.wait()
         return False
 

@@ -478,27 +478,30 @@ class _Work(runs.Work):
         if 2 in plan.stages:
             keep &= plan.thresholds.keep(self.table["a"], self.table["b"])
         counts["kept"] = int(keep.sum())
-        table = self.table.drop(columns="reason").assign(kept=keep)
+        texts = self.table[list(data.TRIPLET)]
+        table = texts.join(self.table.drop(columns=[*data.TRIPLET, "reason"])).assign(kept=keep)
         origin = data.origin_of("multicsr", settings=self.identity, counts=dict(counts))
         if self.everyone.rank == 0:
-            data.save(data.triplets(table, origin=origin), folder / "triplets.parquet")
-            kept = table[keep].drop(columns="kept")
-            if len(kept):
-                data.save(data.triplets(kept, origin=origin), folder / "kept.parquet")
+            data.save(table, folder / "triplets.parquet", origin=origin)
+            if keep.any():
+                kept = table[keep].drop(columns="kept")
+                data.save(kept, folder / "kept.parquet", origin=origin)
         if not keep.any():
             if self.everyone.rank == 0:
                 (folder / "kept.parquet").unlink(missing_ok=True)  # of other thresholds
             raise ValueError(_why_nothing(plan, counts, folder, self.table[self._usable()]))
-        self.rows = list(zip(*(table[keep][name] for name in data.TRIPLET), strict=True))
-        counts["nli"] = len(self.labelled) if plan.supervised else 0
-        counts["trained_on"] = len(self.rows) + counts["nli"]
+        self.rows, counts["nli"] = texts[keep], 0
+        if plan.supervised:
+            labelled = pd.DataFrame(self.labelled, columns=texts.columns)
+            self.rows, counts["nli"] = pd.concat([self.rows, labelled]), len(labelled)
+        counts["trained_on"] = len(self.rows)
         self.everyone.wait()
         return False
 
     # -------------------------------------------------------------- stage 3
     def trained(self, result):
         plan, settings, folder = self.plan, self.plan.settings, result.folder
-        rows = self.rows + (self.labelled if plan.supervised else [])
+        rows = self.rows
         if len(rows) < settings.batch_size:
             fit = f"lower --batch-size to {len(rows)} in the same folder, " * (len(rows) > 1)
             rules = "loosen --alpha, --beta or --gamma there, " * (2 in plan.stages)
@@ -521,7 +524,7 @@ class _Work(runs.Work):
                 if self.progress:
                     more["guide"] = runs.with_bar(self.guide, "compared")
             return multicsr.train(
-                self.fresh_encoder(), pd.DataFrame(rows, columns=list(data.TRIPLET)), settings,
+                self.fresh_encoder(), rows, settings,
                 seed=plan.seed, precision=plan.precision, output_dir=folder / "training",
                 dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **more,
             )  # fmt: skip
@@ -545,10 +548,11 @@ def _teacher(guide, rows):
     """The frozen guide's view of a batch, for rank distillation, from embeddings computed once."""
     import torch
 
-    texts = list(dict.fromkeys(text for row in rows for text in row[:2]))
+    pairs = rows[["anchor", "positive"]]
+    texts = list(dict.fromkeys(pairs.to_numpy().ravel()))
     number = {text: i for i, text in enumerate(texts)}
     vectors = torch.as_tensor(np.asarray(guide(texts)), dtype=torch.float32)
-    ids = torch.tensor([[number[row[place]] for row in rows] for place in (0, 1)])
+    ids = torch.tensor([[number[text] for text in pairs[name]] for name in pairs])
 
     held = memory.beside(vectors, ids)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthlib.data import from_parquet, to_parquet, write_bytes
+from synthlib.paths import write_bytes
 from synthlib.runs import journal
 
 _RUN = "run.json"  # of a run's folder: what the run in it was asked to do
@@ -373,7 +374,7 @@ def frames(folder):
         content = file.read_bytes()
         if file.name.partition("-")[2] != f"{_digest(content)}.parquet":
             raise OSError(f"{file} is damaged: the run's own command makes it again")
-        yield int(file.name.partition("-")[0]), from_parquet(content)[0]
+        yield int(file.name.partition("-")[0]), pd.read_parquet(io.BytesIO(content))
 
 
 def _digest(content: bytes) -> str:
@@ -381,7 +382,7 @@ def _digest(content: bytes) -> str:
 
 
 def _write(folder, number, frame):
-    content = to_parquet(frame, frame.attrs)
+    content = frame.to_parquet(index=False)
     write_bytes(folder / f"{number:05d}-{_digest(content)}.parquet", content)
 
 
@@ -390,9 +391,7 @@ def _read(folder, number, say) -> pd.DataFrame | None:
     for file in sorted(folder.glob(f"{number:05d}-*.parquet")):
         content = file.read_bytes()
         if f"{number:05d}-{_digest(content)}.parquet" == file.name:
-            frame, note = from_parquet(content)
-            frame.attrs = note
-            return frame
+            return pd.read_parquet(io.BytesIO(content))
         say(f"{file} is damaged and is made again")
         file.unlink()
     return None

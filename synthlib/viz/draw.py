@@ -635,6 +635,9 @@ def _arrows(ax, table, spec, look):
     return len(table)
 
 
+_AWAY = 0.32  # of an arrow that goes back, from the boxes
+
+
 def _flow(ax, table, spec, look):
     source, target = spec["source"], spec["target"]
     table = _clean(table, [source, target], look)
@@ -650,68 +653,66 @@ def _flow(ax, table, spec, look):
             place[name] = (across, -level) if look.narrow else (level, -across)
     named = bool(spec.get("label"))
     half = (0.42, 0.24 if named else 0.3) if look.narrow else (0.29 if named else 0.36, 0.30)
+    room = 30 // wide if look.narrow else max(8, 100 * half[0] * 1.7 // deep)
+    for name, at in place.items():
+        _flow_box(ax, wrap(safe(name), room), at, half, look)
     # Letters that fit between two boxes that stand side by side.
     between = 10 if look.narrow else min(10, int(100 * (1 - 2 * half[0]) // deep))
-    room = 30 // wide if look.narrow else max(8, 100 * half[0] * 1.7 // deep)
-    for name, (x, y) in place.items():
-        box = FancyBboxPatch(
-            (x - half[0], y - half[1]),
-            2 * half[0],
-            2 * half[1],
-            boxstyle="round,pad=0,rounding_size=0.08",
-            facecolor=look.colours["grid"],
-            edgecolor=look.colours["blue"],
-            linewidth=1.4,
-            zorder=3,
-        )
-        ax.add_patch(box)
-        ax.text(x, y, wrap(safe(name), room), ha="center", va="center", fontsize=9, zorder=4)
-    away = 0.32
-    for (a, b), (_, row) in zip(edges, table.iterrows(), strict=True):
-        (xa, ya), (xb, yb) = place[a], place[b]
-        back = (a, b) not in forward
-        if back and look.narrow:
-            side = max(xa, xb) + half[0] + away
-            path = [(xa + half[0], ya), (side, ya), (side, yb), (xb + half[0], yb)]
-        elif back:
-            side = min(ya, yb) - half[1] - away
-            path = [(xa, ya - half[1]), (xa, side), (xb, side), (xb, yb - half[1])]
-        elif look.narrow:
-            path = [(xa, ya - half[1]), (xb, yb + half[1])]
-        else:
-            path = [(xa + half[0], ya), (xb - half[0], yb)]
-        arrow = FancyArrowPatch(
-            path=Path(path),
-            arrowstyle="-|>",
-            mutation_scale=12,
-            facecolor=look.colours["muted"],
-            edgecolor=look.colours["muted"],
-            linewidth=1.3,
-            zorder=2,
-        )
-        ax.add_patch(arrow)
-        if named and pd.notna(row[spec["label"]]):
-            # The middle of the longest stretch of the way.
-            first, last = path[len(path) // 2 - 1], path[len(path) // 2]
-            ax.annotate(
-                wrap(safe(row[spec["label"]]), 30 if back else between),
-                ((first[0] + last[0]) / 2, (first[1] + last[1]) / 2),
-                (5, 0) if look.narrow else (-2, 3),
-                textcoords="offset points",
-                fontsize=8,
-                ha="left" if look.narrow else "center",
-                va="center" if look.narrow else "bottom",
-                color=look.colours["ink"],
-                path_effects=look.halo,
-                zorder=5,
-            )
+    for edge, (_, row) in zip(edges, table.iterrows(), strict=True):
+        back = edge not in forward
+        path = _flow_way(*(place[end] for end in edge), half, back, look.narrow)
+        label = row[spec["label"]] if named else None
+        label = wrap(safe(label), 30 if back else between) if pd.notna(label) else ""
+        _flow_arrow(ax, path, label, look)
     xs, ys = zip(*place.values(), strict=True) if place else ((0,), (0,))
-    below = away + 0.06 if len(forward) < len(edges) else 0
+    below = _AWAY + 0.06 if len(forward) < len(edges) else 0
     aside = (below + 0.35 * named if below else 0) if look.narrow else 0
     ax.set_xlim(min(xs) - half[0] - 0.05, max(xs) + half[0] + 0.05 + aside)
     ax.set_ylim(min(ys) - half[1] - 0.05 - (0 if look.narrow else below), max(ys) + half[1] + 0.05)
     ax.set_axis_off()
     return len(table)
+
+
+def _flow_box(ax, text, at, half, look):
+    box = FancyBboxPatch(
+        (at[0] - half[0], at[1] - half[1]), 2 * half[0], 2 * half[1],
+        boxstyle="round,pad=0,rounding_size=0.08", facecolor=look.colours["grid"],
+        edgecolor=look.colours["blue"], linewidth=1.4, zorder=3,
+    )  # fmt: skip
+    ax.add_patch(box)
+    ax.text(*at, text, ha="center", va="center", fontsize=9, zorder=4)
+
+
+def _flow_way(start, end, half, back, narrow):
+    """Corners of the way from a box to the next, or around the boxes where it goes back."""
+    (xa, ya), (xb, yb) = start, end
+    if back and narrow:
+        side = max(xa, xb) + half[0] + _AWAY
+        return [(xa + half[0], ya), (side, ya), (side, yb), (xb + half[0], yb)]
+    if back:
+        side = min(ya, yb) - half[1] - _AWAY
+        return [(xa, ya - half[1]), (xa, side), (xb, side), (xb, yb - half[1])]
+    if narrow:
+        return [(xa, ya - half[1]), (xb, yb + half[1])]
+    return [(xa + half[0], ya), (xb - half[0], yb)]
+
+
+def _flow_arrow(ax, path, label, look):
+    """An arrow, its label at the middle of the longest stretch of the way."""
+    arrow = FancyArrowPatch(
+        path=Path(path), arrowstyle="-|>", mutation_scale=12, facecolor=look.colours["muted"],
+        edgecolor=look.colours["muted"], linewidth=1.3, zorder=2,
+    )  # fmt: skip
+    ax.add_patch(arrow)
+    if not label:
+        return
+    first, last = path[len(path) // 2 - 1], path[len(path) // 2]
+    ax.annotate(
+        label, ((first[0] + last[0]) / 2, (first[1] + last[1]) / 2),
+        (5, 0) if look.narrow else (-2, 3), textcoords="offset points", fontsize=8,
+        ha="left" if look.narrow else "center", va="center" if look.narrow else "bottom",
+        color=look.colours["ink"], path_effects=look.halo, zorder=5,
+    )  # fmt: skip
 
 
 DRAW = {
