@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from synthlib import ledger
 from synthlib.__main__ import main
 from synthlib.experiments import ch02
 from synthlib.paths import POCKET
@@ -74,3 +75,36 @@ def test_a_folder_without_small_models_is_refused_in_one_line(tmp_path, capsys):
         assert main(["compare-pocket", str(tmp_path / name)]) == 2
         err = capsys.readouterr().err
         assert said in err and err.count("\n") == 1 and "pocket --out" in err
+
+
+def test_what_travels_with_the_book_is_whole_and_says_what_the_pages_say(root):
+    kept = ch02.kept()
+    seeds = kept.attrs["seeds"]
+    assert kept.attrs["built"]["precision"] == "fp32" and set(kept["model"]) <= set(ch02.NAMES)
+    assert (kept.groupby(["model", "figure"]).size() == 2 * len(seeds)).all()
+    assert not kept.duplicated(["model", "figure", "weights", "seed"]).any()
+    t5 = kept[kept["model"] == "generator-t5"].assign(
+        kind=lambda rows: rows["figure"].str.replace(r" \d$", "", regex=True)
+    )
+    by_seed = t5.groupby(["kind", "weights", "seed"])["value"].mean()
+    for kind, claim in [
+        *((kind, f"02-t5-{kind}") for kind in report.KINDS),
+        ("well formed", "02-t5-well-formed"), ("judge", "02-judge-spearman"),
+    ]:  # fmt: skip
+        recorded = ledger.records.read(ledger.records.MEASURED, claim)["values"]
+        for seed in seeds:
+            found = by_seed[kind, "committed", seed]
+            assert found == pytest.approx(recorded[str(seed)], abs=1e-3), claim
+    page = (root / "book" / "reference" / "pocket_models.md").read_text("utf-8")
+    for _, rows in by_seed.groupby("kind"):
+        means, spreads = rows.groupby("weights").mean(), rows.groupby("weights").std()
+        cells = [f"{means[w]:.1f} ± {spreads[w]:.1f}" for w in ("committed", "compared")]
+        assert f"| {' | '.join(cells)} |" in page
+    mean = t5.groupby(["weights", "figure"])["value"].mean()
+    for weights in ("committed", "compared"):
+        each = {k: [mean[weights, f"{k} {i}"] for i in (1, 2, 3, 4)] for k in report.KINDS}
+        assert all(min(one) == one[3] for one in each.values())
+        assert all(e > c for e, c in zip(*each.values(), strict=True))
+    moved = mean["compared"] - mean["committed"]
+    assert moved[[f"contradiction {i}" for i in (1, 2, 3, 4)]].between(5.5, 8.5).all()
+    assert moved[[f"entailment {i}" for i in (1, 2, 3, 4)]].between(-6.5, -0.5).all()

@@ -315,7 +315,8 @@ def _times(run) -> Markup:
     for one in run.times():
         held = [f"{one[name] / 2**30:.1f} GiB" if name in one else "" for name in
                 ("process", "device")]  # fmt: skip
-        rows.append((one["step"] + (" (stopped)" if one["stopped"] else ""),
+        step = one["step"].replace(" raw", ", control")  # ART's folder of that name
+        rows.append((step + (" (stopped)" if one["stopped"] else ""),
                      _duration(one["seconds"]), *held))  # fmt: skip
     if not rows:
         return paragraph("Not kept: the run was quiet, or made by an earlier version.",

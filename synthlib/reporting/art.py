@@ -52,7 +52,10 @@ def find(run: Run, size: int, seed: int) -> Findings:
         title="ART: a writer tuned to teach an encoder",
         purpose=PURPOSE, steps=_steps(run, names), words=WORDS,
         texts=last.texts if last else Texts(KINDS),
-        kinds={"anchor": "starting sentence", "positive": "positives", "negative": "negatives"},
+        kinds={
+            "anchor": "starting sentence (kept: with accepted texts of both kinds)",
+            "positive": "positives (kept: accepted)", "negative": "negatives (kept: accepted)",
+        },
         models=[
             ("writes, and is tuned", run.model("generator")),
             ("judges (NLI)", run.model("discriminator")),
@@ -116,9 +119,9 @@ class _Round:
         anchor = rows[0]["anchor"]
         self.anchors += 1
         self.usable += keep
-        self.texts.add(keep, anchor, **{
-            f"{kind}": [one["text"] for one in rows if one["kind"] == kind] for kind in KINDS
-        })  # fmt: skip
+        self.texts.add(keep, anchor)
+        for one in rows:
+            self.texts.add_text(bool(one["accepted"]), one["kind"], one["text"], anchor)
         if keep:
             self.kept.offer(at, [("start", quoted(anchor))] + [
                 pair for kind in KINDS for pair in
@@ -240,19 +243,26 @@ def _pictures(run, shown, last):
         made.append(findings.histogram(
             last.cosine[kind], ("accepted", "not accepted"), ylabel="candidates",
             xlabel=f"cosine of {kind} and starting sentence",
-            marks={sign: bounds.get(key)}, what=f"the cosines of the {kind}s of {_said(shown)}",
+            marks=_mark(sign, bounds.get(key)),
+            what=f"the cosines of the {kind}s of {_said(shown)}",
             caption=f"How near the encoder sees the {kind}s of {_said(shown)}; those on the "
-            f"{hard} side are hard, and teach it something.",
+            f"{hard} side are hard, and teach it something. Marked: "
+            f"{', '.join(_mark(sign, bounds.get(key))) or 'nothing'}.",
         ))  # fmt: skip
     made.append(findings.histogram(
         {f"{kind}s": last.p[kind] for kind in KINDS}, ("positives", "negatives"),
         xlabel="probability of the label asked for", ylabel="candidates",
-        marks={"Ω": bounds.get("lower_bound")},
+        marks=_mark("Ω", bounds.get("lower_bound")),
         what=f"the judge's probabilities for the texts of {_said(shown)}",
         caption="What the judge believes: the probability that it gives to the label that was "
         "asked for.",
     ))  # fmt: skip
     return [one for one in made if one is not None]
+
+
+def _mark(sign, value):
+    """A bound by what it is called in a picture; none for the control."""
+    return {} if value is None else {f"{sign} = {value:.2f}": value}
 
 
 def _tuning(run, tuned):

@@ -108,7 +108,11 @@ class Texts:
         self._count(keep, "anchor", anchor, found, None)
         for kind, texts in written.items():
             for text in [texts] if isinstance(texts, str) else texts:
-                self._count(keep, kind, text, words(text), anchor)
+                self.add_text(keep, kind, text, anchor)
+
+    def add_text(self, keep, kind, text, anchor) -> None:
+        """A text that was written for an anchor, and kept or left out by itself."""
+        self._count(keep, kind, text, words(text), anchor)
 
     def _count(self, keep, kind, text, found, anchor):
         column = self.columns[keep, kind]
