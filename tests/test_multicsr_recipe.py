@@ -221,7 +221,7 @@ def test_supervised_and_demonstrations(here, options, tmp_path, monkeypatch):
     real_train, real_prompt = training.train_supervised_simcse, prompts.generation
 
     def train(encoder, rows, **more):
-        seen.append(rows)
+        seen.append([tuple(row) for row in rows.to_numpy()])
         return real_train(encoder, rows, **more)
 
     def prompt(*a, **k):
@@ -260,7 +260,7 @@ def test_rank_distillation_as_a_backbone(here, options, straight, tmp_path, monk
     real = training.train_supervised_simcse
 
     def train(encoder, rows, *, distill, **more):
-        seen.append((rows, distill))
+        seen.append((rows.to_numpy(), distill))
         return real(encoder, rows, distill=distill, **more)
 
     monkeypatch.setattr(training, "train_supervised_simcse", train)

@@ -494,6 +494,19 @@ def test_an_unfinished_run_says_how_far_it_is_and_what_goes_on(pages, method, un
     assert "This run is finished" not in page.said()
 
 
+def test_what_is_not_judged_yet_is_neither_kept_nor_left_out(pages):
+    folder, text = pages("multicsr", "half judged")
+    page, rows = Reader(text), triplets()[:40]
+    whole = rows[(rows["reason"] == "") & (rows["positive"].str.strip() != "")]
+    table = {row[0]: row[1] for row in page.tables["The texts before and after the selection"]}
+    assert table["negative: all"] == "89" and "Left out, or not judged yet" in page.said()
+    blank = sum(not text.strip() for text in triplets()["positive"][40:])
+    kept, left = (int(table[f"negative: {which}"]) for which in ("kept", "left out"))
+    assert kept + left == (rows["reason"] == "").sum() + blank
+    stages = numbers(page.tables["What is left after each stage"])
+    assert stages["judged so far"] == len(whole) and stages["would be kept, so far"] == kept > 0
+
+
 def test_a_finished_run_says_so_with_its_times_and_notes(pages):
     _, text = pages("multicsr")
     page = Reader(text)

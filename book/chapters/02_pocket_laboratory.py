@@ -790,11 +790,11 @@ viz.Figure(
 
 # %% [markdown]
 # Look first at what stays in {numref}`fig-02-twice`.
-# Paraphrases succeed more often than contradictions, the fourth phrasing of each kind is the
+# Entailments succeed more often than contradictions, the fourth phrasing of each kind is the
 # weakest, and the judge has the order about as well.
 #
-# Now at what moves. The second training follows every contradiction six to eight points more
-# often, and every paraphrase one to six points less.
+# Now at what moves. The second training follows each request for a contradiction six to eight
+# points more often, and each for an entailment one to six points less.
 # Other premises move such a mean by a point or two, once by four.
 # So the sizes in this book are those of one training, and its directions are what to believe.
 #

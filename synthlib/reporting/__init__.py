@@ -242,7 +242,7 @@ def _sample(found, size, seed) -> Markup:
         paragraph(f"Up to {size} of each side, drawn by the seed {seed}: nobody has chosen them. "
                   "--sample and --seed show others. " + found.sample_note),
         side_by_side(cards("Kept", found.kept_cards, "Nothing was kept."),
-                     cards("Left out", found.left_cards, "Nothing was left out.")),
+                     cards(found.left_title, found.left_cards, "Nothing was left out.")),
     )  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def _changes(found) -> Markup:
     texts, rows = found.texts, []
     for kind, said in found.kinds.items():
         for which, column in (
-            ("all", texts.both(kind)), ("kept", texts.columns[True, kind]),
+            ("all", texts.whole(kind)), ("kept", texts.columns[True, kind]),
             ("left out", texts.columns[False, kind]),
         ):  # fmt: skip
             rows.append((
@@ -259,9 +259,9 @@ def _changes(found) -> Markup:
                 None if kind == "anchor" else share(column.copies, column.texts),
                 share(column.blank, column.texts), share(column.repeated, column.texts),
             ))  # fmt: skip
-    if not texts.both("anchor").texts:
+    if not texts.whole("anchor").texts:
         return Markup("")
-    both = len(texts.vocabulary[True] | texts.vocabulary[False])
+    both = len(set().union(*texts.vocabulary.values()))
     words = (
         f"Different words, all kinds of text together: {both:,} in all, "
         f"{len(texts.vocabulary[True]):,} of them in what was kept."

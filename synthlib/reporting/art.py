@@ -300,7 +300,7 @@ def _look(run, counted, shown):
         look.append(f"{share(last.copied, last.written)} of the texts of {_said(shown)} only "
                     "repeat their starting sentence (more than 10 %).")  # fmt: skip
     for kind in KINDS:
-        column = last.texts.both(kind)
+        column = last.texts.whole(kind)
         if column.texts and column.repeated >= 0.5 * column.texts:
             look.append(
                 f"{share(column.repeated, column.texts)} of the {kind}s of {_said(shown)} equal "

@@ -77,7 +77,7 @@ class Findings:
         Stages from the sentences to what was trained on.
     unread, left : list of Loss
         Of lines that could not be used, and of what was written and left out.
-    left_note, sample_note : str
+    left_note, sample_note, left_title : str
     kept_cards, left_cards : list of lists of (str, value)
     texts : Texts
     kinds : dict of str to str
@@ -103,6 +103,7 @@ class Findings:
     left: list = field(default_factory=list)
     left_note: str = ""
     sample_note: str = ""
+    left_title: str = "Left out"
     kept_cards: list = field(default_factory=list)
     left_cards: list = field(default_factory=list)
     tables: list = field(default_factory=list)

@@ -30,6 +30,7 @@ WORDS = [
      "the order in which people put them? 100 is perfect, 0 is chance"),
 ]  # fmt: skip
 BLANK, UNREAD = "one of its two texts is blank", "a score could not be read"
+WAITS = "not judged yet"
 
 
 def find(run: Run, size: int, seed: int) -> Findings:
@@ -59,8 +60,8 @@ def find(run: Run, size: int, seed: int) -> Findings:
             counts["whole"] += BLANK not in why
             waits = judges and np.isnan(one["a"]) and not one["judged"]
             if waits and BLANK not in why:
-                left_sample.offer(row, _card(one, "not judged yet"))
-                texts.add(False, one["anchor"], positive=one["positive"], negative=one["negative"])
+                left_sample.offer(row, _card(one, WAITS))
+                texts.add(None, one["anchor"], positive=one["positive"], negative=one["negative"])
                 continue
             counts["judged"] += judges and BLANK not in why
             keep = not why if one["kept"] is None else bool(one["kept"])
@@ -93,6 +94,8 @@ def find(run: Run, size: int, seed: int) -> Findings:
         unread=unread, left=first.most(), kept_cards=kept_sample.rows(),
         left_cards=left_sample.rows(),
     )  # fmt: skip
+    if counts["judged"] < counts["whole"] and judges:
+        found.left_title = "Left out, or not judged yet"
     found.left_note = (
         "A triplet may break several rules; it is counted once here, under the first in the order "
         "blank, unread, α, β, γ. In all, "
@@ -182,7 +185,7 @@ def _card(one, reason=None):
             ("negative", quoted(one["negative"]))]  # fmt: skip
     if not np.isnan(one["a"]) or not np.isnan(one["b"]):
         card.append(("scores", f"a = {number(one['a'])}, b = {number(one['b'])}"))
-    return card + ([("left out", reason)] if reason else [])
+    return card + ([("state" if reason == WAITS else "left out", reason)] if reason else [])
 
 
 def _joined(one):
@@ -273,7 +276,7 @@ def _key(run, counts, texts, judges):
     key = [(number(written), "triplets written"), (f"{kept:,}", f"kept ({share(kept, written)})")]
     look = []
     for kind in ("positive", "negative"):
-        column = texts.both(kind)
+        column = texts.whole(kind)
         if column.texts and column.copies >= 0.1 * column.texts:
             left = texts.columns[True, kind].copies
             look.append(

@@ -49,7 +49,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
         if decided and reason in ("", curation.ALIKE):  # these the teacher has seen, in this order
             phi = next(compared, None)
         near = None if phi is None else phi.reshape(len(rest) + 1, -1)[0, 1:] / asked["scale"]
-        texts.add(not reason, anchor, sentences=list(rest))
+        texts.add(False if reason else True if decided else None, anchor, sentences=list(rest))
         lengths["dropped" if reason else "kept"][len(rest)] += 1
         if reason:
             shown = " → ".join([anchor, *rest])
@@ -176,7 +176,7 @@ def _pictures(lengths, by_place):
         for which, counts in lengths.items() for length, count in sorted(counts.items())
     ]  # fmt: skip
     made = []
-    if rows:
+    if len({row["sentences"] for row in rows}) > 1:
         said = "; ".join(
             f"{which}: {sum(counts.values()):,} lists of {min(counts)} to {max(counts)} sentences"
             for which, counts in lengths.items() if counts
@@ -210,7 +210,7 @@ def _pictures(lengths, by_place):
 
 
 def _look(texts, lists, kept, decided, orders):
-    look, column = [], texts.both("sentences")
+    look, column = [], texts.whole("sentences")
     if decided and lists and kept < 0.2 * lists:
         look.append(f"Only {share(kept, lists)} of the lists were kept (less than 20 %).")
     if orders and np.mean(orders) < 0.2:

@@ -80,25 +80,26 @@ class Column:
 
 
 class Texts:
-    """Rows of an anchor and the texts that were written for it, kept and left out.
+    """Rows of an anchor and the texts that were written for it: kept, left out, or undecided.
 
     Attributes
     ----------
-    columns : dict of (bool, str) to Column
-        By whether the row was kept, and the kind of text.
-    vocabulary : dict of bool to set
+    columns : dict of (bool or None, str) to Column
+        By whether the row was kept (None: that is not decided yet), and the kind of text.
+    vocabulary : dict of bool or None to set
         Of all texts.
-    holding : dict of bool to Counter
+    holding : dict of bool or None to Counter
         Word to the number of anchors that hold it.
-    anchors : dict of bool to int
+    anchors : dict of bool or None to int
     """
 
     def __init__(self, kinds):
         self.kinds = ("anchor", *kinds)
-        self.columns = {(keep, kind): Column() for keep in (True, False) for kind in self.kinds}
-        self.vocabulary = {True: set(), False: set()}
-        self.holding = {True: Counter(), False: Counter()}
-        self.anchors = {True: 0, False: 0}
+        states = (True, False, None)
+        self.columns = {(keep, kind): Column() for keep in states for kind in self.kinds}
+        self.vocabulary = {keep: set() for keep in states}
+        self.holding = {keep: Counter() for keep in states}
+        self.anchors = dict.fromkeys(states, 0)
 
     def add(self, keep, anchor, **written) -> None:
         """A row; `written`: kind to a text, or to several."""
@@ -125,13 +126,12 @@ class Texts:
         column.seen.add(seen_as(text))
         column.copies += anchor is not None and seen_as(anchor) == seen_as(text)
 
-    def both(self, kind) -> Column:
-        """Of the rows that were kept and of those that were not together."""
-        kept, left = self.columns[True, kind], self.columns[False, kind]
-        return Column(
-            kept.texts + left.texts, kept.words + left.words, kept.blank + left.blank,
-            kept.copies + left.copies, kept.seen | left.seen,
-        )  # fmt: skip
+    def whole(self, kind) -> Column:
+        """Of all rows together."""
+        parts = [self.columns[keep, kind] for keep in (True, False, None)]
+        counts = [sum(getattr(part, name) for part in parts)
+                  for name in ("texts", "words", "blank", "copies")]  # fmt: skip
+        return Column(*counts, set().union(*(part.seen for part in parts)))
 
     def contrast(self) -> list[tuple]:
         """Words by how much more often kept anchors hold them: (word, kept, left out, z)."""
