@@ -346,7 +346,7 @@ FINDING = {
     ("synthlib.models", name)
     for name in (
         "resolve", "_pocket_folder", "_check_folder", "_read_json", "weight_files", "_header",
-        "number_count", "_body", "_modules", "quiet", "_one_line",
+        "number_count", "_body", "_modules", "quiet", "_one_line", "_locate", "is_adapter",
     )
 }  # fmt: skip
 
