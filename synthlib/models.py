@@ -936,6 +936,7 @@ def _load_adapted(auto, name, folder, config, device, dtype):
             )
         kind = pick_dtype(device, dtype, model_type=config["model_type"])
         model = model.merge_and_unload().to(device, kind).eval()
+        check_finite(name, model)
         own = any((folder / file).is_file() for file in _TOKENIZER_FILES)
         tokenizer = AutoTokenizer.from_pretrained(folder if own else below, local_files_only=True)
         fit_tokenizer(name, tokenizer, model)
