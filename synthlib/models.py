@@ -906,9 +906,8 @@ def _load_adapted(auto, name, folder, config, device, dtype):
     from peft import LoraConfig, PeftModel, get_peft_model_state_dict
     from transformers import AutoTokenizer
 
-    dtype = pick_dtype(device, dtype, model_type=config["model_type"])
     base = base_of(folder)
-    below = _body(_locate(base, device, dtype))
+    below = _body(resolve(base, device, dtype)[0])
     labels = {int(column): label for column, label in config["id2label"].items()}
     given = {key.removeprefix("base_model.model.") for key in _header(folder / _ADAPTER)}
     with _one_line(name):
@@ -935,7 +934,9 @@ def _load_adapted(auto, name, folder, config, device, dtype):
                 f"{name} holds {len(given - wanted)} weights that {base} has no place for "
                 f"({min(given - wanted)}, …): it is another model's adapter"
             )
-        model = model.merge_and_unload().to(device, dtype).eval()
+        kind = pick_dtype(device, dtype, model_type=config["model_type"])
+        model = model.merge_and_unload().to(device, kind).eval()
+        check_finite(name, model)
         own = any((folder / file).is_file() for file in _TOKENIZER_FILES)
         tokenizer = AutoTokenizer.from_pretrained(folder if own else below, local_files_only=True)
         fit_tokenizer(name, tokenizer, model)

@@ -118,6 +118,13 @@ def _without(file, *parts):
     save_file(kept, file, metadata={"format": "pt"})
 
 
+def _spoil(folder):
+    file = folder / "adapter_model.safetensors"
+    numbers = load_file(file)
+    next(value for key, value in numbers.items() if "lora_B" in key).fill_(float("nan"))
+    save_file(numbers, file, metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -125,6 +132,7 @@ def _without(file, *parts):
         (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x"), "is damaged"),
         (lambda f: _without(f / "adapter_model.safetensors", "classifier"), "lacks 2 of its weig"),
         (lambda f: _without(f / "adapter_model.safetensors", "layer.1."), "lacks .* of its weig"),
+        (_spoil, "holds NaN or infinity in 1 of its weights"),
         (lambda f: (f / "config.json").unlink(), "put the config.json of its training, with id2la"),
         (lambda f: _edit(f / "config.json", id2label={0: "yes", 1: "no"}), "found yes, no"),
         (lambda f: _edit(f / "adapter_config.json", peft_type="IA3"), "kind IA3 .*merge_and_unl"),
