@@ -611,8 +611,7 @@ _WHY = {
             [("art", name) for name in ("lower_bound", "positive_bound", "negative_bound")],
             "by the rule of rewards.choose_bounds",
         ),
-        ("ranking", "encoder"): "a strong one: does it gain? --base laptop/minilm-first-two is the "
-        "weak one",
+        ("ranking", "encoder"): "a strong one: does it gain? Its first two layers are a weak one",
         ("ranking", "teacher"): "the encoder that is trained, as it was",
         ("ranking", "lam"): "at 0.5 a small model is stuck (52 of 72 sentences repeated, 13 at "
         "1.5)",
