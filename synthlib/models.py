@@ -524,8 +524,8 @@ def _judge_folder(name):
     folder = weights.JUDGES[name]
     if not (folder / "adapter_config.json").is_file():
         raise FileNotFoundError(
-            f"the adapter of {name} is not at {folder}; `make field-judges` trains it, "
-            "`git checkout -- data/field` brings back a committed one"
+            f"the adapter of {name} is not at {folder}: train it (make field-judges DATA=DIR), or "
+            "name another NLI model (--judge; for ART --discriminator)"
         )
     return folder
 

@@ -43,7 +43,7 @@ synthlib.preflight()
 # | tier | where it runs | its models | what runs on it |
 # |---|---|---|---|
 # | `pocket` | any processor, no network | about a million parameters each, trained from nothing in this project | chapters 00 to 12; the command line |
-# | `laptop` | any processor with 4 GB of free memory | public models of 135 and 23 million parameters, which `python -m synthlib models get laptop` brings without an account | the command line |
+# | `laptop` | any processor with 4 GB of free memory | public models of 135 and 23 million parameters, which `python -m synthlib models get laptop` brings without an account; its judge has to be trained (`make field-judges`) or named | the command line |
 # | `colab` | a GPU with 15 GB, such as Colab's free one | public models of up to a billion parameters | the command line |
 # | `paper` | the papers' own hardware | the papers' models and settings | the command line |
 #
