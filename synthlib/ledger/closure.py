@@ -42,6 +42,7 @@ _TIER = "definition", f"{PACKAGE}.tiers", "get"
 _NAMED = {
     ("definition", PACKAGE, "__version__"),
     ("definition", f"{PACKAGE}.models", "resolve"),
+    ("definition", f"{PACKAGE}.models", "_locate"),
 }
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
