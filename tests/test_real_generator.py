@@ -7,7 +7,7 @@ import torch
 
 from synthlib import decoding, models, paths, prompts, tokens, weights
 
-PROMPTS, ROOM, OMEGA = 40, 6, 0.3
+PROMPTS, ROOM, OMEGA = 40, 4, 0.3
 
 
 @pytest.fixture(scope="module")

@@ -144,11 +144,11 @@ def write(
     if method == "at_once":
         return decoding.generate_lists_at_once(*generator, anchors, **options)
     form = prompts.form_of(*generator)
-    asking = partial(prompts.rewriting, method=method, form=form)
-    options |= dict(
-        lam=0.0 if method == "step" else lam, prompt=PROMPTS[method].get(form, asking),
-        ends=prompts.end_ids(generator[1], form), read=answers.reader(form, taken),
-    )  # fmt: skip
+    options |= dict(lam=lam, read=answers.reader(form, taken))
+    if method == "step":
+        asking = partial(prompts.rewriting, method=method, form=form)
+        options |= dict(lam=0.0, prompt=PROMPTS[method].get(form, asking))
+        options |= dict(ends=prompts.end_ids(generator[1], form))
     return decoding.generate_ranking_lists(*generator, anchors, **options)
 
 
