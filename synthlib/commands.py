@@ -375,8 +375,8 @@ def compare_pocket() -> Parser:
         description="Set another training of the small models beside the committed one: the "
         "figures of chapter 2,\nmeasured with both. Nothing is trained. Models that the folder "
         "lacks are left out, and named.",
-        epilog="  python -m synthlib pocket --precision fp32 --out /tmp/pocket32\n"
-        "  python -m synthlib compare-pocket /tmp/pocket32",
+        epilog="  python -m synthlib pocket --precision fp32 --out retrained\n"
+        "  python -m synthlib compare-pocket retrained",
     )
     add = parser.add_argument
     add("folder", type=path, metavar="FOLDER", help="what `pocket --out FOLDER` made")
