@@ -362,14 +362,13 @@ def test_a_token_with_a_full_stop_and_a_lines_end_is_written_and_ends(held):
     model, tokenizer = held["llama"]
     last, line = (tokenizer.convert_tokens_to_ids(x) for x in (".Ċ", "Ċ"))
     script = [tokenizer.convert_tokens_to_ids(x) for x in "ab"]
+    assert decoding.way_of(model, tokenizer, [[1] * 3], 5)  # tried before the script is read
     for end, text in ((last, "ab."), (line, "ab")):
         steps = iter([*script, end, *script])
         hook = model.lm_head.register_forward_hook(
             lambda _, __, out, steps=steps: torch.nn.functional.one_hot(
                 torch.tensor(next(steps)), out.shape[-1]).float().expand_as(out) * 9
         )  # fmt: skip
-        way = decoding.way_of(model, tokenizer, [[1] * 3], 1)
-        assert way
         got = decoding.generate_mixture(
             model, tokenizer, [["x"]], [1.0], max_new_tokens=5,
             ends=prompts.end_ids(tokenizer, "examples"),

@@ -477,11 +477,18 @@ def test_nothing_accepted_and_another_discriminator_or_generator(
 
 
 def test_bounds_that_the_rule_cannot_choose(refused, done, here, tmp_path, monkeypatch):
-    real = art.judge
-    monkeypatch.setattr(
-        art, "judge", lambda table, *a, **k: real(table, *a, **k).assign(
-            p=0.9 if len(table) >= 60 else 0.1),
-    )  # fmt: skip
+    judge, choose = art.judge, art.choose_bounds
+
+    def accepting(p):
+        return lambda table, *a, **k: judge(table, *a, **k).assign(p=p)
+
+    def of_many(generator, anchors, *a, **k):  # answers to few sentences are not accepted
+        with monkeypatch.context() as patch:
+            patch.setattr(art, "judge", accepting(0.9 if len(anchors) >= 30 else 0.1))
+            return choose(generator, anchors, *a, **k)
+
+    monkeypatch.setattr(art, "judge", accepting(0.9))
+    monkeypatch.setattr(art, "choose_bounds", of_many)
     names = ("lower_bound", "positive_bound", "negative_bound")
     given = tiers.get("pocket").art
     assert all(getattr(given, name) is None for name in names)  # so the rule chooses
