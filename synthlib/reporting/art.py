@@ -32,8 +32,7 @@ WORDS = [
     ("Ω, α⁺, α⁻", "bounds of the reward: from which probability a text counts as right, from which "
      "cosine a positive, and up to which a negative, is rewarded"),
     ("KL", "how far the tuned model has moved away from what it was"),
-    ("STS, Spearman", "the examination: do the encoder's similarities put pairs of sentences in "
-     "the order in which people put them? 100 is perfect, 0 is chance"),
+    findings.EXAMINATION,
 ]  # fmt: skip
 BLANK, COPY = "blank", "it repeats its starting sentence"
 LABEL = "the judge finds another label more probable"

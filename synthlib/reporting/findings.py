@@ -13,6 +13,11 @@ from synthlib.reporting.folder import Run, Step
 from synthlib.reporting.texts import Sample, Texts
 
 EXAMPLES = 3  # of each reason of loss
+EXAMINATION = (
+    "STS, Spearman",
+    "the examination: do the encoder's similarities put pairs of sentences in the order in which "
+    "people put them? 100 is perfect, 0 is chance",
+)
 
 
 @dataclass

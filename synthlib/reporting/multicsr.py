@@ -26,8 +26,7 @@ WORDS = [
      "positive, b of the negative"),
     ("α, β, γ", "the rule: a at least α, b at most β, and a at least γ above b"),
     ("copy", "a text that equals its starting sentence but for case and gaps"),
-    ("STS, Spearman", "the examination: do the encoder's similarities put pairs of sentences in "
-     "the order in which people put them? 100 is perfect, 0 is chance"),
+    findings.EXAMINATION,
 ]  # fmt: skip
 BLANK, UNREAD = "one of its two texts is blank", "a score could not be read"
 WAITS = "not judged yet"
