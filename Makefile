@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf test test-colab test-colab-core test-newest browser notebooks pocket field-judges ledger lint screenshot clean distclean
+.PHONY: help venv book pdf test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -80,6 +80,10 @@ notebooks: $(STAMP)  ## regenerate notebooks/ from book/chapters/
 
 pocket: $(STAMP)  ## retrain the small models in data/pocket/
 	$(PY) -m synthlib pocket
+
+field: $(STAMP)  ## record what real models say, into data/field/recorded/ (make field DATA=folder for all)
+	$(PY) -m synthlib models get laptop
+	$(PY) -m synthlib field $(if $(DATA),--data "$(DATA)")
 
 field-judges: $(STAMP)  ## train the NLI judges of real language: make field-judges DATA=folder-with-nli
 	@if [ -z "$(DATA)" ]; then echo "labelled pairs are wanted: make field-judges DATA=a folder with nli/snli and nli/mnli in it" >&2; exit 2; fi

@@ -23,6 +23,7 @@ __all__ = ["main"]
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
     "report": ("synthlib.reporting", "write a page of what a run has done, to be read by anybody"),
+    "field": ("synthlib.experiments.recordings", "record what real models say, for the chapters"),
     "field-judges": ("synthlib.field.judges", "train the NLI judges of real language"),
     "examiner": ("synthlib.field.examiner", "measure an NLI model on labels of people"),
     "compare-pocket": (
@@ -185,7 +186,7 @@ def _interrupt_again(otherwise, unraisable) -> None:
 
 def _goes_on(argv) -> str:
     """What the same command does after an interruption."""
-    long = ("run", "field-judges", "figures", "ledger", "models", "pocket")
+    long = ("run", "field", "field-judges", "figures", "ledger", "models", "pocket")
     if argv and argv[0] in long and "--dry-run" not in argv:
         return "; the same command goes on from here"
     return ""

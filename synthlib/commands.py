@@ -316,6 +316,31 @@ def pocket() -> Parser:
     return parser
 
 
+def field() -> Parser:
+    """Of ``field``."""
+    parser = Parser(
+        prog="python -m synthlib field",
+        description="Record what real models say and come to, for the chapters on real language: "
+        "tables in data/field/recorded.",
+        epilog="A second of one core for an answer of a small model, hours for all recordings. "
+        "What is recorded is not recorded\nagain. Interrupted, the same command goes on.\n\n"
+        "  python -m synthlib models get laptop\n"
+        "  python -m synthlib field --list\n"
+        "  python -m synthlib field --data downstream\n"
+        "  python -m synthlib field 15-lists --seeds 0",
+    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="of a recording (default: all; --list shows them)")
+    add("--seeds", nargs="+", type=whole, default=[0, 1, 2], metavar="N",
+        help="to record (default: 0 1 2)")  # fmt: skip
+    add("--data", type=name, metavar="DIR", help="folder of labelled data, for the recordings that "
+        "read one")  # fmt: skip
+    add("--list", action="store_true", help="show what there is to record and what is recorded, "
+        "and stop")  # fmt: skip
+    add("--force", action="store_true", help="record again what is recorded")
+    return parser
+
+
 def field_judges() -> Parser:
     """Of ``field-judges``."""
     parser = Parser(

@@ -738,8 +738,8 @@ def test_make_help_names_every_command(root):
     text = subprocess.run(
         ["make", "help"], cwd=root, capture_output=True, text=True, check=True
     ).stdout
-    names = "book test test-colab test-colab-core test-newest pocket field-judges ledger notebooks"
-    for name in [*names.split(), "clean", "help"]:
+    names = "book test test-colab test-colab-core test-newest pocket field field-judges ledger"
+    for name in [*names.split(), "notebooks", "clean", "help"]:
         assert f"make {name}" in text
     assert "PIP_ARGS" in text
 

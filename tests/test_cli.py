@@ -274,7 +274,7 @@ def test_help_names_every_command():
     ["--help", "--version", "nonsense", "preflight --help", "evaluate --help", "run --help",
      "run multicsr --help", "run ranking --help", "run art --help", "run art --out x --nonsense",
      "figures --help", "ledger --help", "pocket --help", "page-model --help",
-     "compare-pocket --help", "report --help"],
+     "compare-pocket --help", "report --help", "field --help"],
 )  # fmt: skip
 def test_help_and_mistakes_load_no_library_and_take_less_than_a_second(argv):
     code = (
@@ -332,7 +332,7 @@ def test_an_interrupted_run_says_that_it_goes_on(capsys, monkeypatch):
 _PARSERS = {
     "run multicsr": commands.multicsr, "run ranking": commands.ranking, "run art": commands.art,
     "pocket": commands.pocket, "ledger": commands.ledger,
-    "compare-pocket": commands.compare_pocket,
+    "compare-pocket": commands.compare_pocket, "field": commands.field,
 }  # fmt: skip
 _NUMBERS = [
     (command, action.option_strings[0])
@@ -431,7 +431,7 @@ def test_a_path_begins_at_home_and_an_address_is_no_path(capsys, monkeypatch, co
     monkeypatch.setenv("USERPROFILE", "/somewhere")
     parser = _PARSERS[command]()
     parser.error = lambda message: pytest.fail(message)
-    rest = [] if option == "--out" or command == "pocket" else ["--out", "x"]
+    rest = [] if option == "--out" or command in ("pocket", "field") else ["--out", "x"]
     found = vars(parser.parse_args([f"{option}=~/runs/a b", *rest]))
     assert "/somewhere/runs/a b" in map(str, found.values())
     for value, said in (("https://x.org/a.txt", "is an address"), ("~no.such.user/x", "no home")):

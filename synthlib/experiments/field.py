@@ -3,6 +3,9 @@
 The pocket world has an oracle. Real sentences have none: here three rules on the text and an NLI
 model stand in its place, and the model errs. So the accuracy of the examiner belongs beside every
 share that it has counted, and the examiner is never the judge that a method has used.
+
+What takes minutes is recorded once (`recorder`, `recorded`, `about`: see `recordings`); what a page
+runs live it loads with `load`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from synthlib import curation, judging, paths, prompts
+from synthlib import curation, judging, models, paths, prompts
+from synthlib.experiments.recordings import about, recorded, recorder  # noqa: F401  shared, too
 from synthlib.methods import multicsr
 
 KINDS = multicsr.KINDS
@@ -23,6 +27,71 @@ LABELS = ("entailment", "neutral", "contradiction")  # the columns of `judging.n
 OUTCOMES = ("right", "copied", "opposite", "neutral", "echo", "broken")
 ECHO = 4  # words in a row that only the instruction can have lent
 LOOP = 3  # times that three words in a row come back
+EXAMINER = "laptop/examiner"
+
+
+# ------------------------------------------------------------------ models
+def load(role: str, settings=None, *, name: str | None = None, device=None):
+    """A model of a tier's settings, or None where it cannot be had; that is said in a line.
+
+    Parameters
+    ----------
+    role : str
+        "generator"; "judge", "discriminator" or "examiner" (NLI models); "encoder", "guide" or
+        "teacher" (sentence encoders).
+    settings : of `tiers`, optional
+        A method's; its field of that name says which model. The examiner is no setting: by default
+        it is "laptop/examiner".
+    name : str, optional
+        Another model in its place.
+    device : str or torch.device, optional
+        Default: the CPU for models of the tiers pocket and laptop, whose outputs are recorded
+        there, else the best there is.
+
+    Returns
+    -------
+    (model, tokenizer), or for a sentence encoder the encoder, or None
+        The generator is asked as the settings say (form, shots, register).
+
+    Raises
+    ------
+    ValueError
+        For another role, and one that the settings have no model for.
+    """
+    loaders = {"generator": _generator, "encoder": _encoder}
+    loaders |= dict.fromkeys(("judge", "discriminator", "examiner"), _nli)
+    loaders |= dict.fromkeys(("guide", "teacher"), _frozen)
+    if role not in loaders:
+        raise ValueError(f"a role is one of {', '.join(loaders)}, got {role!r}")
+    name = name or getattr(settings, role, None) or (EXAMINER if role == "examiner" else None)
+    if name is None:
+        raise ValueError(f"{type(settings).__name__} has no {role}: give name=…")
+    if device is None and str(name).startswith(("pocket/", "laptop/")):
+        device = "cpu"
+    try:
+        return loaders[role](name, settings, device)
+    except OSError as error:
+        print(f"{role}: {' '.join(str(error).split())}")
+        return None
+
+
+def _generator(name, settings, device):
+    asked = {key: getattr(settings, key, None) for key in ("shots", "register")}
+    examples = {key: value for key, value in asked.items() if value is not None}
+    form = getattr(settings, "form", None)
+    return models.load_generator(name, device=device, form=form, examples=examples)
+
+
+def _encoder(name, settings, device):
+    return models.load_encoder(name, pooling=getattr(settings, "pooling", None), device=device)
+
+
+def _frozen(name, settings, device):
+    return models.load_encoder(name, device=device)
+
+
+def _nli(name, settings, device):
+    return models.load_nli(name, device=device)
 
 
 # ------------------------------------------------------------------ data/field
