@@ -221,9 +221,10 @@ def _form():
 
 
 def _shots():
-    return option(
-        "worked examples in a prompt, out of data/field and by the seed (default: 4 in the form "
-        "examples, none in chat; the other forms have none)",
+    return _of_tier(
+        "worked examples in a prompt, out of data/field and by the seed (default: the tier's for "
+        "its own generator, else 4 in the form examples and none in chat; the other forms have "
+        "none)",
         range=Range("must be a whole number from 0 up", 0, whole=True),
     )  # fmt: skip
 

@@ -209,7 +209,7 @@ class Form(str):
     seed : int
         Of the choice of worked examples.
     register : str, optional
-        Worked examples of one of `REGISTERS` alone ("caption": 8 of the 20; "plain": 16 more).
+        Worked examples of one of `REGISTERS` alone ("caption": 8 of the 20; "plain": 6 more).
     prefix : str
         What a chat's answer begins with: the model goes on from it.
     """

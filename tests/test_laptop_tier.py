@@ -24,20 +24,26 @@ RUNS = {"multicsr": multicsr_run, "ranking": ranking_run, "art": art_run}
 @pytest.mark.parametrize("run", RUNS)
 def test_a_run_takes_the_tiers_models_and_sentences_and_real_sets(run):
     plan = RUNS[run].make_plan(tier="laptop")
-    assert (plan.form, plan.register) == ("examples", "plain") and plan.source == tiers.CAPTIONS
+    own = getattr(tiers.get("laptop"), run)
+    assert (plan.form, plan.shots, plan.register) == (own.form, own.shots, "plain")
+    assert own.form in ("chat", "examples") and plan.source == tiers.CAPTIONS
     assert plan.examination == "by name" and getattr(plan, "select", "dev") == "dev"
     held = frame.identity(plan)
-    assert held["form"] == "examples" and held["source"] == held["corpus"] == tiers.CAPTIONS.name
-    own = frame.identity(RUNS[run].make_plan(tier="pocket"))
-    assert not {"form", "shots", "register"} & set(own)
+    assert held["form"] == own.form and held["source"] == held["corpus"] == tiers.CAPTIONS.name
+    pocket = frame.identity(RUNS[run].make_plan(tier="pocket"))
+    assert not {"form", "shots", "register"} & set(pocket)
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_tiers_form_is_for_its_own_generator(run):
     make = RUNS[run].make_plan
     other = make(tier="laptop", generator="owner/chat")
-    assert other.form is None and other.register is None
-    assert make(tier="laptop", form="chat").register is None
+    assert (other.form, other.shots, other.register) == (None, None, None)
+    own = make(tier="laptop")
+    for form in set(prompts.ALL_FORMS[1:]) - {own.form}:
+        asked = make(tier="laptop", form=form)
+        assert (asked.form, asked.shots, asked.register) == (form, None, None)
+    assert make(tier="laptop", form=own.form).shots == own.shots
     assert make(tier="laptop", generator="owner/chat", form="chat").form == "chat"
     assert make(tier="laptop", form="paper").form == "paper"
     assert make(tier="pocket").form is None
@@ -67,9 +73,9 @@ def test_models_that_are_not_here_are_one_line_and_no_folder(
 # ------------------------------------------------------------------ worked examples of a run
 def test_registers_are_those_of_the_file():
     assert set(prompts.REGISTERS) == {row["register"] for row in ROWS} | {"plain"}
-    plain = prompts.worked_examples("entailment", "A cat.", 16, register="plain")
+    plain = prompts.worked_examples("entailment", "A cat.", 99, register="plain")
     others = prompts.worked_examples("entailment", "A cat.", 99)
-    assert len(plain) == 16 and len(others) == len(ROWS) and not set(plain) & set(others)
+    assert len(plain) == 6 and len(others) == len(ROWS) and not set(plain) & set(others)
 
 
 def test_a_generator_is_asked_with_the_examples_that_a_run_names(tmp_path):
@@ -90,8 +96,8 @@ def test_a_generator_is_asked_with_the_examples_that_a_run_names(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (dict(shots=17), "there are 16 worked examples of register plain: shots must be from 0"),
-        (dict(shots=21, form="examples"), "there are 20 worked examples of data/field"),
+        (dict(shots=7), "there are 6 worked examples of register plain: shots must be from 0 to 6"),
+        (dict(shots=21, form="the other"), "there are 20 worked examples of data/field"),
         (dict(shots=9, register="caption"), "there are 8 worked examples of register caption"),
         (dict(register="question"), "register must be one of caption, news"),
         (dict(shots=2, form="paper"), "the form paper has no worked examples"),
@@ -100,6 +106,9 @@ def test_a_generator_is_asked_with_the_examples_that_a_run_names(tmp_path):
 )
 @pytest.mark.parametrize("run", RUNS)
 def test_examples_that_there_are_not_are_refused_before_anything_is_loaded(run, given, said):
+    if given.get("form") == "the other":
+        (other,) = {"chat", "examples"} - {getattr(tiers.get("laptop"), run).form}
+        given = given | dict(form=other)
     with pytest.raises(ValueError, match=said):
         RUNS[run].make_plan(**dict(tier="laptop") | given)
 
@@ -112,7 +121,8 @@ def test_other_examples_are_another_run(run):
         for given in ({}, dict(shots=2), dict(register="caption"), dict(seed=1))
     ]
     assert all(one != held[0] for one in held[1:])
-    assert held[1]["shots"] == 2 and held[2]["register"] == "caption" and "shots" not in held[0]
+    assert held[1]["shots"] == 2 and held[2]["register"] == "caption"
+    assert held[0].get("shots") == getattr(tiers.get("laptop"), run).shots
     assert frame.examples_of(held[1]) == dict(shots=2, register="plain", seed=0)
 
 

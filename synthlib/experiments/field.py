@@ -106,6 +106,11 @@ def sentences(register: str | None = None) -> list[str]:
     return list(table["sentence"][table["register"].eq(register) if register else slice(None)])
 
 
+def captions() -> list[str]:
+    """The book's plain captions, in their order."""
+    return list(_read("captions")["sentence"])
+
+
 def triplets(*, examples: bool | None = None) -> pd.DataFrame:
     """The book's own labelled triplets.
 

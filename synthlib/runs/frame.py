@@ -81,9 +81,11 @@ def settle(of, given: dict):
         for name, one in all_of.items() if one.setting and plain[name] is not None
     })  # fmt: skip
     if settings.generator != own.generator:  # a tier's are for its own generator
-        settings = dataclasses.replace(settings, form=plain["form"], register=plain["register"])
-    elif asked.form is not None and asked.register is None:
-        settings = dataclasses.replace(settings, register=None)
+        asks = {name: plain[name] for name in _LATER}
+        settings = dataclasses.replace(settings, **asks)
+    elif asked.form not in (None, own.form):  # worked examples go with the tier's own form
+        asks = {name: plain[name] for name in _LATER if getattr(asked, name) is None}
+        settings = dataclasses.replace(settings, **asks)
     for name, one in all_of.items():
         value = getattr(settings, one.setting) if one.setting else plain[name]
         if value is None or value in one.words:
@@ -92,9 +94,9 @@ def settle(of, given: dict):
             raise ValueError(f"{name} must be one of {', '.join(one.choices)}, got {value!r}")
         if one.range and value not in one.range:
             raise ValueError(f"{name} {one.range.says}, got {value}")
-    if asked.shots is not None or settings.register is not None:
+    if settings.shots is not None or settings.register is not None:
         form = settings.form if settings.form in prompts.FORMS else "examples"
-        prompts.Form(form, shots=asked.shots, register=settings.register)
+        prompts.Form(form, shots=settings.shots, register=settings.register)
     if asked.precision is not None:
         models.training_precision(asked.device, asked.precision)
     check_data(asked.data)

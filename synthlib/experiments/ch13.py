@@ -1,0 +1,291 @@
+"""What chapter 13 measures: MultiCSR on real sentences, with a real generator.
+
+The functions of the first half are called by the chapter. Those under "recorders" run them over
+seeds on the tier laptop and commit what was written (`field.recorder`); those under "ledger" read
+their figures from that.
+
+Worked examples were chosen on the first `TRIED` captions of ``data/field/captions.csv``; all that
+is measured here is written from the others.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pandas as pd
+
+from synthlib import curation, judging, models, prompts, tiers
+from synthlib.evaluation import sts
+from synthlib.experiments import field
+from synthlib.field import pairs as labelled
+from synthlib.methods import multicsr
+
+KINDS = multicsr.KINDS
+OMEGAS = (-0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+NOISES = ("opposite", "reorder", "mask", "truncate")
+TRIED = 40  # captions on which the worked examples were chosen
+PREMISES = 40  # of one seed's sweep
+NOISE_OMEGA = 0.3
+PAIRS = 200  # of STS-B dev, that judges score
+WRITTEN = 256  # SNLI premises from which the triplets of one training are written
+TASKS = ("STS12", "STS14", "STS-B")
+
+
+# ------------------------------------------------------------------ the generator of a tier
+def load_generator(settings: tiers.MultiCSR, *, seed=0, bare=False, **options):
+    """The generator of a tier, as the tier asks it.
+
+    Parameters
+    ----------
+    settings : tiers.MultiCSR
+    seed : int
+        Of the choice of worked examples.
+    bare : bool
+        No worked examples: the paper's instruction and the premise.
+    **options
+        Of `models.load_generator`.
+
+    Returns
+    -------
+    (model, tokenizer)
+    """
+    examples = dict(shots=settings.shots, register=settings.register, seed=seed)
+    examples = {name: value for name, value in examples.items() if value is not None}
+    if bare:
+        examples = {"shots": 0}
+    elif settings.form in prompts.FORMS:
+        examples = {}
+    return models.load_generator(
+        settings.generator, form=settings.form, examples=examples, **options
+    )
+
+
+def premises(seed: int, n: int = PREMISES) -> list[str]:
+    """n of the captions on which no worked example was tried."""
+    return Random(f"chapter 13 {seed}").sample(field.captions()[TRIED:], n)
+
+
+# ------------------------------------------------------------------ stage 1: writing
+def written(generator, sentences, examiner, judge, *, omega, seed=0, noise="opposite", **options):
+    """An entailment and a contradiction of every sentence, what became of them, and the judge's
+    score of each.
+
+    Parameters
+    ----------
+    generator, examiner, judge : (model, tokenizer)
+        The examiner sorts; the judge's scores are stage 2's. They are two models.
+    sentences : sequence of n str
+    omega : float
+    seed : int
+        Of the instructions that are drawn.
+    noise : one of `NOISES`
+    **options
+        Of `multicsr.write`.
+
+    Returns
+    -------
+    DataFrame
+        2 n rows: kind, number (of the instruction, from 1), premise, output, outcome, score.
+    """
+    form = prompts.form_of(*generator)
+    asked = multicsr.ask(sentences, seed=seed, form=form, noise=noise)
+    options = {"max_new_tokens": 40, "batch_size": 32} | options
+    table = field.answers(generator, examiner, asked, omega=omega, **options)
+    pairs = list(zip(table["premise"], table["output"], strict=True))
+    return pd.DataFrame({
+        "kind": table["kind"],
+        "number": [number for kind in KINDS for number in asked[kind]],
+        "premise": table["premise"], "output": table["output"], "outcome": table["outcome"],
+        "score": scores(judge, pairs),
+    })  # fmt: skip
+
+
+def scores(judge, pairs) -> np.ndarray:
+    """5·(P(entailment) + ½·P(neutral)) of each pair; NaN where a text is blank."""
+    told = np.array([bool(text.strip()) for _, text in pairs])
+    found = np.full(len(pairs), np.nan)
+    if told.any():
+        some = [pair for pair, one in zip(pairs, told, strict=True) if one]
+        found[told] = judging.nli_similarity(*judge, some)
+    return found.round(2)
+
+
+def sweep(settings, examiner, judge, *, seed=0, omegas=OMEGAS, device=None) -> pd.DataFrame:
+    """The same premises at every ω, asked with the tier's worked examples and, at 0 and 0.3,
+    without any: asked ("bare" or "examples"), omega, and the columns of `written`."""
+    parts = []
+    for asked, some in (("bare", (0.0, NOISE_OMEGA)), ("examples", omegas)):
+        generator = load_generator(settings, seed=seed, bare=asked == "bare", device=device)
+        for omega in some:
+            table = written(generator, premises(seed), examiner, judge, omega=omega, seed=seed)
+            parts.append(table.assign(asked=asked, omega=omega))
+    return _first(pd.concat(parts, ignore_index=True), "asked", "omega")
+
+
+def noises(settings, examiner, judge, *, seed=0, device=None) -> pd.DataFrame:
+    """The same premises at ω = 0.3 against the three noisy instructions that are not the opposite:
+    noise, and the columns of `written`."""
+    generator = load_generator(settings, seed=seed, device=device)
+    parts = []
+    for noise in NOISES[1:]:
+        table = written(generator, premises(seed), examiner, judge, omega=NOISE_OMEGA, seed=seed,
+                        noise=noise)  # fmt: skip
+        parts.append(table.assign(noise=noise))
+    return _first(pd.concat(parts, ignore_index=True), "noise")
+
+
+def _first(table, *names):
+    return table[[*names, *table.columns.difference(names, sort=False)]]
+
+
+def shares(table: pd.DataFrame, by=("omega", "kind")) -> pd.DataFrame:
+    """Percent of every outcome, by some columns: those columns, outcome, percent."""
+    by = list(by)
+    counted = table.groupby([*by, "outcome"]).size().unstack(fill_value=0)
+    counted = counted.reindex(columns=list(field.OUTCOMES), fill_value=0)
+    percent = 100 * counted.div(counted.sum(axis=1), axis=0)
+    return percent.stack().rename("percent").reset_index()
+
+
+def right(table: pd.DataFrame) -> float:
+    """Percent right, the mean of both kinds; a copy is no right answer."""
+    return 100 * float(table["outcome"].eq("right").groupby(table["kind"]).mean().mean())
+
+
+# ------------------------------------------------------------------ stage 2: judging
+def triplets_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Answers side by side: anchor, positive, negative, a, b, and whether both are right."""
+    halves = [table[table["kind"] == kind].reset_index(drop=True) for kind in KINDS]
+    first, second = halves
+    return pd.DataFrame({
+        "anchor": first["premise"], "positive": first["output"], "negative": second["output"],
+        "a": first["score"], "b": second["score"],
+        "right": first["outcome"].eq("right") & second["outcome"].eq("right"),
+    })  # fmt: skip
+
+
+def ranks(judged, human) -> float:
+    """Spearman's correlation in percent; what a judge could not read counts as the mean."""
+    judged = np.array([np.nan if value is None else value for value in judged], float)
+    judged = np.where(np.isnan(judged), np.nanmean(judged), judged)
+    return 100 * float(pd.Series(judged).corr(pd.Series(human), method="spearman"))
+
+
+# ------------------------------------------------------------------ stage 3: training
+def keeps_order(encode) -> float:
+    """Percent of the book's triplets, those in no prompt, whose anchor lies nearer to its
+    entailment than to its contradiction."""
+    table = field.triplets(examples=False)
+    near, far = (
+        judging.cosine(encode, list(zip(table["anchor"], table[kind], strict=True)))
+        for kind in KINDS
+    )
+    return 100 * float(np.mean(near > far))
+
+
+def train(settings, rows, *, seed, guide=None):
+    """The tier's encoder, trained on triplets; with a guide, masked."""
+    encoder = models.load_encoder(settings.encoder, pooling=settings.pooling)
+    size = min(settings.batch_size, len(rows))
+    return multicsr.train(encoder, rows, settings, guide=guide, batch_size=size, seed=seed,
+                          progress=False)  # fmt: skip
+
+
+# ------------------------------------------------------------------ recorders
+_SETTINGS = tiers.get("laptop").multicsr
+_WRITERS = (_SETTINGS.generator, "laptop/judge", "laptop/examiner")
+
+
+def _judges():
+    return [models.load_nli(name, device="cpu") for name in ("laptop/examiner", "laptop/judge")]
+
+
+@field.recorder("13-sweep", needs=_WRITERS)
+def record_sweep(seed: int) -> pd.DataFrame:
+    """`sweep` of the tier laptop."""
+    return sweep(_SETTINGS, *_judges(), seed=seed, device="cpu")
+
+
+@field.recorder("13-noise", needs=_WRITERS)
+def record_noise(seed: int) -> pd.DataFrame:
+    """`noises` of the tier laptop."""
+    return noises(_SETTINGS, *_judges(), seed=seed, device="cpu")
+
+
+@field.recorder(
+    "13-judging", needs=(*_WRITERS[:2], _SETTINGS.encoder, _SETTINGS.guide), data=True
+)
+def record_judging(seed: int, data) -> pd.DataFrame:
+    """Spearman with human scores of `PAIRS` pairs of STS-B dev: who, spearman, unread (percent)."""
+    frame = sts.load_sts(data, ["STS-B"], split="dev")["STS-B"].sample(PAIRS, random_state=seed)
+    first, second, human = (list(frame[name]) for name in ("sentence1", "sentence2", "score"))
+    pairs = list(zip(first, second, strict=True))
+    rows = []
+    for shots in (0, 4):
+        generator = load_generator(_SETTINGS, seed=seed, bare=not shots, device="cpu")
+        for method in ("text", "likelihood"):
+            found = judging.score_similarity(*generator, pairs, method=method)
+            missing = 100 * float(np.mean([value is None for value in found]))
+            name = f"SmolLM2, {method}, {shots} examples"
+            rows.append((name, ranks(found, human), missing))
+    judge = models.load_nli("laptop/judge", device="cpu")
+    rows.append(("NLI judge", ranks(judging.nli_similarity(*judge, pairs), human), 0.0))
+    for name in (_SETTINGS.encoder, _SETTINGS.guide):
+        encoder = models.load_encoder(name, device="cpu")
+        rows.append((name, ranks(judging.cosine(_encode(encoder), pairs), human), 0.0))
+    return pd.DataFrame(rows, columns=["who", "spearman", "unread"])
+
+
+@field.recorder(
+    "13-training", needs=(*_WRITERS, _SETTINGS.encoder, _SETTINGS.guide), data=True
+)
+def record_training(seed: int, data) -> pd.DataFrame:
+    """Encoders trained on what was written from `WRITTEN` premises of SNLI, examined on STS: arm,
+    task, value, rows."""
+    snli = labelled.sets(data, ("SNLI",))["SNLI"]
+    snli = snli[snli["premise"].map(labelled.part_of) != "judge"]  # the judge has learnt from those
+    human = snli[snli["label"].isin(KINDS)].drop_duplicates(["premise", "label"])
+    human = human.pivot(index="premise", columns="label", values="hypothesis").dropna()
+    human = human.sample(WRITTEN, random_state=seed)
+    generator = load_generator(_SETTINGS, seed=seed, device="cpu")
+    tables = {}
+    for omega in (0.0, NOISE_OMEGA):
+        table = written(generator, list(human.index), *_judges(), omega=omega, seed=seed)
+        table = triplets_of(table)
+        tables[omega] = table[multicsr.usable(table)]
+    plain, steered = tables[0.0], tables[NOISE_OMEGA]
+    select = curation.Thresholds(_SETTINGS.alpha, _SETTINGS.beta, _SETTINGS.gamma)
+    kept = steered[select.keep(steered["a"], steered["b"])]
+    n = len(kept)
+    by_people = pd.DataFrame({"anchor": human.index, "positive": human["entailment"].to_numpy(),
+                              "negative": human["contradiction"].to_numpy()})  # fmt: skip
+    arms = {
+        "plain": plain, "contrastive": steered,
+        "contrastive, as many": steered.sample(n, random_state=seed), "curated": kept,
+        "people's, as many": by_people.sample(n, random_state=seed),
+    }  # fmt: skip
+    guide = _encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
+    start = models.load_encoder(_SETTINGS.encoder, pooling=_SETTINGS.pooling, device="cpu")
+    rows = _examined("before", start, data, 0)
+    for arm, table in arms.items():
+        rows += _examined(arm, train(_SETTINGS, table, seed=seed), data, len(table))
+    masked = train(_SETTINGS, kept, seed=seed, guide=guide)
+    rows += _examined("curated, masked", masked, data, n)
+    found = pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
+    shares_right = [("plain", plain), ("contrastive", steered), ("curated", kept)]
+    more = [(arm, "right", 100 * float(table["right"].mean()), len(table))
+            for arm, table in shares_right]  # fmt: skip
+    return pd.concat([found, pd.DataFrame(more, columns=found.columns)], ignore_index=True)
+
+
+def _examined(arm, encoder, data, n):
+    encode = _encode(encoder)
+    table = sts.evaluate_sts(encode, data, list(TASKS))
+    rows = [(arm, row.task, row.spearman, n) for row in table.itertuples()]
+    dev = float(sts.evaluate_sts(encode, data, ["STS-B"], split="dev")["spearman"].iloc[0])
+    return [*rows, (arm, "STS-B dev", dev, n), (arm, "order", keeps_order(encode), n)]
+
+
+def _encode(encoder):
+    return lambda texts: encoder.encode(list(texts), batch_size=128, show_progress_bar=False)
