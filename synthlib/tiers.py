@@ -364,9 +364,9 @@ _COLAB = Tier(
 # 135 M parameters copies most premises when it is asked as the paper asks. How many worked turns of
 # a chat save depends on the examples: in small trials (16 to 24 plain captions, ω = 0.3) from none
 # to half of the contradictions were copies; with those of the register plain, chosen so, four of 24
-# at most. It cannot judge (Spearman −22 to +10 on STS-B with the paper's question), so an NLI model does. The
-# encoder has room to gain: on 2,048 human triplets it goes from 67.6 to 78.7 on STS-B dev in 48
-# steps of 64 at 1e-4 (one seed).
+# at most. It cannot judge (Spearman −22 to +10 on STS-B with the paper's question), so an NLI model
+# does. The encoder has room to gain: on 2,048 human triplets it goes from 67.6 to 78.7 on STS-B dev
+# in 48 steps of 64 at 1e-4 (one seed).
 _LAPTOP_UNSUPERVISED = dataclasses.replace(
     _PAPER_UNSUPERVISED,
     encoder="laptop/minilm-first-two",
