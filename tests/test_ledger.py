@@ -1,6 +1,7 @@
 """The claims registry, the records and the command that measures."""
 
 import ast
+import functools
 import json
 import math
 import re
@@ -43,7 +44,97 @@ def test_registry_is_well_formed():
         assert row.unit in {*shown.DECIMALS, "minutes"}, claim
         ledger.judge(row.rule, 0.0, row.bar)  # every rule can be applied
         assert ("bar" in row.rule) == (not math.isnan(row.bar)), claim
-    assert set(registry.chapter) == set(range(13))
+    assert set(registry.chapter) - set(ledger.FIELD) == set(range(13))
+
+
+# ------------------------------------------------------------------ claims on real language
+FIELD = "13-judge-spearman"
+
+
+@pytest.fixture
+def with_field(tmp_path, monkeypatch):
+    """The registry with more rows: what it holds, and a writer of records."""
+    text = (paths.DATA / "ledger" / "claims.csv").read_text("utf-8")
+
+    def add(*rows):
+        file = tmp_path / "claims.csv"
+        file.write_text(text + "".join(f"{row}\n" for row in rows), "utf-8")
+        monkeypatch.setattr(ledger.registry, "CLAIMS", file)
+
+    return add
+
+
+def row_of(claim, of, chapter=13):
+    return f"{claim},{chapter},book,Chapter 13,Judges judge.,,points,value >= bar,60,{of}"
+
+
+@pytest.mark.parametrize("row,said", [
+    (row_of("13-a", "02-judge"), "field_of of 13-a names 02-judge, no claim of the pocket world"),
+    (row_of("13-a", f"{CLAIM} 13-a"), "field_of of 13-a names 13-a, no claim of the pocket"),
+    (row_of("02-a", CLAIM, 2), "02-a is no claim on real language, its field_of is 02-judge"),
+])  # fmt: skip
+def test_what_a_claim_asks_again_is_a_claim_of_the_pocket_world(with_field, row, said):
+    with_field(row)
+    with pytest.raises(ValueError, match=said):
+        ledger.claims()
+
+
+def test_a_claim_on_real_language_shows_its_tier_and_the_pocket_figure(with_field):
+    with_field(row_of(FIELD, f"{CLAIM} {OTHER}"), row_of("13-alone", ""))
+    assert (ledger.claims(13)["field_of"] == [f"{CLAIM} {OTHER}", ""]).all()
+    measured(CLAIM, 84.0, 86.0, fingerprint="now")
+    records.write(
+        records.MEASURED, FIELD, [50.0, 70.0], (0, 1), tier="laptop", fingerprint="before"
+    )
+    assert list(ledger.table(13)["tier"].fillna("")) == ["laptop", ""]
+    shown_here = ledger.show(chapter=13)
+    first, second = shown_here.frame.to_dict("records")
+    assert first["we measured"] == "60.0 ± 14.1 (laptop, 2 seeds, older code)"
+    assert first["in the pocket world"] == "85.0 ± 1.4 (2 seeds): yes; not yet measured"
+    assert second["in the pocket world"] == "" and second["we measured"] == "not yet measured"
+    for text in (repr(shown_here), shown_here._repr_html_()):
+        assert "laptop, 2 seeds, older code" in text and "85.0 ± 1.4 (2 seeds): yes" in text
+    assert "in the pocket world" not in ledger.show(CLAIM).frame
+    assert "in the pocket world" not in repr(ledger.show("13-alone"))
+
+
+def test_a_claim_on_a_recording_is_verified_from_it_and_says_its_minutes(
+    with_field, tmp_path, monkeypatch
+):
+    """The recording is data of the claim: another one makes the figure older, to be run again."""
+    with_field(row_of(FIELD, CLAIM))
+    folder = tmp_path / "data" / "field" / "recorded"
+    folder.mkdir(parents=True)
+    (folder / "13-judge.csv").write_text("seed,right\n0,60\n1,62\n")
+    runs = {"0": {"minutes": 1.25}, "1": {"minutes": 2.5}}
+    (folder / "13-judge.json").write_text(json.dumps({"recording": "13-judge", "seeds": runs}))
+    (tmp_path / "synthlib").mkdir()
+    (tmp_path / "synthlib" / "__init__.py").write_text("")
+    (tmp_path / "synthlib" / "ch13.py").write_text(
+        "from synthlib import ledger\n"
+        f'@ledger.measure("{FIELD}", reads=("data/field/recorded/13-judge.csv",), tier="laptop")\n'
+        "def judge(seed):\n    return read(seed)\n"
+    )
+    package = functools.partial(closure.Package, tmp_path)  # read anew at each call
+    monkeypatch.setattr(closure, "here", package)
+    monkeypatch.setattr(closure, "present", lambda claim: package().fingerprint_of(claim))
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+
+    @ledger.measure(FIELD, reads=("data/field/recorded/13-judge.csv",), tier="laptop")
+    def judge(seed):
+        return pd.read_csv(folder / "13-judge.csv").set_index("seed")["right"][seed]
+
+    assert ledger.run([FIELD], seeds=(0, 1)) == []
+    assert (state_of(FIELD), ledger.table().loc[FIELD, "tier"]) == ("fresh", "laptop")
+    assert ledger.table().loc[FIELD, "recorded"] == 3.75
+    (folder / "13-judge.csv").write_text("seed,right\n0,60\n1,62\n2,64\n")
+    assert state_of(FIELD) == "older code"
+    assert ledger.main(["--verify", "--claims", FIELD]) == 0
+    assert state_of(FIELD) == "verified at one seed"
+    (folder / "13-judge.csv").write_text("seed,right\n0,61\n1,62\n2,64\n")
+    assert ledger.main(["--verify", "--claims", FIELD]) == 0
+    assert state_of(FIELD) == "older code"
+    assert ledger.table().loc[FIELD, "differs"].endswith(": 60 recorded, 61 now")
 
 
 def test_papers_named_are_ours_or_in_the_bibliography(root):

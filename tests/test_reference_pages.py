@@ -68,6 +68,39 @@ def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     assert 'href="../../ledger.csv"' in page
 
 
+def test_a_claim_of_the_pocket_world_stands_beside_its_answer_from_the_field(
+    build, tmp_path, monkeypatch
+):
+    rows = (ledger.registry.CLAIMS).read_text("utf-8")
+    for claim, of in (("13-judge", CLAIM), ("13-judge-too", f"{T5} {CLAIM}"), ("13-alone", "")):
+        rows += f"{claim},13,book,Chapter 13,Judges <judge>.,,points,value >= bar,60,{of}\n"
+    (tmp_path / "claims.csv").write_text(rows, "utf-8")
+    monkeypatch.setattr(ledger.registry, "CLAIMS", tmp_path / "claims.csv")
+    written = ledger.records.MEASURED
+    ledger.records.write(written, CLAIM, [90.0], (0,), fingerprint="now")
+    ledger.records.write(written, "13-judge", [59.0], (0,), fingerprint="now", tier="laptop")
+    page, warnings, _ = build(
+        "# Ledger\n\n```{ledger} 1\n```\n\n```{ledger} 2\n```\n\n```{ledger} 13 14 15 16\n```\n"
+        "\n```{ledger} 16\n```\n"
+    )
+    assert not warnings and "Judges &lt;judge&gt;." in page
+    found = re.findall(r"<tr.*?</tr>", page, re.S)
+    text = {  # by claim, the cells' texts
+        name[1]: [
+            " ".join(html.unescape(re.sub(r"<[^>]+>", " ", cell)).split())
+            for cell in re.findall(r"<td.*?</td>", line, re.S)
+        ]
+        for line in found if (name := re.search(r'id="claim-([\w-]+)"', line))
+    }  # fmt: skip
+    assert text[CLAIM][5] == "59.0 (laptop, 1 seed): no 13-judge not yet measured 13-judge-too"
+    assert text[T5][5] == "not yet measured 13-judge-too"
+    assert text["02-nli-accuracy"][5] == ""
+    assert len(text["13-judge"]) == 5 and text["13-judge"][2].startswith("59.0 (1 seed) laptop, ")
+    assert {len(text[claim]) for claim in ledger.claims(1).index} == {5}, "nothing asks them again"
+    assert page.count('href="#claim-13-judge"') == 1 and page.count('id="claim-13-judge"') == 1
+    assert page.count("in the field") == 1 and page.count("No claim has a row yet.") == 1
+
+
 def test_a_measurement_says_the_precision_that_is_not_the_usual_one(build, monkeypatch):
     for claim, precision in [(CLAIM, "bf16"), ("02-nli-accuracy", "fp32")]:
         monkeypatch.setattr(models, "training_precision", lambda p=precision: p)

@@ -20,6 +20,7 @@ from synthlib import ledger
 
 COLUMNS = ("claim", "the paper says", "we measured", "holds if", "holds here?")
 WIDTHS = (35, 18, 23, 10, 14)
+FIELD = ("in the field", 18)  # a further column, where claims were asked again on real language
 
 # Said where it is another than float32, what a processor's trainings compute in.
 PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
@@ -40,7 +41,7 @@ class Ledger(SphinxDirective):
             chapters = [int(word) for word in self.arguments[0].split()]
         except ValueError:
             raise self.error(f"chapter numbers are wanted, given {self.arguments[0]!r}") from None
-        unknown = set(chapters) - set(ledger.claims()["chapter"])
+        unknown = set(chapters) - set(ledger.claims()["chapter"]) - set(ledger.FIELD)
         if unknown:
             raise self.error(f"no claims of chapter {', '.join(map(str, sorted(unknown)))}")
         return [Pending(chapters=chapters)]
@@ -61,8 +62,13 @@ def fill(app, doctree, docname):
     full = ledger.table()
     for node in pending:
         chapters = node["chapters"]
+        if chapters is None:
+            node.replace_self(sentence(full))
+            continue
+        chosen = full[full["chapter"].isin(chapters)]
+        again = full[full["field_of"] != ""]
         node.replace_self(
-            sentence(full) if chapters is None else table(full[full["chapter"].isin(chapters)])
+            table(chosen, again) if len(chosen) else nodes.paragraph(text="No claim has a row yet.")
         )
 
 
@@ -84,30 +90,52 @@ def sentence(full):
     return nodes.paragraph("", "", nodes.Text(text), link, nodes.Text("."), classes=["ledger-sum"])
 
 
-def table(full):
-    """A docutils table; every text in it is escaped by the writer."""
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in WIDTHS), cols=len(COLUMNS))
-    group += nodes.thead("", row(COLUMNS))
+def table(full, again):
+    """A docutils table; every text in it is escaped by the writer.
+
+    `again` are the claims on real language that ask others again: those of this table get one more
+    column where there are any.
+    """
+    asked = set(" ".join(again["field_of"]).split()) & set(full.index)
+    columns, widths = list(COLUMNS), list(WIDTHS)
+    if asked:
+        columns.append(FIELD[0])
+        widths.append(FIELD[1])
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in widths), cols=len(columns))
+    group += nodes.thead("", row(columns))
     body = nodes.tbody()
-    shown = ledger.summary(*full.index)
-    for (claim, about), line in zip(full.iterrows(), shown.itertuples(index=False), strict=True):
-        statement, says, measured, holds = line
+    for claim, about in full.iterrows():
         name = nodes.paragraph("", "", nodes.literal(text=claim), classes=["ledger-id"])
-        ours = [nodes.paragraph(text=measured)]
+        ours = [nodes.paragraph(text=ledger.measured(about))]
         if isinstance(about["commit"], str) and about["commit"]:  # NaN where nothing was measured
             origin = f"{about['tier']}, {about['device']}, {about['commit']}"
-            if about["minutes"] == about["minutes"]:  # not NaN
+            if about["recorded"] == about["recorded"]:  # not NaN: read from recordings in seconds
+                origin += f", recorded in {about['recorded']:.1f} min"
+            elif about["minutes"] == about["minutes"]:
                 origin += f", {about['minutes']:.1f} min"
             if about["precision"] in PRECISIONS:
                 origin += f", trained in {PRECISIONS[about['precision']]}"
             ours.append(nodes.paragraph("", "", nodes.emphasis(text=origin)))
             ours.append(standing(about))
-        body += row(
-            [[nodes.paragraph(text=statement), name], says, ours, ledger.condition(about), holds],
-            ids=[f"claim-{claim}"],
-        )
+        cells = [
+            [nodes.paragraph(text=about["statement"]), name], ledger.source(about), ours,
+            ledger.condition(about), about["holds"],
+        ]  # fmt: skip
+        if asked:
+            cells.append(in_the_field(again[[claim in of.split() for of in again["field_of"]]]))
+        body += row(cells, ids=[f"claim-{claim}"])
     group += body
     return nodes.table("", group, classes=["ledger", "colwidths-given"])
+
+
+def in_the_field(answers):
+    """What real language says to a claim: each figure, with a link to the row that it has."""
+    cell = []
+    for claim, about in answers.iterrows():
+        cell.append(nodes.paragraph(text=ledger.outcome(about)))
+        link = nodes.reference("", "", nodes.literal(text=claim), refid=f"claim-{claim}")
+        cell.append(nodes.paragraph("", "", link, classes=["ledger-id"]))
+    return cell
 
 
 def standing(about):

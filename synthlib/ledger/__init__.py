@@ -10,12 +10,23 @@ from . import closure, measuring, papers, records, registry, shown
 from .measuring import main, measure, run, verify
 from .papers import PAPERS, paper_numbers, paper_table
 from .records import FRESH, OLDER, VERIFIED, keep_rows, record, rows
-from .registry import claims, condition, judge, source
-from .shown import NOT_YET, count_states, export, number, show, status, summary, table
+from .registry import FIELD, claims, condition, judge, source
+from .shown import (
+    NOT_YET,
+    count_states,
+    export,
+    measured,
+    number,
+    outcome,
+    show,
+    status,
+    summary,
+    table,
+)
 
 __all__ = [
-    "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "claims", "closure", "condition",
-    "count_states", "export", "judge", "keep_rows", "main", "measure", "measuring",
-    "number", "paper_numbers", "paper_table", "papers", "record", "records", "registry", "rows",
-    "run", "show", "shown", "source", "status", "summary", "table", "verify",
+    "FIELD", "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "claims", "closure", "condition",
+    "count_states", "export", "judge", "keep_rows", "main", "measure", "measured", "measuring",
+    "number", "outcome", "paper_numbers", "paper_table", "papers", "record", "records",
+    "registry", "rows", "run", "show", "shown", "source", "status", "summary", "table", "verify",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ import pandas as pd
 from synthlib import paths
 
 CLAIMS = paths.DATA / "ledger" / "claims.csv"
+FIELD = range(13, 17)  # the chapters on real language
 
 
 def claims(chapter: int | None = None) -> pd.DataFrame:
@@ -26,7 +27,14 @@ def claims(chapter: int | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index ``id``; columns ``chapter, paper, where, statement, paper_value, unit, rule, bar``.
+        Index ``id``; columns ``chapter, paper, where, statement, paper_value, unit, rule, bar,
+        field_of`` (of a claim on real language: the ids of the claims, with blanks between, that it
+        asks again in the field; else empty).
+
+    Raises
+    ------
+    ValueError
+        Where a claim stands twice, or `field_of` names what is no claim of the pocket world.
     """
     frame = _read_claims(CLAIMS, CLAIMS.stat().st_mtime_ns)
     return frame.copy() if chapter is None else frame[frame["chapter"] == int(chapter)].copy()
@@ -34,10 +42,19 @@ def claims(chapter: int | None = None) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def _read_claims(file: Path, _mtime: int) -> pd.DataFrame:
-    frame = pd.read_csv(file, dtype={"paper_value": str, "bar": float})
-    frame = frame.fillna({"paper_value": ""}).set_index("id")
+    frame = pd.read_csv(file, dtype={"paper_value": str, "bar": float, "field_of": str})
+    frame = frame.fillna({"paper_value": "", "field_of": ""}).set_index("id")
     if not frame.index.is_unique:
         raise ValueError(f"{file}: claim {frame.index[frame.index.duplicated()][0]} stands twice")
+    pocket = set(frame.index[~frame["chapter"].isin(FIELD)])
+    for claim, of in frame["field_of"].items():
+        if of and claim in pocket:
+            raise ValueError(f"{file}: {claim} is no claim on real language, its field_of is {of}")
+        for other in of.split():
+            if other not in pocket:
+                raise ValueError(
+                    f"{file}: field_of of {claim} names {other}, no claim of the pocket world"
+                )
     return frame
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+
+from synthlib import paths
 
 from . import closure, records
 from .registry import DECIMALS, SIGNS, claims, judge, known, source
@@ -35,7 +38,8 @@ def table(chapter: int | None = None) -> pd.DataFrame:
         processor, precision, commit, date, fingerprint`` of the committed measurement, ``state``
         ("fresh", "verified at one seed" or "older code"), ``verified`` and ``differs`` (what came
         out when one seed was run again: in words, or empty), ``again`` (how it is to be measured
-        again, where the way it was is in doubt), ``live`` (the value of this build's
+        again, where the way it was is in doubt), ``recorded`` (minutes that its recordings took
+        together; NaN where it is measured on none), ``live`` (the value of this build's
         run; NaN when the chapter has not run on the present sources) and ``holds``: "yes", "no",
         "on k of n seeds", "reported" or "not yet measured". Committed measurements are judged
         before live ones; "(live)" marks a judgement that rests on the live value alone.
@@ -56,13 +60,26 @@ def table(chapter: int | None = None) -> pd.DataFrame:
             "state": records.state(measured, claim) if measured else NOT_YET,
             **_run_again(measured, claim),
             "again": entry.get("again", ""),
+            "recorded": _recorded(claim) if measured else None,
             "live": live["value"] if live else None,
             "holds": judged + (" (live)" if live and not measured else ""),
         })  # fmt: skip
     frame = pd.DataFrame(rows).set_index("id") if rows else claims(chapter)
-    numeric = [c for c in ("value", "spread", "minutes", "live") if c in frame]
+    numeric = [c for c in ("value", "spread", "minutes", "recorded", "live") if c in frame]
     frame[numeric] = frame[numeric].astype(float)
     return frame
+
+
+def _recorded(claim: str) -> float | None:
+    """Minutes of the recordings that a claim is measured on; None where there is none."""
+    reads = closure.here().measures.get(claim, (None,) * 4)[3] or ()
+    files = [
+        paths.DATA / Path(name).relative_to("data").with_suffix(".json")
+        for name in reads if name.startswith("data/field/recorded/")
+    ]  # fmt: skip
+    about = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+    spent = [run["minutes"] for one in about for run in one["seeds"].values()]
+    return sum(spent) if spent else None
 
 
 def _run_again(entry: dict | None, claim: str) -> dict[str, str]:
@@ -122,25 +139,53 @@ def summary(*ids: str, chapter: int | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Text columns "claim", "the paper says", "we measured", "holds here?".
+        Text columns "claim", "the paper says", "we measured", "holds here?"; of claims on real
+        language "in the pocket world", too, where one of them asks another again.
     """
     for claim in ids:
         known(claim)
     full = table(chapter)
     if ids:
         full = full.loc[list(ids)]
-    rows = []
-    for _, row in full.iterrows():
-        parts = []
-        if not math.isnan(row["value"]):
-            count = f"{row['seeds']} seed" + ("s" if row["seeds"] != 1 else "")
-            if row["state"] == records.OLDER:
-                count += f", {records.OLDER}"
-            parts.append(f"{number(row['value'], row['unit'], row['spread'])} ({count})")
-        if not math.isnan(row["live"]):
-            parts.append(f"{number(row['live'], row['unit'])} (live)")
-        rows.append((row["statement"], source(row), " · ".join(parts) or NOT_YET, row["holds"]))
-    return pd.DataFrame(rows, columns=["claim", "the paper says", "we measured", "holds here?"])
+    rows = [
+        (row["statement"], source(row), measured(row, tier=True), row["holds"])
+        for _, row in full.iterrows()
+    ]
+    frame = pd.DataFrame(rows, columns=["claim", "the paper says", "we measured", "holds here?"])
+    if full["field_of"].any():
+        whole = table()
+        answered = [in_the_pocket_world(row, whole) for _, row in full.iterrows()]
+        frame.insert(2, "in the pocket world", answered)
+    return frame
+
+
+def measured(row: pd.Series, *, tier: bool = False) -> str:
+    """What was measured of a claim, a row of `table`: value, seeds, age; and, where that is wanted
+    and it is not the pocket one, the tier."""
+    parts = []
+    if not math.isnan(row["value"]):
+        count = f"{row['seeds']} seed" + ("s" if row["seeds"] != 1 else "")
+        if tier and row["tier"] != "pocket":
+            count = f"{row['tier']}, {count}"
+        if row["state"] == records.OLDER:
+            count += f", {records.OLDER}"
+        parts.append(f"{number(row['value'], row['unit'], row['spread'])} ({count})")
+    if not math.isnan(row["live"]):
+        parts.append(f"{number(row['live'], row['unit'])} (live)")
+    return " · ".join(parts) or NOT_YET
+
+
+def in_the_pocket_world(row: pd.Series, whole: pd.DataFrame) -> str:
+    """What the claims that one on real language asks again came to; rows of `table`."""
+    of = whole.loc[row["field_of"].split()]
+    return "; ".join(outcome(other) for _, other in of.iterrows())
+
+
+def outcome(row: pd.Series) -> str:
+    """A claim's figure and verdict, of a row of `table`: "59.0 (laptop, 3 seeds): no"."""
+    if row["holds"] == NOT_YET:
+        return NOT_YET
+    return f"{measured(row, tier=True)}: {row['holds']}"
 
 
 #: What the mark of a stale row means, for the foot of a table that shows one.
@@ -157,10 +202,10 @@ class _Shown:
         self.frame, self.notes = frame, notes
 
     def __repr__(self) -> str:
-        lines = [
-            f"- {claim}\n    the paper says {says}; we measured {ours}; holds here? {holds}"
-            for claim, says, ours, holds in self.frame.itertuples(index=False)
-        ]
+        lines = []
+        for claim, *cells in self.frame.itertuples(index=False):
+            said = zip(self.frame.columns[1:], cells, strict=True)
+            lines.append(f"- {claim}\n    " + "; ".join(f"{k} {v}" for k, v in said if v))
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
