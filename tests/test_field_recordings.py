@@ -54,6 +54,9 @@ def test_a_recording_is_read_back_as_it_was_with_the_seed_first(calls, folder):
     assert list(found["seed"]) == [0] * 6 + [2] * 6
     assert list(found["text"]) == TEXTS * 2
     assert list(found["value"][:5]) == [0, 1, 2, 3, 4] and pd.isna(found["value"][5])
+    assert list(field.recorded("13-texts", 2)["value"])[0] == pytest.approx(2 / 3, abs=1e-6)
+    with pytest.raises(ValueError, match="seed 1 of 13-texts is not recorded; there are: 0, 2"):
+        field.recorded("13-texts", 1)
     assert found["value"][6] == pytest.approx(2 / 3, abs=1e-6)
     about = field.about("13-texts")
     assert about["recording"] == "13-texts" and about["seeds"] == [0, 2]

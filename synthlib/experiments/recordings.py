@@ -104,12 +104,14 @@ def recorder(name: str, *, needs: Sequence[str] = (), data: bool = False):
 
 
 # ------------------------------------------------------------------ what is recorded
-def recorded(name: str) -> pd.DataFrame:
+def recorded(name: str, seed: int | None = None) -> pd.DataFrame:
     """A recording.
 
     Parameters
     ----------
     name : str
+    seed : int, optional
+        Only this seed's rows.
 
     Returns
     -------
@@ -119,11 +121,17 @@ def recorded(name: str) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        For a name that was never recorded, with those that were.
+        For a name or a seed that was never recorded, with those that were.
     """
     frame = pd.read_csv(io.StringIO(_text(name)), keep_default_na=False, na_values=[""])
     texts = frame.select_dtypes(exclude=["number", "bool"])
-    return frame.fillna(dict.fromkeys(texts, ""))
+    frame = frame.fillna(dict.fromkeys(texts, ""))
+    if seed is None:
+        return frame
+    if seed not in set(frame["seed"]):
+        there = ", ".join(map(str, sorted(set(frame["seed"]))))
+        raise ValueError(f"seed {seed} of {name} is not recorded; there are: {there}")
+    return frame[frame["seed"] == seed].reset_index(drop=True)
 
 
 def about(name: str) -> dict:
