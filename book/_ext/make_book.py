@@ -1,4 +1,4 @@
-"""Build the book: notebooks, execution on all cores, pages, checks. `make book` calls this.
+"""Build the book: notebooks, models, execution on all cores, pages, checks. `make book` calls this.
 
     python book/_ext/make_book.py
 
@@ -42,6 +42,21 @@ ENVIRONMENT = {
     # Deterministic order of sets, so that a rebuilt page is the same page.
     "PYTHONHASHSEED": "0",
 }
+
+
+def bring_models():
+    """The small real models that some chapters run; a line where they cannot be had, else nothing.
+
+    Without them these chapters show what is recorded, so the book is built all the same.
+    """
+    if not project.field_chapters():
+        return ""
+    command = [sys.executable, "-m", "synthlib", "models", "get", "laptop", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    why = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+    return " ".join(["no models for the part In the field, which shows recordings:", *why])
 
 
 def execute(cache_folder):
@@ -123,6 +138,8 @@ def main():
 
     changed = editions.write()
     say(f"notebooks: {len(changed)} changed")
+    if without := bring_models():
+        say(without)
     cache = project.cache_path()
     # The pages are built from what is executed now, whatever somebody edits in the meantime.
     os.environ["BOOK_CACHE"] = str(cache)

@@ -12,6 +12,7 @@ CHAPTERS = ROOT / "book" / "chapters"
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
+FIELD = range(13, 17)  # the chapters on real language
 
 
 def version() -> str:
@@ -37,16 +38,31 @@ def chapters() -> list[Path]:
     return sorted(CHAPTERS.glob("[0-9][0-9]_*.py"))
 
 
+def field_chapters() -> list[Path]:
+    """Those of the chapters that run small real models, where these are there."""
+    return [path for path in chapters() if int(path.name[:2]) in FIELD]
+
+
+def models_there() -> str:
+    """The models of the tier laptop that this machine has, each with what it was made of."""
+    from synthlib import weights
+
+    names = [entry.name for entry in weights.LAPTOP if weights.folder(entry.name) is not None]
+    return "\n".join(f"{name} {weights.origin(name)['sha256']}" for name in names)
+
+
 def kernel_hash() -> str:
     """Fingerprint of all that a chapter's output depends on besides its own cells.
 
-    These are the sources of `synthlib`, the data, the pinned packages and Python itself. An
-    execution cache under this name is never used after one of them changed. `data/ledger/live` is
-    left out: the chapters write to it while they run; so are hidden folders, where a training run
-    keeps what is unfinished, and the scripts of living figures, which draw in the page what an
-    output holds.
+    These are the sources of `synthlib`, the data, the pinned packages and Python itself, and where
+    there are chapters on real language the models that they find. An execution cache under this
+    name is never used after one of them changed. `data/ledger/live` is left out: the chapters write
+    to it while they run; so are hidden folders, where a training run keeps what is unfinished, and
+    the scripts of living figures, which draw in the page what an output holds.
     """
     digest = hashlib.sha256(sys.version.encode())
+    if field_chapters():
+        digest.update(models_there().encode())
     files = [ROOT / "constraints.txt"]
     for folder in (ROOT / "synthlib", ROOT / "data"):
         files += [p for p in folder.rglob("*") if p.is_file()]
