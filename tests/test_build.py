@@ -147,6 +147,11 @@ def test_a_tier_is_chosen_before_the_preflight_and_stays_a_form(small, student, 
     assert code[1].source == 'TIER = "laptop"  #@param ["laptop", "colab", "paper"]'
     assert code[2].source == "import synthlib\n\nsynthlib.preflight(TIER)"
     assert code[3].source == 'print("first")'
+    cells = r"(# %%\nTIER.*\n\n)(# %%\nimport synth.*\n\nsynth.*\n\n)"
+    turned = re.sub(cells, r"\2\1", path.read_text())
+    assert turned.index("preflight(") < turned.index("TIER = ")
+    again = editions.notebook(small.write(turned), student=student)
+    assert [c.source for c in again.cells if c.cell_type == "code"] == [c.source for c in code]
     later = small.write(CHAPTER.replace('"first"', '"first")\nTIER = "laptop"\nprint("x"'))
     code = [c for c in editions.notebook(later).cells if c.cell_type == "code"]
     assert [c.id for c in code[:2]] == ["bootstrap", "preflight"]

@@ -141,11 +141,12 @@ def cell_ids(stem, sources):
 def with_bootstrap(cells, version, repository):
     """Put the opening code cells before the first code cell, in place of the source's preflight.
 
-    A first cell that chooses a tier stays before the preflight, which then is of that tier.
+    A cell that chooses a tier, before the source's preflight or right behind it, comes first, and
+    the preflight is then of that tier.
     """
     first = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
-    chosen = [cell for cell in cells[first : first + 1] if TIER.match(cell.source)]
-    rest = cells[first + len(chosen) :]
+    chosen = [cell for cell in cells[first : first + 2] if TIER.match(cell.source)]
+    rest = [cell for cell in cells[first:] if cell not in chosen]
     if rest and PREFLIGHT.search(rest[0].source):
         kept = re.sub(
             r"^import synthlib\s*$", "", PREFLIGHT.sub("", rest[0].source), flags=re.M
