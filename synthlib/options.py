@@ -243,8 +243,8 @@ def _generation_batch(rows, within=COUNT):
     )  # fmt: skip
 
 
-def _shard_size(unit, size, within=COUNT):
-    return option(f"{unit} in a shard, what an interruption can lose", default=size, range=within)
+def _shard_size(unit, within=COUNT):
+    return _of_tier(f"{unit} in a shard, what an interruption can lose", range=within)
 
 
 def _tau(what):
@@ -343,7 +343,7 @@ class MultiCSR(Run):
         "least cosine of an example", "λ", range=Range("is a cosine in [-1, 1]", -1, 1)
     )
     generation_batch: int = _generation_batch("rows")
-    shard_size: int = _shard_size("premises", 512)
+    shard_size: int | None = _shard_size("premises")
 
     scoring: str | None = _of_tier(
         "how the generator's score is read, or nli: an NLI model judges in its place",
@@ -440,7 +440,7 @@ class Ranking(Run):
     temperature: float | None = _of_tier("above 0: sampled, with the seed", "T", range=TEMPERATURE)
     max_new_tokens: int | None = _max_new_tokens("sentence")
     generation_batch: int = _generation_batch("lists")
-    shard_size: int = _shard_size("lists", 64)
+    shard_size: int | None = _shard_size("lists")
 
     teacher: Name | None = _of_tier(
         f"the frozen encoder of the similarities φ, or {BASE}: the base itself, where no better "
@@ -567,7 +567,7 @@ class ART(Run):
     temperature: float | None = _of_tier("of the writing", "T", range=POSITIVE, step="written")
     max_new_tokens: int | None = _max_new_tokens("text", FROM_1)
     generation_batch: int = _generation_batch("texts", FROM_1)
-    shard_size: int = _shard_size("anchors", 256, FROM_1)
+    shard_size: int | None = _shard_size("anchors", FROM_1)
 
     start: str = option(
         "train the last round's encoder on this round's triplets, or the first one on all so far",

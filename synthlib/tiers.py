@@ -98,6 +98,7 @@ class MultiCSR:
     eval_steps: int = _from("not printed; released README")
     demonstrations: int = _from("MultiCSR Appendix G, Table 9 (3 and 5; main results use none)")
     demonstration_similarity: float = _from("MultiCSR Appendix G, Table 9 (λ: 0.6 and 0.8)")
+    shard_size: int = _from("not in the paper: premises, what an interruption can lose")
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class ART:
     encoder_learning_rate: float = _from("not printed; released code (BERT; RoBERTa 1e-7)")
     encoder_batch_size: int = _from("not printed; released code (128 on each of 2 GPUs)")
     tau: float = _from("ART §4.1.2")
+    shard_size: int = _from("not in the paper: anchors, what an interruption can lose")
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Ranking:
     tau: float = _from("not printed; released code")
     max_length: int = _from("not printed; released code")
     eval_steps: int = _from("not printed; released code")
+    shard_size: int = _from("not in the paper: lists, what an interruption can lose")
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,7 @@ _PAPER_MULTICSR = MultiCSR(
     eval_steps=25,
     demonstrations=0,
     demonstration_similarity=0.6,
+    shard_size=512,
 )
 _PAPER_ART = ART(
     generator="TheBloke/wizardLM-7B-HF",
@@ -268,6 +272,7 @@ _PAPER_ART = ART(
     encoder_learning_rate=2e-7,
     encoder_batch_size=256,
     tau=0.05,
+    shard_size=256,
 )
 _PAPER_RANKING = Ranking(
     generator="meta-llama/Meta-Llama-3-8B-Instruct",
@@ -290,6 +295,7 @@ _PAPER_RANKING = Ranking(
     tau=0.05,
     max_length=32,
     eval_steps=25,
+    shard_size=64,
 )
 
 _PAPER = Tier(
@@ -409,6 +415,7 @@ _LAPTOP = Tier(
         max_steps=48,
         projection=None,
         eval_steps=12,
+        shard_size=8,
     ),
     art=dataclasses.replace(
         _PAPER_ART,
@@ -431,6 +438,7 @@ _LAPTOP = Tier(
         max_new_tokens=40,
         encoder_learning_rate=1e-4,
         encoder_batch_size=16,
+        shard_size=4,
     ),
     ranking=dataclasses.replace(
         _PAPER_RANKING,
@@ -447,6 +455,7 @@ _LAPTOP = Tier(
         max_new_tokens=40,
         learning_rate=2e-5,
         lists_per_step=4,
+        shard_size=4,
     ),
 )
 
@@ -609,6 +618,7 @@ _WHY = {
         "pooling": "as the whole encoder was trained",
         "projection": "the layer belongs to [CLS]; the encoder is mean-pooled",
         "max_new_tokens": "room for one sentence",
+        "shard_size": "a text takes about a second: half a minute",
         **dict.fromkeys(("scoring", "judge"), _NLI_JUDGE),
         ("simcse_supervised", "corpus"): "the same kind of triplets in the Hub's Parquet form: no "
         "file to name",

@@ -49,6 +49,15 @@ def test_a_tiers_form_is_for_its_own_generator(run):
     assert make(tier="pocket").form is None
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_an_interruption_of_a_slow_tier_loses_little(run):
+    make = RUNS[run].make_plan
+    sizes = {tier: make(tier=tier).shard_size for tier in tiers.NAMES}
+    assert sizes["laptop"] <= 8 < sizes["pocket"] == sizes["colab"] == sizes["paper"]
+    assert make(tier="laptop", shard_size=3).shard_size == 3
+    assert frame.identity(make(tier="laptop"))["shard_size"] == sizes["laptop"]
+
+
 def test_an_nli_model_judges_on_laptop():
     plan = multicsr_run.make_plan(tier="laptop")
     assert (plan.scoring, plan.judge) == ("nli", "laptop/judge")

@@ -17,7 +17,7 @@ import pytest
 import tiny_models
 import torch
 
-from synthlib import curation, data, judging, models, prompts, reporting, training
+from synthlib import curation, data, evaluation, judging, models, prompts, reporting, training
 from synthlib.__main__ import main
 from synthlib.methods import multicsr
 from synthlib.runs import journal, shards
@@ -695,6 +695,22 @@ def arguments(options):
         flag = "--" + name.replace("_", "-")
         argv += [flag] if value is True else [flag, str(value)] if value is not False else []
     return argv
+
+
+def test_a_sentence_encoder_is_examined_before_and_after(here, options, straight, tmp_path, capsys):
+    assert straight.before is None  # of a masked language model there is nothing to examine
+    options |= dict(encoder=str(here / "guide"), quiet=False)
+    result = multicsr_run.run(tmp_path / "run", **options)
+    frames = evaluation.load_sts(here / "data")
+    for name, encoder in (("before", models.load_encoder(here / "guide", device="cpu")),
+                          ("sts", result.encoder("cpu"))):
+        want = evaluation.score_sts(encoder.encode, frames)["spearman"]
+        np.testing.assert_allclose(getattr(result, name)["spearman"], want, atol=1e-6)
+    gain = (result.sts["spearman"] - result.before["spearman"]).iloc[0]
+    assert gain and f"{gain:+.2f}" in capsys.readouterr().out.splitlines()[-1]
+    moved = multicsr_run.run(tmp_path / "run", **options | dict(max_steps=2, quiet=True))
+    assert moved.before.equals(result.before)  # not read again: put aside with what it stood by
+    assert (tmp_path / "run" / "earlier-1" / "before.csv").is_file()
 
 
 # ---------------------------------------------------------------- triplets of others

@@ -656,3 +656,19 @@ def test_what_a_message_names_works(tmp_path, capsys):
     assert "or delete it first" in said(folder)[1]
     (folder / "results.csv").unlink()
     assert said(folder) == (0, "")
+
+
+def test_a_sentence_encoder_was_examined_before_too_and_a_loss_stands_first(tmp_path):
+    folder, name = multicsr(tmp_path / "run"), "The trained encoder: Spearman, percent"
+    plain = Reader(reporting.write(folder).read_text("utf-8"))
+    assert plain.tables[name][0] == ["set", "pairs", "after"]
+    assert "was not examined as it was before" in plain.said()
+    before = {"task": ["natural", "hard"], "pairs": [20, 30], "spearman": [53.0, 40.5]}
+    pd.DataFrame(before).to_csv(folder / "before.csv", index=False)
+    page = Reader(reporting.write(folder).read_text("utf-8"))
+    assert page.tables[name] == [
+        ["set", "pairs", "before", "after", "gain"], ["natural", "20", "53.00", "51.00", "−2.00"],
+        ["hard", "30", "40.50", "41.00", "+0.50"], ["average", "", "46.75", "46.00", "−0.75"],
+    ]  # fmt: skip
+    assert "STS is worse after the training than before: 46.0 against 46.8." in page.said()
+    assert "was not examined" not in page.said()

@@ -9,7 +9,7 @@ from synthlib import reading
 from synthlib.reporting import findings
 from synthlib.reporting.findings import Findings, Losses, Table
 from synthlib.reporting.folder import Run
-from synthlib.reporting.page import number, quoted, share
+from synthlib.reporting.page import number, quoted, share, signed
 from synthlib.reporting.texts import Sample, Texts
 
 PURPOSE = (
@@ -124,19 +124,39 @@ def find(run: Run, size: int, seed: int) -> Findings:
             ))  # fmt: skip
     found.pictures = [one for one in found.pictures if one is not None]
     found.curves = findings.training_curves(run, {"": "encoder"})
-    sts = run.csv("sts.csv")
+    sts, before = run.csv("sts.csv"), run.csv("before.csv")
     if sts is not None:
-        rows = [(task, int(pairs), float(mark)) for task, pairs, mark in
-                zip(sts["task"], sts["pairs"], sts["spearman"], strict=True)]  # fmt: skip
-        if len(rows) > 1:
-            rows.append(("average", None, float(sts["spearman"].mean())))
-        found.examination.append(Table(
-            "The trained encoder: Spearman, percent", ["set", "pairs", "after"], rows,
-            "This method begins with an encoder that knows no sentence vectors yet, so it is not "
-            f"examined before. The command evaluate examines {run.model('encoder')} by itself.",
-        ))  # fmt: skip
-        found.key.append((f"{sts['spearman'].mean():.1f}", "Spearman after training, average"))
+        found.examination.append(_examination(run, sts, before))
+        mark, said = sts["spearman"].mean(), "Spearman after training, average"
+        if before is not None:
+            said += f"; {before['spearman'].mean():.1f} before"
+            if mark < before["spearman"].mean():
+                found.look.append(f"STS is worse after the training than before: {mark:.1f} "
+                                  f"against {before['spearman'].mean():.1f}.")  # fmt: skip
+        found.key.append((f"{mark:.1f}", said))
     return found
+
+
+def _examination(run, sts, before):
+    """Marks after the training, and before it where the encoder knew sentences already."""
+    columns, note = ["after"], (
+        "The encoder was not examined as it was before. The command evaluate examines "
+        f"{run.model('encoder')} by itself, if it is a sentence encoder."
+    )
+    marks = pd.DataFrame({"after": sts["spearman"].astype(float)})
+    if before is not None:
+        marks.insert(0, "before", before["spearman"].astype(float))
+        marks["gain"] = marks["after"] - marks["before"]
+        columns = ["before", "after", "gain"]
+        note = f"Before: {run.model('encoder')} as it was, on the same pairs."
+    lines = [(task, int(pairs), *row) for task, pairs, row in
+             zip(sts["task"], sts["pairs"], marks.to_numpy().tolist(), strict=True)]  # fmt: skip
+    if len(lines) > 1:
+        lines.append(("average", None, *marks.mean().tolist()))
+    if before is not None:
+        lines = [(*line[:-1], signed(line[-1])) for line in lines]
+    caption = "The trained encoder: Spearman, percent"
+    return Table(caption, ["set", "pairs", *columns], lines, note)
 
 
 def _frames(run):

@@ -113,6 +113,11 @@ def number(value) -> str:
     return said.replace("-", "−")
 
 
+def signed(value) -> str:
+    """A difference of marks, with its sign."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
 def share(part, whole) -> str:
     """A share in percent, or a dash where there is nothing to have a share of."""
     if not whole:

@@ -11,7 +11,7 @@ from synthlib import curation, viz
 from synthlib.reporting import findings
 from synthlib.reporting.findings import Findings, Losses, Table
 from synthlib.reporting.folder import Run
-from synthlib.reporting.page import escape, number, quoted, share, tag
+from synthlib.reporting.page import escape, number, quoted, share, signed, tag
 from synthlib.reporting.texts import Sample, Texts
 
 PURPOSE = (
@@ -228,12 +228,12 @@ def _examine(run, found):
         return
     for measure, part in results.groupby("measure", sort=False):
         rows = [
-            (task, float(before), float(after), _signed(after - before))
+            (task, float(before), float(after), signed(after - before))
             for task, before, after in zip(part["task"], part["before"], part["after"], strict=True)
         ]  # fmt: skip
         before, after = float(part["before"].mean()), float(part["after"].mean())
         if len(rows) > 1:
-            rows.append(("average", before, after, _signed(after - before)))
+            rows.append(("average", before, after, signed(after - before)))
         found.examination.append(Table(
             f"{measure}, percent", ["", "before", "after", "gain"], rows
         ))  # fmt: skip
@@ -241,9 +241,3 @@ def _examine(run, found):
         if after < before:
             found.look.append(f"{measure} is worse after the training than before: {after:.1f} "
                               f"against {before:.1f}.")  # fmt: skip
-
-
-def _signed(value):
-    return f"{value:+.2f}".replace("-", "−")
-
-

@@ -630,6 +630,12 @@ def folder_of(name) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def knows_sentences(name) -> bool:
+    """Whether an encoder on this machine was saved as a sentence encoder, with its pooling."""
+    folder = at_hand(name)
+    return folder is not None and (folder / "modules.json").is_file()
+
+
 def fingerprint(name) -> str:
     """Tells two versions of a local model apart: sizes, beginnings and ends of its weights."""
     folder = folder_of(name)

@@ -11,6 +11,7 @@ folder, so that an interrupted run goes on where it stopped and ends with the sa
     training/           checkpoints, while the encoder is being trained
     encoder/            the trained encoder
     sts.csv             its evaluation
+    before.csv          that of the encoder as it was, if it was a sentence encoder already
     report.json         counts
     journal.jsonl       time and memory of each step, what was said (not of a quiet run)
 
@@ -138,11 +139,14 @@ class Result(runs.Result):
         questions asked, and answers that begin with a number, by its probability).
     sts : DataFrame or None
         As `evaluation.score_sts`.
+    before : DataFrame or None
+        The same of the encoder as it was, where it was a sentence encoder already.
     minutes : dict of str to float
         Of the steps that this call computed.
     """
 
     sts: pd.DataFrame | None = None
+    before: pd.DataFrame | None = None
 
     def triplets(self):
         """All triplets with scores, as a data set."""
@@ -243,7 +247,7 @@ class _Work(runs.Work):
             "judged": ["judged"],
             "kept": ["triplets.parquet", "kept.parquet"],
             "trained": ["training", "encoder"],
-            "evaluated": ["sts.csv", "report.json"],
+            "evaluated": ["sts.csv", "before.csv", "report.json"],
         }
         return runs.stale(changed, step_of, made)
 
@@ -532,15 +536,22 @@ class _Work(runs.Work):
         return self.train_in(folder, train, self.fresh_encoder)
 
     def evaluated(self, result):
-        def examine():
-            encode = runs.encoding(result.encoder(self.plan.device))
+        def examine(encoder):
             return evaluation.score_sts(
-                encode, self.frames, batch_size=1024, progress=self.progress
+                runs.encoding(encoder), self.frames, batch_size=1024, progress=self.progress
             )
 
-        file = result.folder / "sts.csv"
-        new = self.table_in(file, examine)
-        result.sts = pd.read_csv(file)
+        def after():
+            return examine(result.encoder(self.plan.device))
+
+        def before():
+            return examine(self.fresh_encoder())
+
+        new = self.table_in(result.folder / "sts.csv", after)
+        result.sts = pd.read_csv(result.folder / "sts.csv")
+        if runs.knows_sentences(self.plan.encoder):  # else there is nothing to examine
+            new |= self.table_in(result.folder / "before.csv", before)
+            result.before = pd.read_csv(result.folder / "before.csv")
         return new
 
 
@@ -644,10 +655,16 @@ def _report(plan, result) -> str:
     lines += runs.said_minutes(result)
     if result.sts is not None:
         table = result.sts[["task", "pairs", "spearman"]].copy()
+        if result.before is not None:
+            table.insert(2, "before", result.before["spearman"])
+            table["gain"] = table["spearman"] - table["before"]
+        marks = list(table.columns[2:])
         if len(table) > 1:
-            mean = {"task": "average", "pairs": "", "spearman": table["spearman"].mean()}
+            mean = {"task": "average", "pairs": ""} | table[marks].mean().to_dict()
             table = pd.concat([table, pd.DataFrame([mean])])
-        table["spearman"] = [f"{value:.2f}" for value in table["spearman"]]
+        for name in marks:
+            table[name] = [f"{value:{'+' * (name == 'gain')}.2f}" for value in table[name]]
+        table = table.rename(columns={"spearman": "after"} if result.before is not None else {})
         lines += [
             "",
             f"STS: Spearman, percent ({folder / 'sts.csv'})",
