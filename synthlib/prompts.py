@@ -448,6 +448,38 @@ def rewriting(sentence: str, method: str = "directional", *, form: str = "paper"
     return _asked(form, method, head, sentence, (), ask)
 
 
+def rewriting_by_example(sentence: str, method: str = "directional", *, form: str = "paper") -> str:
+    """`rewriting`, with worked examples that say the same in other words, as it asks for.
+
+    The entailments that other requests show (`worked_examples`) leave things out, and a list that
+    is written after them leaves its anchor at once.
+
+    Parameters
+    ----------
+    sentence : str
+    method : "directional" or "step"
+    form : one of `ALL_FORMS`
+        Shots of it are drawn from ``data/field/rewritten.csv`` by its seed; the sentence's own
+        example gives way to the next. Where it has none, or names a register, this is `rewriting`.
+    """
+    form = checked_form(form)
+    if form in FORMS or not form.shots or form.register:
+        return rewriting(sentence, method, form=form)
+    pairs = [pair for pair in rewritten() if _key(sentence) not in map(_key, pair)]
+    Random(f"examples {form.seed}").shuffle(pairs)
+    template = {"directional": RANKING, "step": RANKING_STEP}[method][form.words]
+    head = template.partition(" Directly answer")[0].partition("\n")[0]
+    return _asked(form, method, head, sentence, pairs[: form.shots],
+                  lambda x: template.replace("{sentence}", x))  # fmt: skip
+
+
+@functools.cache
+def rewritten():
+    """The book's own (sentence, the same in other words), for `rewriting_by_example`."""
+    with (paths.DATA / "field" / "rewritten.csv").open(encoding="utf-8", newline="") as file:
+        return tuple((row["sentence"], row["rewritten"]) for row in csv.DictReader(file))
+
+
 def _asked(form, kind, head, sentence, demonstrations, ask):
     """A request for one sentence as a chat or as a plain text of worked examples."""
     shots = demonstrations or worked_examples(

@@ -270,3 +270,18 @@ def test_worked_examples_of_plain_captions():
         if likeness(r[c], text) > 0.5
     ]  # fmt: skip
     assert not close
+
+
+def test_rewritten_captions_say_the_same_in_other_words():
+    rows = read("rewritten")
+    assert list(rows[0]) == ["id", "sentence", "rewritten"]
+    assert [r["id"] for r in rows] == [f"r{i:02d}" for i in range(1, 9)]
+    texts = [r[column] for r in rows for column in ("sentence", "rewritten")]
+    assert len(set(map(normal, texts))) == 16 and max(len(t.split()) for t in texts) <= 13
+    for row in rows:  # no copy of any five words, and about as long
+        before, after = words(row["sentence"]), words(row["rewritten"])
+        runs = {tuple(before[i : i + 5]) for i in range(len(before) - 4)}
+        assert runs.isdisjoint(tuple(after[i : i + 5]) for i in range(len(after) - 4))
+        assert 0.8 <= len(after) / len(before) <= 1.5
+    captions = [r["sentence"] for r in read("captions")]
+    assert not [(t, c) for t in texts for c in captions if likeness(t, c) > 0.5]

@@ -282,6 +282,40 @@ def test_examples_are_drawn_by_the_seed_and_the_register():
     assert set(re.findall("Sentence: (.*)", text)) == captions | {SENTENCE}
 
 
+def test_examples_of_rewriting_say_the_same_in_other_words(held, monkeypatch):
+    rows = tuple((f"A{i}.", f"B{i}.") for i in range(3))
+    monkeypatch.setattr(prompts, "rewritten", lambda: rows)
+    order = [0, 1, 2]
+    Random("examples 4").shuffle(order)
+    i, j, k = order
+    form = prompts.Form("examples", shots=2, seed=4)
+    head = (
+        "Rewrite the following sentence or phrase using different words and sentence structure "
+        "while preserving its original meaning."
+    )
+    assert prompts.rewriting_by_example("S.", form=form) == (
+        f"{head}\nSentence: A{i}.\nResult: B{i}.\nSentence: A{j}.\nResult: B{j}.\nSentence: S.\n"
+        "Result:"
+    )
+    for own in (f"a{i}", f"B{i}!"):  # the sentence's own example shows nothing of the answer
+        text = prompts.rewriting_by_example(own, form=form)
+        assert f"A{i}." not in text and f"B{i}." not in text and text.count("Result: B") == 2
+    model, tokenizer = held["qwen"]
+    chat = prompts.Form("chat", tokenizer, shots=2, seed=4)
+    text = prompts.rewriting_by_example("S.", "step", form=chat)
+    turns = [prompts.RANKING_STEP["paper"].format(sentence=x) for x in (f"A{i}.", f"A{j}.", "S.")]
+    places = [text.index(turn) for turn in turns] + [text.index(f"B{i}."), text.index(f"B{j}.")]
+    first, second, last, said, after = places
+    assert first < said < second < after < last
+    # Without shots of its own, or with a register's, it is the request as ever.
+    for form in ("paper", "pocket", prompts.Form("chat", tokenizer),
+                 prompts.Form("examples", shots=4, register="plain")):  # fmt: skip
+        for method in ("directional", "step"):
+            assert prompts.rewriting_by_example("S.", method, form=form) == prompts.rewriting(
+                "S.", method, form=form
+            )
+
+
 # ------------------------------------------------------------------ ends
 @pytest.mark.parametrize(
     ("family", "turn"),
@@ -492,7 +526,7 @@ def test_a_ranking_list_goes_on_from_what_was_read(held, form, monkeypatch):
         (got,) = ranking.write(
             (model, tokenizer), [SENTENCE], method, lam=0.5, steps=3, max_new_tokens=9
         )
-        wanted, ask = [SENTENCE], partial(prompts.rewriting, method=method, form=form)
+        wanted, ask = [SENTENCE], partial(prompts.rewriting_by_example, method=method, form=form)
         while len(wanted) < 4:
             lam = 0.5 if len(wanted) > 1 and method == "directional" else 0.0
             text = decoding.directional_generate(

@@ -132,7 +132,8 @@ def test_write_gives_each_method_its_prompt(here, monkeypatch):
     how = dict(steps=2, max_new_tokens=4)
     lists = ranking.write(generator, SENTENCES[:3], lam=0.7, **how)
     assert [row[0] for row in lists] == SENTENCES[:3] and {len(row) for row in lists} <= {1, 2, 3}
-    assert seen[0]["lam"] == 0.7 and not seen[0].get("do_sample") and "prompt" not in seen[0]
+    assert seen[0]["lam"] == 0.7 and seen[0]["prompt"] == prompts.RANKING["paper"]
+    assert not seen[0].get("do_sample")
     ranking.write(generator, SENTENCES[:3], "step", temperature=0.5, seed=4, **how)
     assert seen[1]["lam"] == 0 and seen[1]["prompt"] == prompts.RANKING_STEP["paper"]
     assert seen[1]["do_sample"] and seen[1]["temperature"] == 0.5 and seen[1]["seed"] == 4

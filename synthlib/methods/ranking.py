@@ -144,11 +144,10 @@ def write(
     if method == "at_once":
         return decoding.generate_lists_at_once(*generator, anchors, **options)
     form = prompts.form_of(*generator)
-    options |= dict(lam=lam, read=answers.reader(form, taken))
-    if method == "step":
-        asking = partial(prompts.rewriting, method=method, form=form)
-        options |= dict(lam=0.0, prompt=PROMPTS[method].get(form, asking))
-        options |= dict(ends=prompts.end_ids(generator[1], form))
+    asking = partial(prompts.rewriting_by_example, method=method, form=form)
+    options |= dict(lam=lam if method == "directional" else 0.0)
+    options |= dict(prompt=PROMPTS[method].get(form, asking), read=answers.reader(form, taken))
+    options |= dict(ends=prompts.end_ids(generator[1], form))
     return decoding.generate_ranking_lists(*generator, anchors, **options)
 
 

@@ -322,7 +322,8 @@ class _Work(runs.Work):
         """Which sentences' prompts leave the generator room for an answer."""
         plan, settings = self.plan, self.plan.settings
         form = prompts.form_of(*self.generator)
-        asked = [prompts.rewriting(text, plan.method, form=form) for text in sentences]
+        ask = prompts.rewriting if plan.method == "at_once" else prompts.rewriting_by_example
+        asked = [ask(text, plan.method, form=form) for text in sentences]
         room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
         return decoding.fits(self.generator, asked, room)
 

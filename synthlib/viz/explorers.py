@@ -136,7 +136,10 @@ def _thresholds_alt(tables, rule):
 
 
 # ------------------------------------------------------------------ heatmaps
-def heatmaps(tables, *, low=0.7, **words):
+def heatmaps(
+    tables, *, low=0.7, lam=0.5, decoding="greedy", source="the ledger",
+    number="three seeds of 500 lists", **words,
+):  # fmt: skip
     """Similarities of the sentences of a list, for several ways to come by lists (ranking, Fig. 1).
 
     Parameters
@@ -146,14 +149,20 @@ def heatmaps(tables, *, low=0.7, **words):
         `experiments.ch10.measured_similarity`.
     low : float
         Cosines up to this one have the faintest colour; 0 can be chosen instead.
+    lam : float
+        λ of the directional lists in ``measured``, and at the start.
+    decoding : "greedy" or "sampled"
+        At the start.
+    source, number : str
+        Where ``measured`` comes from and how many lists it is of, in words.
     **words
         label and caption of the `Figure`.
 
     Returns
     -------
     Figure
-        The static picture, and the living one at the start, show the measured means of greedy
-        lists as written.
+        The static picture, and the living one at the start, show the measured means of lists as
+        written.
 
     Raises
     ------
@@ -163,7 +172,7 @@ def heatmaps(tables, *, low=0.7, **words):
     _need(tables, {"lists": "decoding method lam list kept anchor cosines texts",
                    "texts": "text sentence",
                    "measured": "decoding method which lists order cosines"})  # fmt: skip
-    start = tables["measured"].query("decoding == 'greedy' and which == 'as written'")
+    start = _measured(tables, decoding)
     mean = [
         {"method": row.method, "i": str(i + 1), "j": str(j + 1), "cosine": value}
         for row in start.itertuples()
@@ -175,16 +184,17 @@ def heatmaps(tables, *, low=0.7, **words):
     spec = {
         "kind": "explorer", "explorer": "heatmaps",
         "controls": [
-            _choice("decoding", "decoded", list(lists["decoding"].unique())),
-            _choice("show", "show", [["ledger", "the ledger's mean"], ["mean", "mean of n lists"],
+            _choice("decoding", "decoded", list(lists["decoding"].unique()), decoding),
+            _choice("show", "show", [["ledger", f"{source}'s mean"], ["mean", "mean of n lists"],
                                      ["one", "list n alone"]]),
             {"name": "n", "type": "range", "label": "n", "min": 1, "step": 1,
              "max": int(lists["list"].max()), "value": int(lists["list"].max())},
-            {"name": "lam", "type": "range", "label": "λ", "value": 0.5,
+            {"name": "lam", "type": "range", "label": "λ", "value": lam,
              "values": sorted(lists["lam"].dropna().unique())},
             {"name": "kept", "type": "toggle", "label": "only lists that pass verification"},
             _choice("faintest", "faintest at", [[low, f"{low:g}"], [0.0, "0"]]),
         ],
+        "options": {"lam": lam, "source": source, "number": number},
         "static": {
             "kind": "heatmap", "data": "mean", "x": "j", "y": "i", "value": "cosine",
             "facet": "method", "columns": 2, "vmin": low, "vmax": 1, "height": 3.2,
@@ -193,7 +203,7 @@ def heatmaps(tables, *, low=0.7, **words):
             "order": {"x": places, "y": places, "facet": list(start["method"])},
         },
     }  # fmt: skip
-    return Figure(tables, spec, _heatmaps_alt, **words)
+    return Figure(tables, spec, lambda data: _heatmaps_alt(data, lam, decoding, source), **words)
 
 
 def _square(packed):
@@ -204,17 +214,25 @@ def _square(packed):
     return matrix
 
 
-def _heatmaps_alt(tables):
-    rows = tables["measured"].query("decoding == 'greedy' and which == 'as written'")
+def _measured(tables, decoding):
+    """Means as written; what is drawn from a batch is not decoded and stands under "greedy"."""
+    rows = tables["measured"].query("which == 'as written'")
+    rows = rows.assign(other=rows["decoding"] != decoding).sort_values("other", kind="stable")
+    return rows.drop_duplicates("method").sort_index()
+
+
+def _heatmaps_alt(tables, lam, decoding, source):
+    rows = _measured(tables, decoding)
     parts = []
     for row in rows.itertuples():
         at = _square(row.cosines)
-        led = ", λ = 0.5" if row.method == "directional" else ""
+        led = f", λ = {lam:g}" if row.method == "directional" else ""
         parts.append(
             f"{row.method}{led}: {row.lists:,} lists, order {row.order:.2f}, sentences 1 and 2 "
             f"{at[0, 1]:.2f}, 1 and 16 {at[0, FIRST - 1]:.2f}"
         )
-    return "Means from the ledger, decoded greedily. " + ". ".join(parts) + "."
+    how = "greedily" if decoding == "greedy" else "by sampling"
+    return f"Means from {source}, decoded {how}. " + ". ".join(parts) + "."
 
 
 # ------------------------------------------------------------------ paths

@@ -2,7 +2,7 @@
 
    Tables: lists (decoding, method, lam, list, kept, anchor, cosines, texts), texts (text, sentence),
    measured (decoding, method, which, lists, order, cosines): see experiments.ch10.py.
-   Controls: decoding, show ("mean", "one", "ledger"), n, lam, kept, faintest.
+   Controls: decoding, show ("mean", "one", "ledger"), n, lam, kept, faintest. Options: lam, source, number (of measured).
    Own state: pins (up to two cells [method, i, j]).                                                */
 "use strict";
 
@@ -66,7 +66,7 @@
     return methods.map((method) => {
       const own = lists.filter((one) => one.method === method), drawn = own.every((one) => one.decoding === own[0].decoding);
       const decoded = own.some((one) => one.lam !== null) ? s.lam : null; // only direction has a λ
-      const title = decoded === null ? method : `${method}, λ = ${SC.number(s.show === "ledger" ? 0.5 : s.lam)}`;
+      const title = decoded === null ? method : `${method}, λ = ${SC.number(s.show === "ledger" ? view.options.lam : s.lam)}`;
       if (s.show === "ledger") {
         const row = view.all.measured.rows.find((r) => r.method === method && (drawn || r.decoding === s.decoding) && r.which === (s.kept ? "kept" : "as written"));
         return row ? { method, title, count: row.lists, order: row.order, at: matrix(numbers(row.cosines, 1000)) } : { method, title, count: 0 };
@@ -170,7 +170,7 @@
   // ------------------------------------------------------------------ the figure
   function draw(view) {
     if (!view.all.lists.length) throw new Error("it has no lists");
-    // Whoever drags n or λ wants to see it act: the ledger has one λ, and all its lists.
+    // Whoever drags n or λ wants to see it act: what was measured has one λ, and all its lists.
     const { show, n, lam } = view.state, before = view.memory.before;
     if (before && show === "ledger" && before.show === "ledger" && (n !== before.n || lam !== before.lam)) view.set({ show: "mean" });
     view.memory.before = { show: view.state.show, n, lam };
@@ -179,13 +179,13 @@
     view.root.append(box);
     for (const it of found) heatmap(view, it, box, Math.min(width, 340));
     view.root.append(scale(view), compare(view, found));
-    if (view.state.show === "ledger") view.root.append(html("p", { style: { "font-size": "0.82rem", margin: "0.1rem 0", color: "var(--sc-muted)" } }, "From the ledger: three seeds of 500 lists, λ = 0.5. With n or λ you turn to the lists of this page."));
+    if (view.state.show === "ledger") view.root.append(html("p", { style: { "font-size": "0.82rem", margin: "0.1rem 0", color: "var(--sc-muted)" } }, `From ${view.options.source}: ${view.options.number}, λ = ${SC.number(view.options.lam)}. With n or λ you turn to the lists of this page.`));
     else if (view.state.show === "one" && !found.some((it) => it.said)) view.root.append(html("p", { style: { "font-size": "0.82rem", margin: "0.1rem 0", color: "var(--sc-muted)" } }, "The sentences come with the first lists only."));
   }
 
   function describe(view) {
     const found = now(view), s = view.state;
-    const what = s.show === "one" ? `List ${s.n}` : s.show === "ledger" ? "Means from the ledger" : `Means of the lists of the first ${s.n} anchors`;
+    const what = s.show === "one" ? `List ${s.n}` : s.show === "ledger" ? `Means from ${view.options.source}` : `Means of the lists of the first ${s.n} anchors`;
     const parts = found.map((it) => (it.at ? `${it.title}: ${lists(it.count, s.show === "one")}, order ${decimals(it.order)}, sentences 1 and 2 ${decimals(it.at[0][1])}, 1 and 16 ${decimals(it.at[0][FIRST - 1])}` : `${it.title}: ${missing(view)}`));
     const pins = pinned(view, found).map((p, k) => `Pinned ${"AB"[k]}: ${p.it.title}, sentences ${p.i} and ${p.j}, ${decimals(p.value)}`);
     return `${what}, decoded ${s.decoding === "greedy" ? "greedily" : "by sampling"}${s.kept ? ", only those that pass verification" : ""}. ${[...parts, ...pins].join(". ")}.`;
