@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from synthlib import data, judging, models, ppo, prompts, rewards, tiers
 from synthlib.__main__ import main
 from synthlib.methods import art
 from synthlib.runs import art as art_run
+from synthlib.runs import frame
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 6))) for _ in range(60)]
@@ -531,6 +533,38 @@ def test_a_dry_run_writes_nothing(options, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+def test_an_estimate_counts_the_answers_that_set_the_bounds(options, tmp_path, monkeypatch):
+    """They are as many as a small round's, and nothing is said of them where bounds are given."""
+    del options["quiet"]
+    assert "bounds" not in art_run.describe(tmp_path / "run", **options).rpartition("\nestimate")[2]
+    of = ("lower_bound", "positive_bound", "negative_bound")
+    free = options | {"tier": "pocket"} | dict.fromkeys(of)
+    monkeypatch.setattr(frame, "timed", lambda action, *a, **k: (action(*a, **k), 1.0))
+    plan = art_run.make_plan(**free)
+    answers = 2 * min(art.PROBES, plan.prompted + plan.anchors) * plan.rounds
+    said = art_run.describe(tmp_path / "run", **free).rpartition("\nestimate")[2]
+    seconds = {name: float(value) * {"s": 1, "min": 60}[unit] for name, value, unit in
+               re.findall(r"(bounds|writing) ([\d.]+) (s|min)", said)}  # fmt: skip
+    written = 2 * plan.candidates * plan.anchors * plan.rounds
+    assert seconds["bounds"] / seconds["writing"] == pytest.approx(answers / written, rel=0.2)
+
+
+@pytest.mark.parametrize("steps, every", [(625, 10), (30, 3), (8, 1), (1, 1)])
+def test_a_short_round_is_checkpointed_as_often_as_a_long_one(
+    options, tmp_path, monkeypatch, steps, every
+):
+    class Enough(Exception):
+        pass
+
+    def tune(*given, save_steps, **more):
+        assert save_steps == every
+        raise Enough
+
+    monkeypatch.setattr(art, "tune", tune)
+    with pytest.raises(Enough):
+        art_run.run(tmp_path / "run", **options | dict(ppo_steps=steps))
+
+
 def test_the_pocket_tier_chooses_its_bounds(tmp_path, capsys):
     """One small round with the book's own models, by the command."""
     command = ["run", "art", "--tier", "pocket", "--rounds", "1", "--anchors", "60", "--ppo-steps",
@@ -540,6 +574,7 @@ def test_the_pocket_tier_chooses_its_bounds(tmp_path, capsys):
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "round 1    tuned in 1 steps" in said and "natural" in said
+    assert "round 1: answers to 68 sentences set the bounds" in said
     found = json.loads((tmp_path / "run" / "round-1" / "bounds.json").read_text())
     assert found["lower_bound"] > 0.5
     assert 0.3 < found["positive_bound"] < 1 and 0.8 < found["negative_bound"] <= 1

@@ -132,7 +132,7 @@ def tuned(generator, adapter):
 
 def choose_bounds(
     generator, anchors, discriminator, encode, *, max_new_tokens, quantile=0.05, seed=0,
-    batch_size=64,
+    batch_size=64, progress=False,
 ) -> rewards.Bounds:  # fmt: skip
     """Ω, α⁺ and α⁻ from what a generator writes now, by the rule of `rewards.choose_bounds`.
 
@@ -146,6 +146,8 @@ def choose_bounds(
     discriminator, encode
         The judges of the round.
     max_new_tokens, quantile, seed, batch_size
+    progress : bool
+        Of the writing, which takes as long as that of a small round.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def choose_bounds(
     for several in sorted({1, math.ceil(PROBES / max(len(anchors), 1))}):
         table = write(
             generator, anchors, candidates=several, temperature=1.0, max_new_tokens=max_new_tokens,
-            seed=seed, batch_size=batch_size,
+            seed=seed, batch_size=batch_size, progress=progress,
         )  # fmt: skip
         refuse_echo(table)
         table = judge(table, discriminator, encode, batch_size=batch_size)

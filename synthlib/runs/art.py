@@ -41,6 +41,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from synthlib import commands, curation, data, decoding, evaluation, models, options, ppo, rewards
 from synthlib.evaluation import examination
@@ -51,7 +52,7 @@ from synthlib.runs import shards
 STARTS = options.declared(options.ART)["start"].choices
 RAW = "raw"  # the control, in the place of a round's number
 
-_SAVE_EVERY = 10  # steps of PPO between its checkpoints
+_SAVE_EVERY = 10  # steps of PPO between its checkpoints, at most; of a short round an eighth
 _SAVE_TRAINING = 100  # steps between the checkpoints of an encoder's training
 
 
@@ -380,8 +381,8 @@ class _Work(runs.Work):
             bounds = self._bounds(number, result, policy, encode)
             log = art.tune(
                 policy, self.prompted(number), self.discriminator, encode, bounds, s,
-                seed=1000 * plan.seed + number, output_dir=home / "ppo", save_steps=_SAVE_EVERY,
-                progress=self.progress,
+                seed=1000 * plan.seed + number, output_dir=home / "ppo",
+                save_steps=max(1, min(_SAVE_EVERY, s.ppo_steps // 8)), progress=self.progress,
             )  # fmt: skip
             if self.everyone.rank == 0:
                 data.write_bytes(home / "log.csv", pd.DataFrame(log).to_csv(index=False).encode())
@@ -397,18 +398,25 @@ class _Work(runs.Work):
         }  # fmt: skip
         return new
 
+    def _probed(self, number) -> list[str]:
+        """Sentences whose answers set the bounds that nobody has given."""
+        return [*self.prompted(number), *self.anchors(number)][:art.PROBES]
+
     def _bounds(self, number, result, policy, encode) -> rewards.Bounds:
         """Those that were given, else by the rule; written down before they are used."""
         plan, file = self.plan, result.home(number) / "bounds.json"
         names = rewards.Bounds._fields
         given = {name: getattr(plan.settings, name) for name in names}
         if not file.is_file() and None in given.values():
-            some = [*self.prompted(number), *self.anchors(number)][:art.PROBES]
+            some = self._probed(number)
+            if self.progress:
+                tqdm.write(f"round {number}: answers to {len(some)} sentences set the bounds")
             with _in_another_folder():
                 found = art.choose_bounds(
                     (policy.model, policy.tokenizer), some, self.discriminator, encode,
                     max_new_tokens=plan.settings.max_new_tokens, quantile=plan.quantile,
                     seed=1000 * plan.seed + number, batch_size=plan.generation_batch,
+                    progress=self.progress,
                 )  # fmt: skip
             for name, value in found._asdict().items():
                 given[name] = value if given[name] is None else given[name]
@@ -662,6 +670,9 @@ def describe(out, **given) -> str:
 def _estimate(work, rounds, control) -> list[str]:
     plan, s = work.plan, work.plan.settings
     encode = work.encode(None, 0)
+    probes = 0 if None not in (s.lower_bound, s.positive_bound, s.negative_bound) else 2 * sum(
+        len(work._probed(number)) for number in range(1, rounds + 1)
+    )
     work.sentences = work.sentences[: 20 * _TRIAL]
     long = set(work._too_long()["row"])
     anchors = [text for i, text in enumerate(work.sentences) if i not in long][:_TRIAL]
@@ -684,6 +695,8 @@ def _estimate(work, rounds, control) -> list[str]:
     )  # fmt: skip
     _, judge = runs.timed(art.judge, table, work.discriminator, encode)
     rate = (write + judge) / len(table)
+    if probes:
+        seconds["bounds"] = rate * probes
     seconds["writing"] = rate * rounds * s.anchors * 2 * plan.candidates
     rows = pd.DataFrame({"anchor": anchors, "positive": anchors[::-1], "negative": anchors})
     rows, times = runs.trial_batch(rows, s.encoder_batch_size)
