@@ -662,6 +662,14 @@ def test_too_long_for_the_discriminator_alone(here):
     )
 
 
+def test_a_trial_takes_no_more_than_a_shard(options, tmp_path):
+    """On a slow tier a shard is half a minute, and so is the trial."""
+    del options["quiet"]
+    for size, some in ((2, 2), (10**6, 16)):
+        said = art_run.describe(tmp_path / "run", **options | dict(shard_size=size))
+        assert f"from a trial on {some} anchors with" in said
+
+
 def test_a_trial_is_bounded_and_honours_until(options, tmp_path, monkeypatch):
     del options["quiet"]
     with pytest.raises(ValueError, match="triplets a round, fewer than one batch of 1,000,000"):

@@ -997,6 +997,14 @@ def test_premises_in_memory_are_those_of_a_file(options, tmp_path):
     assert {plan.source for plan in plans} == {tuple(SENTENCES)}
 
 
+def test_a_trial_takes_no_more_than_a_shard(here, options, tmp_path):
+    """On a slow tier a shard is half a minute, and so is the trial."""
+    del options["quiet"]
+    for size, some in ((2, 2), (10**6, 24)):
+        said = multicsr_run.describe(tmp_path / "run", **options | dict(shard_size=size))
+        assert f"from a trial on {some} rows with" in said
+
+
 def test_a_trial_is_bounded_and_honours_until(here, options, tmp_path, capsys, monkeypatch):
     del options["quiet"]
     describe = multicsr_run.describe

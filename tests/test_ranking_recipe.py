@@ -776,6 +776,14 @@ def test_a_list_that_outgrows_the_window_stops_no_other(tmp_path):
         decoding.generate_ranking_lists(*held, [grown], prompt=growing, **options)
 
 
+def test_a_trial_takes_no_more_than_a_shard(options, tmp_path):
+    """On a slow tier a shard is half a minute, and so is the trial."""
+    del options["quiet"]
+    for size, some in ((2, 2), (10**6, 16)):
+        said = ranking_run.describe(tmp_path / "run", **options | dict(shard_size=size))
+        assert f"from a trial on {some} lists with" in said
+
+
 def test_a_trial_is_bounded_and_honours_until(options, tmp_path, monkeypatch):
     del options["quiet"]
     with pytest.raises(ValueError, match="16 lists are fewer than the 1,000,000 of one step"):

@@ -620,7 +620,7 @@ def _report(plan, result) -> str:
 
 
 # ------------------------------------------------------------------ before minutes are lost
-_TRIAL = 16  # anchors
+_TRIAL = 16  # anchors, at most: of a slow tier a shard
 
 
 @options.taken(options.ART)
@@ -675,7 +675,8 @@ def _estimate(work, rounds, control) -> list[str]:
     )
     work.sentences = work.sentences[: 20 * _TRIAL]
     long = set(work._too_long()["row"])
-    anchors = [text for i, text in enumerate(work.sentences) if i not in long][:_TRIAL]
+    anchors = [text for i, text in enumerate(work.sentences) if i not in long]
+    anchors = anchors[: min(_TRIAL, plan.shard_size)]
     if not anchors:
         raise ValueError(f"{decoding.TOO_LONG} for all of {len(long)} sentences: give shorter ones")
     policy = art.policy(work.generator(), s)

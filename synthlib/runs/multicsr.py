@@ -674,7 +674,7 @@ def _report(plan, result) -> str:
 
 
 # ------------------------------------------------------------------ before minutes are lost
-_TRIAL = 32  # premises
+_TRIAL = 32  # premises, at most: of a slow tier a shard
 
 
 @options.taken(options.MultiCSR)
@@ -728,7 +728,8 @@ def describe(out, **given) -> str:
 
 
 def _estimate(work, rows, steps, asked) -> list[str]:
-    plan, some, seconds = work.plan, min(_TRIAL, rows), {}
+    plan, seconds = work.plan, {}
+    some = min(_TRIAL, rows, plan.shard_size)
     if not plan.no_logits:
         work.generator  # noqa: B018  (loading is not part of the rate)
     if asked:

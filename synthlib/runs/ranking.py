@@ -519,7 +519,7 @@ def _report(plan, result) -> str:
 
 
 # ------------------------------------------------------------------ before minutes are lost
-_TRIAL, _TRIAL_STEPS = 16, 3  # lists and sentences
+_TRIAL, _TRIAL_STEPS = 16, 3  # lists, at most (of a slow tier a shard), and sentences
 
 
 @options.taken(options.Ranking)
@@ -572,7 +572,8 @@ def _estimate(work, n, steps) -> list[str]:
     if plan.from_file:
         lists = [row for row in work.given if len(row) > 1][:_TRIAL]
     else:
-        anchors, some = work.sentences[: min(_TRIAL, n)], min(_TRIAL_STEPS, s.steps)
+        anchors = work.sentences[: min(_TRIAL, n, plan.shard_size)]
+        some = min(_TRIAL_STEPS, s.steps)
         longer = s.steps / some
         lists, spent = runs.timed(
             ranking.write, work.generator, anchors, plan.method, lam=s.lam, steps=some,
