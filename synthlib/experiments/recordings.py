@@ -247,16 +247,17 @@ def run(
             failures.append(f"{title}: {why}")
             print(failures[-1], file=sys.stderr, flush=True)
             continue
+        fingerprint = one.fingerprint()  # sources may be edited while it runs
         for seed in due:
             start = time.perf_counter()
             try:
                 table = one(seed, data)
-                _store(one, seed, table, (time.perf_counter() - start) / 60, force)
+                minutes = (time.perf_counter() - start) / 60
+                _store(one, seed, table, minutes, fingerprint, force)
             except Exception as error:  # one failure must not lose the others' minutes
                 failures.append(f"{title} seed {seed}: {type(error).__name__}: {error}")
                 print(failures[-1], file=sys.stderr, flush=True)
                 break
-            minutes = (time.perf_counter() - start) / 60
             print(f"{title} seed {seed}: {len(table):,} rows, {minutes:.1f} min", flush=True)
     return failures
 
@@ -271,7 +272,7 @@ def _chosen(names) -> list[Recorder]:
     return [RECORDERS[name] for name in dict.fromkeys(names or sorted(RECORDERS))]
 
 
-def _store(one: Recorder, seed, table, minutes, force) -> None:
+def _store(one: Recorder, seed, table, minutes, fingerprint, force) -> None:
     """Put a seed's table among the others', whole: first the table, then that it is there."""
     fresh = _as_text(table.assign(seed=seed)[["seed", *table.columns]])
     _reads_back(fresh, table)
@@ -293,7 +294,7 @@ def _store(one: Recorder, seed, table, minutes, force) -> None:
     made = {
         "minutes": round(minutes, 3), "version": synthlib.__version__,
         "models": {name: _bytes_of(name) for name in one.needs},
-        **records.origin(one.fingerprint()),
+        **records.origin(fingerprint),
     }  # fmt: skip
     origins = {str(s): origins[s] if s != seed else made for s in sorted({*origins, seed})}
     said = {"recording": one.name, "seeds": origins}
