@@ -144,10 +144,11 @@ def about(name: str) -> dict:
     Returns
     -------
     dict
-        recording, seeds, minutes (of each seed), and what the seeds have in common of: models
-        (by name, with source and SHA-256), version, date, commit, dirty, fingerprint (of the
-        code), precision, device, processor, vectors, versions. Where seeds differ in one of these
-        there is a dict by seed in its place.
+        recording, seeds, minutes and processor_minutes (of each seed; a busy neighbour lengthens
+        the former), and what the seeds have in common of: models (by name, with source and
+        SHA-256), version, date, commit, dirty, fingerprint (of the code), precision, device,
+        processor, vectors, versions. Where seeds differ in one of these there is a dict by seed in
+        its place.
 
     Raises
     ------
@@ -160,7 +161,8 @@ def about(name: str) -> dict:
     for key in dict.fromkeys(key for run in runs.values() for key in run):
         values = {seed: run.get(key) for seed, run in runs.items()}
         same = len({json.dumps(value, sort_keys=True) for value in values.values()}) == 1
-        common[key] = values if key == "minutes" or not same else next(iter(values.values()))
+        timed = key.endswith("minutes")
+        common[key] = values if timed or not same else next(iter(values.values()))
     return {"recording": name, "seeds": list(runs), **common}
 
 
@@ -249,16 +251,18 @@ def run(
             continue
         fingerprint = one.fingerprint()  # sources may be edited while it runs
         for seed in due:
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), time.process_time()
             try:
                 table = one(seed, data)
                 minutes = (time.perf_counter() - start) / 60
-                _store(one, seed, table, minutes, fingerprint, force)
+                spent = (time.process_time() - spent) / 60
+                _store(one, seed, table, (minutes, spent), fingerprint, force)
             except Exception as error:  # one failure must not lose the others' minutes
                 failures.append(f"{title} seed {seed}: {type(error).__name__}: {error}")
                 print(failures[-1], file=sys.stderr, flush=True)
                 break
-            print(f"{title} seed {seed}: {len(table):,} rows, {minutes:.1f} min", flush=True)
+            took = f"{minutes:.1f} min, {spent:.1f} of a processor"
+            print(f"{title} seed {seed}: {len(table):,} rows, {took}", flush=True)
     return failures
 
 
@@ -292,7 +296,8 @@ def _store(one: Recorder, seed, table, minutes, fingerprint, force) -> None:
             origins = {}
     fresh = fresh.sort_values("seed", key=lambda seeds: seeds.astype(int), kind="stable")
     made = {
-        "minutes": round(minutes, 3), "version": synthlib.__version__,
+        "minutes": round(minutes[0], 3), "processor_minutes": round(minutes[1], 3),
+        "version": synthlib.__version__,
         "models": {name: _bytes_of(name) for name in one.needs},
         **records.origin(fingerprint),
     }  # fmt: skip

@@ -71,14 +71,16 @@ def table(chapter: int | None = None) -> pd.DataFrame:
 
 
 def _recorded(claim: str) -> float | None:
-    """Minutes of the recordings that a claim is measured on; None where there is none."""
+    """Minutes of the recordings that a claim is measured on, a processor's where these were
+    counted; None where there is none."""
     reads = closure.here().measures.get(claim, (None,) * 4)[3] or ()
     files = [
         paths.DATA / Path(name).relative_to("data").with_suffix(".json")
         for name in reads if name.startswith("data/field/recorded/")
     ]  # fmt: skip
     about = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
-    spent = [run["minutes"] for one in about for run in one["seeds"].values()]
+    runs = [run for one in about for run in one["seeds"].values()]
+    spent = [run.get("processor_minutes", run["minutes"]) for run in runs]
     return sum(spent) if spent else None
 
 
