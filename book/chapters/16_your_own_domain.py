@@ -204,6 +204,8 @@ live.drop(columns="label") if ready else "the models are not here: the page goes
 # Read these eight rows aloud.
 # No table of shares replaces it: you will see in a minute whether the model knows what your
 # sentences are about.
+# Did you notice how the entailments begin?
+# We come back to that.
 #
 # For the nine registers the trial was made once on the tier `laptop`, with eight sentences each,
 # and recorded (`make field`).
@@ -251,18 +253,36 @@ viz.Figure(
 # Was your order right?
 #
 # {numref}`fig-16-registers` is the whole argument for a trial.
-# One generator, one prompt, one rule: and what is kept differs from register to register by far
-# more than any setting of a method would move it.
+# One generator, one prompt, one rule.
+# Of plain captions most triplets are kept; of instructions, in this trial, not one.
+# The model writes *about* a picture and repeats an order.
+# No setting of a method moves a share as far as the choice of the sentences does.
 #
 # Mind what it does *not* say. Eight sentences are few.
 # A share of 50 % of eight may be anything from 22 % to 78 % (exercise 16.1 lets you compute this).
 # That is enough to throw a register out, and not enough to choose between two good ones.
 #
+# Now the beginnings. How many entailments begin with the same word, and how many premises do?
+
+# %%
+follows = recorded[recorded["kind"] == "entailment"]
+for name in ("premise", "output"):
+    begins = follows[name].str.split().str[0].value_counts()
+    print(f"{name}: {100 * begins.iloc[0] / len(follows):.0f} % begin with {begins.index[0]!r}, "
+          f"{len(begins)} different first words")
+
+# %% [markdown]
+# That is no property of English. It stands in one of the worked examples of the prompt
+# ("Somebody is cutting a vegetable."), and the model has learnt it better than the task.
+# An encoder that is trained on such triplets can learn that *somebody* means "positive".
+# Such a trace is easy to find when you read, and no share of right answers shows it: the examiner
+# finds these sentences right, and they are.
+#
 # What can you do for a register that fails?
 #
 # 1. *Shorten.* Cut long sentences at their clauses. Most failures are copies of long premises.
 # 2. *Show your own.* The prompt holds worked examples. Four of your own domain beat four of ours:
-#    write them as anchor, positive and negative into a table and give
+#    write them as anchor, positive and negative into a table, begin each differently, and give
 #    `--nli mine.csv --demonstrations 4 --demonstration-similarity -1`.
 # 3. *Take a larger model.* `TIER = "colab"` changes one word.
 # 4. *Let somebody else write.* `--no-logits` takes triplets of any source, and the judge, the
@@ -406,12 +426,15 @@ viz.Figure(
 # %% [markdown]
 # Look at the easy question in {numref}`fig-16-examination`.
 # A count of words passes it with honours.
+# An encoder of any kind has next to full marks there, before and after.
 # *An examination that somebody passes who cannot read does not measure reading.*
 # Pairs of "a paraphrase" and "any other sentence of the file" are of this kind, and they are what
 # most people make first, because they need no work.
 #
-# The hard question is another matter: there the words are of no help, and the encoders have fallen
-# far as well.
+# The hard question is another matter.
+# There the words are of no help, and two layers of an encoder see no more than the words do: they
+# guess.
+# The guide is a little above that.
 # This is where your domain's encoder has room to gain, and where a gain means something.
 #
 # So before you believe a figure on your own examination, give it to somebody who cannot read.
