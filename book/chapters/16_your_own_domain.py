@@ -28,8 +28,8 @@
 # - make an examination out of your own text, and notice when it is too easy;
 # - hand a colleague one page on which all of this can be checked.
 #
-# **Time and memory.** On the tier `laptop` about two minutes of one processor core and less than
-# 3 GB of memory, once 180 MB of models are there (`python -m synthlib models get laptop`; no
+# **Time and memory.** On the tier `laptop` about a minute and a half of one processor core and 3 GB
+# of memory, once 180 MB of models are there (`python -m synthlib models get laptop`; no
 # account is needed). On `colab` and `paper` the same cells run that tier's models on your
 # sentences; how long that takes was not measured.
 
@@ -146,7 +146,7 @@ german = [
     "Ein Mann streicht den Zaun vor seinem Haus.",
 ]
 looks = {
-    FILE or "our captions": ch16.look(sentences, tokenizer),
+    FILE or "our captions": ch16.look(found["sentence"], tokenizer),
     "news": ch16.look(field.sentences("news"), tokenizer),
     "questions": ch16.look(field.sentences("question"), tokenizer),
     "five lines of German": ch16.look(german, tokenizer),
@@ -160,7 +160,8 @@ pd.DataFrame(looks).T.round(2)
 # - **Again.** Boilerplate stands in a file a hundred times. Take it out, or the encoder learns it.
 # - **Questions.** What follows from a question? Decide by a rule *before* you see any output
 #   (`data/field/labelling.md` has ours: a question says what it takes for granted).
-# - **Pieces a word.** The tokenizer cuts a word that it knows into one piece or two.
+# - **Pieces a word.** The tokenizer leaves most words that it knows in one piece: the English lists
+#   have little more than one, the German lines two.
 #   A language that the model has hardly seen falls to pieces, and the number says so before a
 #   single sentence is written. It is the cheapest test of language there is.
 #
@@ -204,8 +205,8 @@ live.drop(columns="label") if ready else "the models are not here: the page goes
 # Read these eight rows aloud.
 # No table of shares replaces it: you will see in a minute whether the model knows what your
 # sentences are about.
-# Did you notice how the entailments begin?
-# We come back to that.
+# Where do you disagree with the examiner? (Can one listen to a lecture and to a concert at once?)
+# And did you notice how the entailments begin? We come back to that.
 #
 # For the nine registers the trial was made once on the tier `laptop`, with eight sentences each,
 # and recorded (`make field`).
@@ -221,7 +222,7 @@ if ready and TIER == "laptop" and not FILE:
 
 # %%
 shares = ch16.summary(recorded)
-shares.round(0).astype(int, errors="ignore")
+shares.drop(columns="right of the kept").round(0).astype(int)
 
 # %% tags=["hide-input"]
 SHOWN = ["contradictions right", "contradictions copied", "kept"]
@@ -473,6 +474,10 @@ if ready:
     print("\n".join(re.sub(r"<[^>]+>", "", line) for line in re.findall(r"<(?:li|p)\b.*?</(?:li|p)>", part)))
 
 # %% [markdown]
+# By the page's rules nothing stands out. By yours something does, if you have read: *Somebody*.
+# A page counts what its makers thought of. That is why it says "read some of the texts all the
+# same", and means it.
+#
 # If you send only one thing to somebody who is to trust your encoder, send this page and the
 # examination, with the mark of the one who cannot read.
 #
@@ -501,7 +506,7 @@ if ready:
 # $$
 # \frac{1}{1+z^2/n}\left(\hat p+\frac{z^2}{2n}\pm
 # z\sqrt{\frac{\hat p(1-\hat p)}{n}+\frac{z^2}{4n^2}}\right).
-# $$ (eq-16-wilson)
+# $$
 # ```
 
 
