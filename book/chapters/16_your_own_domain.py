@@ -82,8 +82,8 @@ viz.Figure(
         {"source": "examination", "target": "report", "what": "6 · report"},
     ],
     {"kind": "flow", "source": "source", "target": "target", "label": "what"},
-    alt="A road of seven stations: a file gives premises when it was looked at; eight premises make "
-    "a trial; after it all triplets are written; they are read, and train an encoder; an "
+    alt="A road of seven stations: a file gives premises when it was looked at; eight premises "
+    "make a trial; after it all triplets are written; they are read, and train an encoder; an "
     "examination of one's own follows; a report ends it.",
     label="fig-16-road",
     caption="From a text file to an encoder. Every arrow is a place to stop and turn back: it is "
@@ -199,7 +199,7 @@ live = None
 if ready:
     some = sentences[:4] if FILE else ch16.drawn("plain", seed=0)[:4]
     live = ch16.trial(generator, judge, examiner, some, settings)
-live.drop(columns="label") if ready else "the models are not here: the page goes on with what is recorded"
+live.drop(columns="label") if ready else "the models are not here: what is recorded follows"
 
 # %% [markdown]
 # Read these eight rows aloud.
@@ -217,8 +217,8 @@ recorded = field.recorded("16-registers")
 if ready and TIER == "laptop" and not FILE:
     before = recorded.query("register == 'plain' and seed == 0")
     both = live.merge(before, on=["kind", "premise"], suffixes=(" live", " recorded"))
-    print(f"{(both['output live'] == both['output recorded']).sum()} of {len(both)} texts are those "
-          "of the recording")
+    same = both["output live"] == both["output recorded"]
+    print(f"{same.sum()} of {len(both)} texts are those of the recording")
 
 # %%
 shares = ch16.summary(recorded)
@@ -471,7 +471,8 @@ if ready:
 # %%
 if ready:
     part = page.partition("Look at this first</h2>")[2].partition("<h2")[0]
-    print("\n".join(re.sub(r"<[^>]+>", "", line) for line in re.findall(r"<(?:li|p)\b.*?</(?:li|p)>", part)))
+    for found_there in re.findall(r"<(?:li|p)\b.*?</(?:li|p)>", part):
+        print(re.sub(r"<[^>]+>", "", found_there))
 
 # %% [markdown]
 # By the page's rules nothing stands out. By yours something does, if you have read: *Somebody*.
