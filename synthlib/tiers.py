@@ -641,7 +641,7 @@ _WHY = {
             "it goes on (chapter 15)",
         ),
         ("ranking", "lam"): "a small model keeps its direction less well",
-        ("ranking", "temperature"): "a greedy small model falls into fixed points",
+        ("ranking", "temperature"): "greedy, so small a model comes back to what it has said",
         ("ranking", "steps"): _MINUTES,
         ("ranking", "lists_per_step"): "its lists are a quarter as long",
     },
