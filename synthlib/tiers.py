@@ -451,7 +451,6 @@ _LAPTOP = Tier(
         clusters=40,
         per_cluster=2,
         steps=8,
-        lam=1.5,
         temperature=0.5,
         max_new_tokens=28,
         learning_rate=2e-5,
@@ -640,7 +639,6 @@ _WHY = {
             "asked as a chat it says the sentence again, at every λ; after eight worked rewritings "
             "it goes on (chapter 15)",
         ),
-        ("ranking", "lam"): "a small model keeps its direction less well",
         ("ranking", "temperature"): "greedy, so small a model comes back to what it has said",
         ("ranking", "steps"): _MINUTES,
         ("ranking", "lists_per_step"): "its lists are a quarter as long",
