@@ -43,13 +43,14 @@ synthlib.preflight()
 # | tier | where it runs | its models | what runs on it |
 # |---|---|---|---|
 # | `pocket` | any processor, no network | about a million parameters each, trained from nothing in this project | chapters 00 to 12; the command line |
-# | `laptop` | any processor with 4 GB of free memory | public models of 135 and 23 million parameters, which `python -m synthlib models get laptop` brings without an account; its judge has to be trained (`make field-judges`) or named | the command line |
-# | `colab` | a GPU with 15 GB, such as Colab's free one | public models of up to a billion parameters | the command line |
-# | `paper` | the papers' own hardware | the papers' models and settings | the command line |
+# | `laptop` | any processor with 4 GB of free memory | public models of 135 and 23 million parameters, which `make book` or `python -m synthlib models get laptop` brings without an account, and two judges of 3 MB that travel with the book | the part *In the field*; the command line |
+# | `colab` | a GPU with 15 GB, such as Colab's free one | public models of up to a billion parameters | the part *In the field*, by one word in its first cell; the command line |
+# | `paper` | the papers' own hardware | the papers' models and settings | the part *In the field*, by the same word; the command line |
 #
-# The **chapters** are a theory laboratory: they need sentences whose meaning is known, so all of them run on `pocket`, whatever tier you name.
-# The **command line**, `python -m synthlib run METHOD --tier laptop --premises mine.txt`, runs the same methods, by the same kernels, on sentences of your own.
-# Of its two largest tiers, `paper` has been run from end to end with small models of the same architectures; neither has been run at full size, on a GPU.
+# **Chapters 00 to 12** are a theory laboratory: they need sentences whose meaning is known, so all of them run on `pocket`, whatever tier you name.
+# The part **In the field**, from {ref}`ch-13` on, runs the same kernels on real sentences with real models: `TIER = "laptop"` stands in its first cell, and `"colab"` or `"paper"` may stand there instead. What takes a laptop hours is recorded, with its origin, and beside it a small piece runs live.
+# The **command line**, `python -m synthlib run METHOD --tier laptop --premises mine.txt`, runs the methods from end to end on sentences of your own.
+# Of the two largest tiers, `paper` has been run from end to end from the command line with small models of the same architectures; neither has been run at full size, on a GPU.
 #
 # If the report had found trouble (weights not there, too little memory, an old library) it would have said so, with a remedy for each.
 # What it cannot mend, {doc}`/book/reference/troubleshooting` may.

@@ -418,8 +418,9 @@ pd.DataFrame(
 # We could have made them larger.
 # The *directions* are the lesson: which mistake a method repairs, in what order methods stand,
 # where a setting turns from cure to harm.
-# And nothing here shows that a method works on real text. That has to be tried there, with larger
-# models, and this book has not yet done so.
+# And nothing here shows that a method works on real text. That has to be tried there, with real
+# models, and the part *In the field* does so, from {ref}`ch-13` on: what carries over, and what
+# does not.
 # ```
 
 # %% [markdown]
