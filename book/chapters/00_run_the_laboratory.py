@@ -48,7 +48,7 @@ synthlib.preflight()
 # | `paper` | the papers' own hardware | the papers' models and settings | the part *In the field*, by the same word; the command line |
 #
 # **Chapters 00 to 12** are a theory laboratory: they need sentences whose meaning is known, so all of them run on `pocket`, whatever tier you name.
-# The part **In the field**, from {ref}`ch-13` on, runs the same kernels on real sentences with real models: `TIER = "laptop"` stands in its first cell, and `"colab"` or `"paper"` may stand there instead. What takes a laptop hours is recorded, with its origin, and beside it a small piece runs live.
+# The part **In the field** runs the same kernels on real sentences with real models: `TIER = "laptop"` stands in its first cell, and `"colab"` or `"paper"` may stand there instead. What takes a laptop hours is recorded, with its origin, and beside it a small piece runs live.
 # The **command line**, `python -m synthlib run METHOD --tier laptop --premises mine.txt`, runs the methods from end to end on sentences of your own.
 # Of the two largest tiers, `paper` has been run from end to end from the command line with small models of the same architectures; neither has been run at full size, on a GPU.
 #

@@ -419,8 +419,7 @@ pd.DataFrame(
 # The *directions* are the lesson: which mistake a method repairs, in what order methods stand,
 # where a setting turns from cure to harm.
 # And nothing here shows that a method works on real text. That has to be tried there, with real
-# models, and the part *In the field* does so, from {ref}`ch-13` on: what carries over, and what
-# does not.
+# models; the part *In the field* is for that.
 # ```
 
 # %% [markdown]

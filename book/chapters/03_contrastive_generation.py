@@ -1147,8 +1147,6 @@ checks.ch03.first_flip(first_flip)
 # ## What to read next
 #
 # Contrast has repaired a good part of the corpus, and left the rest as it was.
-# All of it in a world that we made: {ref}`ch-13` turns the same $\omega$ on real sentences, with a
-# language model that anybody can download.
 # In the next chapter the generator turns critic, and throws out what it can tell is wrong.
 #
 # The idea to contrast a model with itself under a spoiled instruction is
