@@ -76,7 +76,21 @@ def test_broken_against_a_count_by_hand(words):
         sum(words[j : j + 3] == words[i : i + 3] for j in range(len(words) - 2)) >= 3
         for i in range(len(words) - 2)
     )
-    assert field.broken(text) == (len(words) < 2 or thrice)
+    at_once = any(words[i] == words[i + 1] == words[i + 2] for i in range(len(words) - 2))
+    assert field.broken(text) == (len(words) < 2 or thrice or at_once)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_broken"),
+    [
+        ("Someobjectobjectobjectmaybe this.", True),
+        ("A boy is is is drumming.", True),
+        ("It is what it is, he said.", False),
+        ("They talked about internationalization.", False),
+    ],
+)
+def test_what_no_one_would_write_is_broken(text, is_broken):
+    assert field.broken(text) == is_broken
 
 
 def test_alike_counts_texts_that_are_not_alone():

@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 import pandas as pd
 
-from synthlib import curation, judging, models, prompts, tiers
+from synthlib import curation, judging, ledger, models, prompts, tiers
 from synthlib.evaluation import sts
 from synthlib.experiments import field
 from synthlib.field import pairs as labelled
@@ -184,6 +184,11 @@ def keeps_order(encode) -> float:
     return 100 * float(np.mean(near > far))
 
 
+def encode(encoder):
+    """The function of a list of n strings that gives an encoder's vectors."""
+    return lambda texts: encoder.encode(list(texts), batch_size=128, show_progress_bar=False)
+
+
 def train(settings, rows, *, seed, guide=None):
     """The tier's encoder, trained on triplets; with a guide, masked."""
     encoder = models.load_encoder(settings.encoder, pooling=settings.pooling)
@@ -233,7 +238,7 @@ def record_judging(seed: int, data) -> pd.DataFrame:
     rows.append(("NLI judge", ranks(judging.nli_similarity(*judge, pairs), human), 0.0))
     for name in (_SETTINGS.encoder, _SETTINGS.guide):
         encoder = models.load_encoder(name, device="cpu")
-        rows.append((name, ranks(judging.cosine(_encode(encoder), pairs), human), 0.0))
+        rows.append((name, ranks(judging.cosine(encode(encoder), pairs), human), 0.0))
     return pd.DataFrame(rows, columns=["who", "spearman", "unread"])
 
 
@@ -265,7 +270,7 @@ def record_training(seed: int, data) -> pd.DataFrame:
         "contrastive, as many": steered.sample(n, random_state=seed), "curated": kept,
         "people's, as many": by_people.sample(n, random_state=seed),
     }  # fmt: skip
-    guide = _encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
+    guide = encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
     start = models.load_encoder(_SETTINGS.encoder, pooling=_SETTINGS.pooling, device="cpu")
     rows = _examined("before", start, data, 0)
     for arm, table in arms.items():
@@ -280,12 +285,93 @@ def record_training(seed: int, data) -> pd.DataFrame:
 
 
 def _examined(arm, encoder, data, n):
-    encode = _encode(encoder)
-    table = sts.evaluate_sts(encode, data, list(TASKS))
+    vectors = encode(encoder)
+    table = sts.evaluate_sts(vectors, data, list(TASKS))
     rows = [(arm, row.task, row.spearman, n) for row in table.itertuples()]
-    dev = float(sts.evaluate_sts(encode, data, ["STS-B"], split="dev")["spearman"].iloc[0])
-    return [*rows, (arm, "STS-B dev", dev, n), (arm, "order", keeps_order(encode), n)]
+    dev = float(sts.evaluate_sts(vectors, data, ["STS-B"], split="dev")["spearman"].iloc[0])
+    return [*rows, (arm, "STS-B dev", dev, n), (arm, "order", keeps_order(vectors), n)]
 
 
-def _encode(encoder):
-    return lambda texts: encoder.encode(list(texts), batch_size=128, show_progress_bar=False)
+# ------------------------------------------------------------------ ledger
+def sweep_values(table: pd.DataFrame) -> dict[str, float]:
+    """The figures of one seed's sweep, by the names of their claims."""
+    bare, asked = (table[table["asked"] == name] for name in ("bare", "examples"))
+    by_omega = {omega: right(part) for omega, part in asked.groupby("omega")}
+    bare_plain = bare[bare["omega"] == 0.0]
+    before, after = (asked[asked["omega"] == omega]["outcome"].to_numpy() for omega in (0.0, 0.3))
+    mended = (after == "right") & (before != "right")
+    spoilt = (before == "right") & (after != "right")
+    best = max(by_omega, key=by_omega.get)
+    rows = triplets_of(asked[asked["omega"] == NOISE_OMEGA])
+    kept = curation.Thresholds(_SETTINGS.alpha, _SETTINGS.beta, _SETTINGS.gamma).keep(
+        rows["a"], rows["b"]
+    )
+    return {
+        "13-bare-copies": 100 * float(bare_plain["outcome"].eq("copied").mean()),
+        "13-examples-gain": by_omega[0.0] - right(bare_plain),
+        "13-fig1-errors": 100 * float(np.mean(before[mended] == "opposite")),
+        "13-repaired": 100 * float(mended.mean()),
+        "13-spoilt": 100 * float(spoilt.mean()),
+        "13-fig6-gain": max(by_omega[omega] for omega in (0.2, 0.3, 0.4, 0.5, 0.6)) - by_omega[0.0],
+        "13-fig6-default": by_omega[0.3] - by_omega[0.0],
+        "13-fig6-negative": by_omega[0.0] - by_omega[-0.2],
+        "13-fig6-collapse": by_omega[best] - by_omega[0.8],
+        "13-fig6-peak": best,
+        "13-fig3-precision": 100 * float(rows["right"][kept].mean()),
+        "13-fig3-kept": 100 * float(kept.mean()),
+        "13-fig3-gain": 100 * float(rows["right"][kept].mean() - rows["right"].mean()),
+    }
+
+
+@ledger.measure(
+    "13-bare-copies", "13-examples-gain", "13-fig1-errors", "13-repaired", "13-spoilt",
+    "13-fig6-gain", "13-fig6-default", "13-fig6-negative", "13-fig6-collapse", "13-fig6-peak",
+    "13-fig3-precision", "13-fig3-kept", "13-fig3-gain",
+    reads=("data/field/recorded/13-sweep.csv",), tier="laptop",
+)  # fmt: skip
+def measure_sweep(seed: int) -> dict[str, float]:
+    """Fig. 1, Fig. 3 and Fig. 6 on real sentences."""
+    return sweep_values(field.recorded("13-sweep", seed))
+
+
+@ledger.measure(
+    "13-fig5-opposite-gain",
+    reads=("data/field/recorded/13-sweep.csv", "data/field/recorded/13-noise.csv"), tier="laptop",
+)
+def measure_noise(seed: int) -> float:
+    """Fig. 5: what the opposite instruction gains beyond the best of the other three."""
+    asked = field.recorded("13-sweep", seed)
+    asked = asked[(asked["asked"] == "examples") & (asked["omega"] == NOISE_OMEGA)]
+    others = field.recorded("13-noise", seed).groupby("noise")
+    return right(asked) - max(right(part) for _, part in others)
+
+
+@ledger.measure(
+    "13-table1-judge", "13-nli-judge",
+    reads=("data/field/recorded/13-judging.csv",), tier="laptop",
+)
+def measure_judging(seed: int) -> dict[str, float]:
+    """Table 1: the generator as a judge, beside an encoder and the NLI judge."""
+    who = field.recorded("13-judging", seed).set_index("who")["spearman"]
+    best = max(value for name, value in who.items() if name.startswith("SmolLM2"))
+    return {
+        "13-table1-judge": best - who[_SETTINGS.encoder],
+        "13-nli-judge": who["NLI judge"] - best,
+    }
+
+
+@ledger.measure(
+    "13-table2-gain", "13-table3-full", "13-table3-stage2", "13-table3-stage3", "13-people",
+    reads=("data/field/recorded/13-training.csv",), tier="laptop",
+)
+def measure_training(seed: int) -> dict[str, float]:
+    """Tables 2 and 3: mean Spearman over `TASKS`."""
+    table = field.recorded("13-training", seed)
+    mean = table[table["task"].isin(TASKS)].groupby("arm")["value"].mean()
+    return {
+        "13-table2-gain": mean["curated, masked"] - mean["before"],
+        "13-table3-full": mean["curated, masked"] - mean["plain"],
+        "13-table3-stage2": mean["curated"] - mean["contrastive, as many"],
+        "13-table3-stage3": mean["curated, masked"] - mean["curated"],
+        "13-people": mean["people's, as many"] - mean["curated, masked"],
+    }

@@ -26,7 +26,8 @@ KINDS = multicsr.KINDS
 LABELS = ("entailment", "neutral", "contradiction")  # the columns of `judging.nli_probabilities`
 OUTCOMES = ("right", "copied", "opposite", "neutral", "echo", "broken")
 ECHO = 4  # words in a row that only the instruction can have lent
-LOOP = 3  # times that three words in a row come back
+LOOP = 3  # times that three words in a row, or one word at once, come back
+LETTERS = 20  # of the longest word that people write
 EXAMINER = "laptop/examiner"
 
 
@@ -132,11 +133,17 @@ def triplets(*, examples: bool | None = None) -> pd.DataFrame:
 
 # ------------------------------------------------------------------ what became of an answer
 def broken(text: str) -> bool:
-    """Whether a text is no sentence by its looks: fewer than two words, or three words in a row
-    that stand in it `LOOP` times."""
+    """Whether a text is no sentence by its looks: fewer than two words, a word of more than
+    `LETTERS` letters, one word `LOOP` times at once, or three words in a row that stand in it
+    `LOOP` times."""
     words = _words(text)
-    runs = Counter(_runs(words, 3))
-    return len(words) < 2 or max(runs.values(), default=0) >= LOOP
+    loops = Counter(_runs(words, 3))
+    return (
+        len(words) < 2
+        or max(map(len, words)) > LETTERS
+        or any(len(set(run)) == 1 for run in _runs(words, LOOP))
+        or max(loops.values(), default=0) >= LOOP
+    )
 
 
 def echoes(text: str, premise: str, instruction: str) -> bool:
