@@ -15,9 +15,10 @@ from random import Random
 import numpy as np
 import pandas as pd
 
-from synthlib import curation, judging, ledger, models, prompts, tiers
+from synthlib import curation, judging, ledger, models, paths, prompts, tiers
 from synthlib.evaluation import sts
 from synthlib.experiments import field
+from synthlib.field import examiner as examining
 from synthlib.field import pairs as labelled
 from synthlib.methods import multicsr
 
@@ -27,9 +28,11 @@ NOISES = ("opposite", "reorder", "mask", "truncate")
 TRIED = 40  # captions on which the worked examples were chosen
 PREMISES = 40  # of one seed's sweep
 NOISE_OMEGA = 0.3
+LABELS = paths.DATA / "field" / "labels" / "multicsr.csv"  # 200 answers, labelled by hand
+LABELLED = (0.0, 0.3, 0.5, 0.8)  # the ω at which they were drawn, seeds 0 and 1
 PAIRS = 200  # of STS-B dev, that judges score
 WRITTEN = 256  # SNLI premises from which the triplets of one training are written
-TASKS = ("STS12", "STS14", "STS-B")
+TASKS = ("STS12", "STS14", "STS-B dev")  # of which the figures are means
 
 
 # ------------------------------------------------------------------ the generator of a tier
@@ -153,6 +156,40 @@ def right(table: pd.DataFrame) -> float:
     return 100 * float(table["outcome"].eq("right").groupby(table["kind"]).mean().mean())
 
 
+def by_hand(table: pd.DataFrame) -> pd.DataFrame:
+    """What a reader said of the answers that were labelled by hand, beside the examiner.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `sweep`, several seeds.
+
+    Returns
+    -------
+    DataFrame
+        A row for each ω and kind at which answers were drawn for labelling: omega, kind, answers
+        (labelled), reader and examiner (percent of them right, a copy or a broken one never),
+        nothing (percent in which the reader found nothing to judge).
+    """
+    labels = examining.load_labels(LABELS).drop(columns="method")
+    labels = labels.rename(columns={"hypothesis": "output"}).drop_duplicates(["premise", "output"])
+    some = table[(table["asked"] == "examples") & table["omega"].isin(LABELLED)]
+    some = some.merge(labels, on=["premise", "output"])
+    # Copies and broken sentences are told by rules and were not drawn: their share is known.
+    drawn = ~table["outcome"].isin(["copied", "broken"])
+    asked = table[table["asked"] == "examples"].assign(whole=drawn)
+    rest = asked.groupby(["omega", "kind"])["whole"].mean()
+    rows = []
+    for (omega, kind), part in some.groupby(["omega", "kind"]):
+        share = 100 * rest[omega, kind]
+        rows.append((
+            omega, kind, len(part), share * (part["label"] == kind).mean(),
+            share * (part["outcome"] == "right").mean(), share * (part["label"] == "none").mean(),
+        ))  # fmt: skip
+    names = ["omega", "kind", "answers", "reader", "examiner", "nothing"]
+    return pd.DataFrame(rows, columns=names)
+
+
 # ------------------------------------------------------------------ stage 2: judging
 def triplets_of(table: pd.DataFrame) -> pd.DataFrame:
     """Answers side by side: anchor, positive, negative, a, b, and whether both are right."""
@@ -248,6 +285,8 @@ def record_judging(seed: int, data) -> pd.DataFrame:
 def record_training(seed: int, data) -> pd.DataFrame:
     """Encoders trained on what was written from `WRITTEN` premises of SNLI, examined on STS: arm,
     task, value, rows."""
+    start = models.load_encoder(_SETTINGS.encoder, pooling=_SETTINGS.pooling, device="cpu")
+    rows = _examined("before", start, data, 0)  # first: absent sets cost seconds, not minutes
     snli = labelled.sets(data, ("SNLI",))["SNLI"]
     snli = snli[snli["premise"].map(labelled.part_of) != "judge"]  # the judge has learnt from those
     human = snli[snli["label"].isin(KINDS)].drop_duplicates(["premise", "label"])
@@ -271,8 +310,6 @@ def record_training(seed: int, data) -> pd.DataFrame:
         "people's, as many": by_people.sample(n, random_state=seed),
     }  # fmt: skip
     guide = encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
-    start = models.load_encoder(_SETTINGS.encoder, pooling=_SETTINGS.pooling, device="cpu")
-    rows = _examined("before", start, data, 0)
     for arm, table in arms.items():
         rows += _examined(arm, train(_SETTINGS, table, seed=seed), data, len(table))
     masked = train(_SETTINGS, kept, seed=seed, guide=guide)
@@ -286,10 +323,10 @@ def record_training(seed: int, data) -> pd.DataFrame:
 
 def _examined(arm, encoder, data, n):
     vectors = encode(encoder)
-    table = sts.evaluate_sts(vectors, data, list(TASKS))
+    table = sts.evaluate_sts(vectors, data, list(TASKS[:2]))
     rows = [(arm, row.task, row.spearman, n) for row in table.itertuples()]
     dev = float(sts.evaluate_sts(vectors, data, ["STS-B"], split="dev")["spearman"].iloc[0])
-    return [*rows, (arm, "STS-B dev", dev, n), (arm, "order", keeps_order(vectors), n)]
+    return [*rows, (arm, TASKS[2], dev, n), (arm, "order", keeps_order(vectors), n)]
 
 
 # ------------------------------------------------------------------ ledger
