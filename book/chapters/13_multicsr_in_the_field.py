@@ -279,8 +279,8 @@ if hand is not None:
 # *Someobjectobject* is no English, and the examiner calls it right.
 #
 # So we read 200 answers ourselves, drawn from four values of $\omega$, and labelled them by a rule
-# that we had written down before (`data/field/labelling.md`), without looking at $\omega$ or at the
-# examiner's word. The table has, for each $\omega$, what the **reader** and the **examiner** call
+# that we had written down before (`data/field/labelling.md`), with neither $\omega$ nor the
+# examiner's word in sight. The table has, for each $\omega$, what the **reader** and the **examiner** call
 # right, in percent, and where the reader found **nothing** to judge, because it is no sentence.
 #
 # Up to 0.5 the two agree within five points. At 0.8 the examiner sees 71 % right, and the reader
