@@ -153,9 +153,9 @@ viz.Figure(
 #
 # Which four matters more than one would like. We tried 27 triplets and rewordings on forty
 # captions that are counted nowhere in this chapter. With some, half of the contradictions were
-# copies. With four whose entailments all began *Somebody is*, the model wrote *Somebody is riding.
-# Somebody is building. Somebody is stretching.* It learns the **style** of its examples before
-# it learns the task. The six that were left (`data/field/worked.csv`) differ from each other in
+# copies. With four of which two began *Somebody is*, all sixteen entailments did: *Somebody is
+# riding. Somebody is building. Somebody is stretching.* The model learns the **style** of its
+# examples before it learns the task. The six that were left (`data/field/worked.csv`) differ from each other in
 # what they change; each seed draws four of them.
 #
 # ## Turn ω
