@@ -81,6 +81,7 @@ def test_figures_of_a_sweep_by_a_count_by_hand():
 
 def test_unread_scores_count_as_the_mean():
     assert ch13.ranks([1, 2, None, 4], [1, 2, 2.4, 4]) == pytest.approx(100)
+    assert np.isnan(ch13.ranks([None, 3, 3], [1, 2, 3])) and np.isnan(ch13.ranks([None], [1]))
 
 
 # ------------------------------------------------------------------ what is recorded

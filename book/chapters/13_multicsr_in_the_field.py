@@ -330,13 +330,17 @@ table.assign(mean=table.mean(axis=1)).round(1)
 # %% tags=["hide-input"]
 if TIER == "laptop":
     judging = field.recorded("13-judging")
-    table = judging.groupby("who", sort=False)[["spearman", "unread"]].agg(["mean", "min", "max"])
-    display(table.round(1))
+    table = judging.groupby("who", sort=False)[["spearman", "unread"]].mean()
+    display(table.style.format("{:.1f}", na_rep="–"))
 
 # %% [markdown]
-# `spearman` is Spearman's correlation with people's scores in percent, over three draws of 200
-# pairs; `unread` the percent of pairs to which the model gave no score that we could read.
-# PROSE-JUDGE
+# `spearman` is Spearman's correlation with people's scores in percent, `unread` the percent of pairs
+# to which the model gave no score that we could read; means over draws of 200 pairs.
+# It cannot. Asked for a number it writes a sentence, and is unread; behind worked examples it gives
+# every pair the same number, so there is no order at all (–). Read from its probabilities it ranks
+# *backwards*. An NLI model of a sixth of its size ranks as well as the small encoder does before
+# any training. The paper's judge was a model eighty times as large; at this size stage 2 needs a
+# judge that is not the writer.
 #
 # ### The region of the thresholds
 #

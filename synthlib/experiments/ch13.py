@@ -203,8 +203,11 @@ def triplets_of(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranks(judged, human) -> float:
-    """Spearman's correlation in percent; what a judge could not read counts as the mean."""
+    """Spearman's correlation in percent; what a judge could not read counts as the mean. NaN where
+    it gives all pairs one score."""
     judged = np.array([np.nan if value is None else value for value in judged], float)
+    if len(set(judged[~np.isnan(judged)])) < 2:
+        return float("nan")
     judged = np.where(np.isnan(judged), np.nanmean(judged), judged)
     return 100 * float(pd.Series(judged).corr(pd.Series(human), method="spearman"))
 
@@ -390,7 +393,8 @@ def measure_noise(seed: int) -> float:
 def measure_judging(seed: int) -> dict[str, float]:
     """Table 1: the generator as a judge, beside an encoder and the NLI judge."""
     who = field.recorded("13-judging", seed).set_index("who")["spearman"]
-    best = max(value for name, value in who.items() if name.startswith("SmolLM2"))
+    # One that gives all pairs the same score, or reads none, orders nothing.
+    best = who[who.index.str.startswith("SmolLM2")].fillna(0.0).max()
     return {
         "13-table1-judge": best - who[_SETTINGS.encoder],
         "13-nli-judge": who["NLI judge"] - best,
