@@ -339,9 +339,9 @@ if TIER == "laptop":
 # `spearman` is Spearman's correlation with people's scores in percent, `unread` the percent of pairs
 # to which the model gave no score that we could read; means over draws of 200 pairs.
 # It cannot. Asked for a number it writes a sentence, and is unread; behind worked examples it gives
-# every pair the same number, so there is no order at all (–). Read from its probabilities it ranks
-# *backwards*. An NLI model of a sixth of its size ranks as well as the small encoder does before
-# any training. The paper's judge was a model eighty times as large; at this size stage 2 needs a
+# nearly every pair the same number. Read from its probabilities it orders pairs no better than
+# chance does. An NLI model of a sixth of its size ranks as well as the small encoder before any
+# training. The paper's judges were models of billions of parameters; at this size stage 2 needs a
 # judge that is not the writer.
 #
 # ### The region of the thresholds
@@ -435,7 +435,7 @@ if TIER == "laptop":
     display(arms.assign(triplets=sizes).round(1))
 
 # %% [markdown]
-# Every corpus lifts the encoder, even the plain one in which the examiner finds one triplet of ten
+# Every corpus lifts the encoder, even the plain one in which the examiner finds one triplet of eight
 # right: an encoder that has unlearnt what its other four layers did gains from any contrast on
 # captions. Ask the finer question, at equal number. Selection is worth something; contrast alone,
 # less; and the mask nothing at all, for among a hundred captions hardly two say the same.
