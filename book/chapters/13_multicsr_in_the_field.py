@@ -288,7 +288,8 @@ if TIER == "laptop":
     display(both.style.hide(axis="index"))
     hand = ch13.by_hand(sweep)
     table = hand.groupby("omega")[["reader", "examiner", "nothing"]].mean().reset_index()
-    display(table.style.hide(axis="index").format("{:.0f}").format({"omega": "{:g}"}))
+    forms = {"omega": "{:g}"} | dict.fromkeys(("reader", "examiner", "nothing"), "{:.0f}")
+    display(table.style.hide(axis="index").format(forms))
 
 # %% [markdown]
 # *None* says that there is nothing to judge: it is no sentence. The examiner calls most of these
