@@ -106,6 +106,8 @@ if here:
 sweep = field.recorded("13-sweep") if TIER == "laptop" else pd.concat(
     ch13.sweep(settings, examiner, judge, seed=seed).assign(seed=seed) for seed in (0, 1, 2)
 )
+
+# %% tags=["hide-input"]
 asked_plainly = sweep[sweep["omega"] == 0.0]
 wrong = ch13.shares(asked_plainly, by=["asked", "kind"])
 wrong["asked for"] = wrong["kind"] + wrong["asked"].map(
