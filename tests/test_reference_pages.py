@@ -222,7 +222,7 @@ def test_the_page_of_tiers_holds_every_setting(build, root):
     omega, lam = (next(line for line in map(cells, re.findall(r"<tr.*?</tr>", tables[n], re.S)[1:])
                        if line[0] == name) for n, name in ((2, "omega"), (4, "lam")))  # fmt: skip
     assert omega[1:5] == ["0.3"] * 4 and "§4.1" in omega[5]
-    assert lam[1:5] == ["1.5 | ≠ paper", "1.5 | ≠ paper", "0.5", "0.5"]
+    assert lam[1:5] == ["1.5 | ≠ paper", "0.5", "0.5", "0.5"]
     assert "pocket: a small model keeps its direction less well" in lam[5]
 
 
