@@ -637,7 +637,7 @@ _WHY = {
         **dict.fromkeys(
             [("ranking", "form"), ("ranking", "shots")],
             "asked as a chat it says the sentence again, at every λ; after eight worked rewritings "
-            "it goes on (chapter 15)",
+            "it goes on",
         ),
         ("ranking", "temperature"): "greedy, so small a model comes back to what it has said",
         ("ranking", "steps"): _MINUTES,

@@ -11,10 +11,10 @@ from synthlib.experiments import ch13, field
 from synthlib.methods import multicsr
 
 
-def answers(kind, outcome, *, omega=0.0, asked="examples", premise="A cat sits here.", score=0.0):
+def answers(kind, outcome, *, omega=0.0, shots=4, premise="A cat sits here.", score=0.0):
     return dict(
-        asked=asked, omega=omega, kind=kind, number=1, premise=premise, output=f"{kind} {outcome}",
-        outcome=outcome, score=score,
+        shots=shots, omega=omega, kind=kind, instruction=1, premise=premise,
+        output=f"{kind} {outcome}", outcome=outcome, score=score,
     )  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def test_right_is_the_mean_of_both_kinds_and_a_copy_is_not_right():
         + [answers("contradiction", "opposite"), answers("contradiction", "right")]
     )
     assert ch13.right(table) == pytest.approx((75 + 50) / 2)
-    shares = ch13.shares(table).set_index(["kind", "outcome"])["percent"]
+    shares = ch13.shares(table, ["kind"]).set_index(["kind", "outcome"])["percent"]
     assert shares["entailment", "copied"] == 25 and shares["contradiction", "broken"] == 0
     assert shares.groupby("kind").sum().tolist() == [100, 100]
 
@@ -44,7 +44,7 @@ def test_triplets_are_both_answers_of_a_premise_in_their_order():
 
 
 def test_figures_of_a_sweep_by_a_count_by_hand():
-    rows = [answers(kind, "copied", asked="bare", omega=w) for kind in ch13.KINDS for w in (0, 0.3)]
+    rows = [answers(kind, "copied", shots=0) for kind in ch13.KINDS]
     outcomes = {  # of four contradictions at each ω; the entailments are all right
         -0.2: ["copied"] * 4,
         0.0: ["opposite", "copied", "neutral", "right"],
@@ -79,6 +79,13 @@ def test_figures_of_a_sweep_by_a_count_by_hand():
     assert found["13-fig3-gain"] == 50
 
 
+def test_where_nothing_was_kept_the_training_says_so():
+    none = pd.DataFrame({"anchor": [], "positive": [], "negative": []})
+    for guide in (None, lambda texts: np.ones((len(texts), 3))):
+        with pytest.raises(ValueError, match="no triplet to train on"):
+            multicsr.train(None, none, tiers.get("laptop").multicsr, guide=guide)
+
+
 def test_unread_scores_count_as_the_mean():
     assert ch13.ranks([1, 2, None, 4], [1, 2, 2.4, 4]) == pytest.approx(100)
     assert np.isnan(ch13.ranks([None, 3, 3], [1, 2, 3])) and np.isnan(ch13.ranks([None], [1]))
@@ -91,12 +98,12 @@ def sweep():
 
 
 def test_the_sweep_is_of_captions_on_which_nothing_was_chosen(sweep):
-    tried = set(field.captions()[: ch13.TRIED])
+    tried = set(field.captions(tried=True))
     assert tried.isdisjoint(sweep["premise"])
     for seed, part in sweep.groupby("seed"):
         assert list(part["premise"].drop_duplicates()) == ch13.premises(seed)
-    sizes = sweep.groupby(["seed", "asked", "omega"]).size()
-    assert set(sizes) == {2 * ch13.PREMISES} and len(sizes) == 3 * (2 + len(ch13.OMEGAS))
+    sizes = sweep.groupby(["seed", "shots", "omega"]).size()
+    assert set(sizes) == {2 * ch13.PREMISES} and len(sizes) == 3 * (1 + len(ch13.OMEGAS))
 
 
 def test_recorded_outcomes_follow_the_rules_on_the_text(sweep):
@@ -113,7 +120,7 @@ def test_recorded_outcomes_follow_the_rules_on_the_text(sweep):
 def test_every_label_by_hand_is_of_a_recorded_answer(sweep):
     labels = pd.read_csv(ch13.LABELS, keep_default_na=False)
     assert len(labels) == 200
-    drawn = sweep[(sweep["asked"] == "examples") & sweep["omega"].isin(ch13.LABELLED)]
+    drawn = sweep[(sweep["shots"] > 0) & sweep["omega"].isin(ch13.LABELLED)]
     known = set(zip(drawn["premise"], drawn["output"], strict=True))
     assert set(zip(labels["premise"], labels["hypothesis"], strict=True)) <= known
     hand = ch13.by_hand(sweep)
@@ -132,10 +139,10 @@ def test_the_model_writes_what_is_recorded(sweep):
     except OSError as error:
         pytest.skip(f"the laptop tier's generator cannot be had: {error}")
     settings = dataclasses.replace(tiers.get("laptop").multicsr, generator=str(folder))
-    generator = ch13.load_generator(settings, seed=0, device="cpu")
+    generator = field.load("generator", settings, device="cpu")
     asked = multicsr.ask(ch13.premises(0)[:3], seed=0, form=prompts.form_of(*generator))
     texts = multicsr.write(generator, asked, omega=0.3, max_new_tokens=40, batch_size=32)
-    known = sweep.query("seed == 0 and asked == 'examples' and omega == 0.3")
+    known = sweep.query("seed == 0 and shots == 4 and omega == 0.3")
     same = 0
     for kind, column in zip(ch13.KINDS, ("positive", "negative"), strict=True):
         rows = known[known["kind"] == kind].set_index("premise")["output"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from synthlib import curation, judging, models, prompts, tiers
+from synthlib import curation, judging, models, paths, prompts, tiers
 from synthlib.experiments import ch16, field
 from synthlib.methods import multicsr
 
@@ -17,11 +17,11 @@ SETTINGS = tiers.get("laptop").multicsr
 
 # ------------------------------------------------------------------ a text file
 def test_a_domain_holds_no_sentence_that_settings_were_chosen_on():
-    captions = list(pd.read_csv(ch16.data.DATA / "field" / "captions.csv")["sentence"])
+    captions = list(pd.read_csv(paths.DATA / "field" / "captions.csv")["sentence"])
     assert ch16.domain("plain") == captions[40:] and len(captions) == 120
     for register in ch16.REGISTERS[1:]:
         assert ch16.domain(register) == field.sentences(register) != []
-    table = pd.read_csv(ch16.data.DATA / "field" / "sentences.csv")
+    table = pd.read_csv(paths.DATA / "field" / "sentences.csv")
     assert set(ch16.REGISTERS) == {"plain", *table["register"]}
 
 

@@ -297,7 +297,7 @@ COMMITTED = sorted((paths.DATA / "field" / "recorded").glob("*.csv"))
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.stem)
 def test_a_committed_recording_is_small_and_says_where_it_is_from(file, monkeypatch):
     monkeypatch.setattr(recordings, "FOLDER", file.parent)
-    assert file.stat().st_size < 400_000
+    assert file.stat().st_size < 300_000
     found, about = field.recorded(file.stem), field.about(file.stem)
     assert list(found)[0] == "seed"
     assert sorted(set(found["seed"])) == about["seeds"] == sorted(about["minutes"])

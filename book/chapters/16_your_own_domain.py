@@ -186,7 +186,8 @@ record[record["label"] == "all"].round(1)
 # is a hint and no measurement*.
 # This is the first thing to know about any domain: can my examiner read it?
 #
-# Here is the trial itself.
+# Here is the trial itself. `ch13.written` asks, writes, sorts and has the judge score, as in chapter
+# {ref}`13 <ch-13>`; what remains is the rule.
 
 # %%
 print(inspect.getsource(ch16.trial).split('"""')[-1])

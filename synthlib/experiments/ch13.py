@@ -4,12 +4,13 @@ The functions of the first half are called by the chapter. Those under "recorder
 seeds on the tier laptop and commit what was written (`field.recorder`); those under "ledger" read
 their figures from that.
 
-Worked examples were chosen on the first `TRIED` captions of ``data/field/captions.csv``; all that
-is measured here is written from the others.
+Worked examples were chosen on the first `field.TRIED` captions of ``data/field/captions.csv``; all
+that is measured here is written from the others.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from random import Random
 
 import numpy as np
@@ -17,69 +18,54 @@ import pandas as pd
 
 from synthlib import curation, judging, ledger, models, paths, prompts, tiers
 from synthlib.evaluation import sts
-from synthlib.experiments import field
+from synthlib.experiments import ch03, field
 from synthlib.field import examiner as examining
 from synthlib.field import pairs as labelled
 from synthlib.methods import multicsr
+from synthlib.world import report
 
 KINDS = multicsr.KINDS
 OMEGAS = (-0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 NOISES = ("opposite", "reorder", "mask", "truncate")
-TRIED = 40  # captions on which the worked examples were chosen
 PREMISES = 40  # of one seed's sweep
 NOISE_OMEGA = 0.3
 LABELS = paths.DATA / "field" / "labels" / "multicsr.csv"  # 200 answers, labelled by hand
-LABELLED = (0.0, 0.3, 0.5, 0.8)  # the ω at which they were drawn, seeds 0 and 1
+LABELLED, LABELLED_SEEDS = (0.0, 0.3, 0.5, 0.8), (0, 1)  # what they were drawn from
 PAIRS = 200  # of STS-B dev, that judges score
 WRITTEN = 256  # SNLI premises from which the triplets of one training are written
 TASKS = ("STS12", "STS14", "STS-B dev")  # of which the figures are means
 
 
-# ------------------------------------------------------------------ the generator of a tier
-def load_generator(settings: tiers.MultiCSR, *, seed=0, bare=False, **options):
-    """The generator of a tier, as the tier asks it.
-
-    Parameters
-    ----------
-    settings : tiers.MultiCSR
-    seed : int
-        Of the choice of worked examples.
-    bare : bool
-        No worked examples: the paper's instruction and the premise.
-    **options
-        Of `models.load_generator`.
-
-    Returns
-    -------
-    (model, tokenizer)
-    """
-    examples = dict(shots=settings.shots, register=settings.register, seed=seed)
-    examples = {name: value for name, value in examples.items() if value is not None}
-    if bare:
-        examples = {"shots": 0}
-    elif settings.form in prompts.FORMS:
-        examples = {}
-    return models.load_generator(
-        settings.generator, form=settings.form, examples=examples, **options
-    )
-
-
-def premises(seed: int, n: int = PREMISES) -> list[str]:
-    """n of the captions on which no worked example was tried."""
-    return Random(f"chapter 13 {seed}").sample(field.captions()[TRIED:], n)
-
-
 # ------------------------------------------------------------------ stage 1: writing
-def written(generator, sentences, examiner, judge, *, omega, seed=0, noise="opposite", **options):
+def premises(seed: int, n: int = PREMISES) -> list[str]:
+    """n of the captions on which nothing was chosen."""
+    return Random(f"chapter 13 {seed}").sample(field.captions(tried=False), n)
+
+
+def bare(settings):
+    """A tier's settings without worked examples: the paper's instruction and the premise."""
+    return dataclasses.replace(settings, shots=0, register=None)
+
+
+def written(
+    generator, judge, examiner, sentences, settings, *, omega=None, seed=0, noise="opposite",
+    **options,
+) -> pd.DataFrame:  # fmt: skip
     """An entailment and a contradiction of every sentence, what became of them, and the judge's
     score of each.
 
     Parameters
     ----------
-    generator, examiner, judge : (model, tokenizer)
-        The examiner sorts; the judge's scores are stage 2's. They are two models.
+    generator : (model, tokenizer)
+    judge : (model, tokenizer)
+        Scores as the method would: an NLI model where the settings' scoring is "nli", else the
+        generator.
+    examiner : (model, tokenizer)
+        Sorts: an NLI model that the method does not use.
     sentences : sequence of n str
-    omega : float
+    settings : tiers.MultiCSR
+    omega : float, optional
+        Instead of the settings'.
     seed : int
         Of the instructions that are drawn.
     noise : one of `NOISES`
@@ -89,51 +75,47 @@ def written(generator, sentences, examiner, judge, *, omega, seed=0, noise="oppo
     Returns
     -------
     DataFrame
-        2 n rows: kind, number (of the instruction, from 1), premise, output, outcome, score.
+        2 n rows, all entailments first: kind, instruction (its number, from 1), premise, output,
+        label, outcome (of `field.outcomes`), score (a or b).
     """
-    form = prompts.form_of(*generator)
-    asked = multicsr.ask(sentences, seed=seed, form=form, noise=noise)
-    options = {"max_new_tokens": 40, "batch_size": 32} | options
+    asked = multicsr.ask(sentences, seed=seed, form=prompts.form_of(*generator), noise=noise)
+    options = {"max_new_tokens": settings.max_new_tokens} | options
+    omega = settings.omega if omega is None else omega
     table = field.answers(generator, examiner, asked, omega=omega, **options)
-    pairs = list(zip(table["premise"], table["output"], strict=True))
-    return pd.DataFrame({
-        "kind": table["kind"],
-        "number": [number for kind in KINDS for number in asked[kind]],
-        "premise": table["premise"], "output": table["output"], "outcome": table["outcome"],
-        "score": scores(judge, pairs),
+    n, texts = len(asked), list(table["output"])
+    triplets = pd.DataFrame({
+        "anchor": list(sentences), "positive": texts[:n], "negative": texts[n:]
     })  # fmt: skip
+    scored = multicsr.judge(judge, triplets, method=settings.scoring)
+    numbers = [number for kind in KINDS for number in asked[kind]]
+    table = table.assign(instruction=numbers, score=[*scored["a"], *scored["b"]])
+    return table[["kind", "instruction", "premise", "output", "label", "outcome", "score"]]
 
 
-def scores(judge, pairs) -> np.ndarray:
-    """5·(P(entailment) + ½·P(neutral)) of each pair; NaN where a text is blank."""
-    told = np.array([bool(text.strip()) for _, text in pairs])
-    found = np.full(len(pairs), np.nan)
-    if told.any():
-        some = [pair for pair, one in zip(pairs, told, strict=True) if one]
-        found[told] = judging.nli_similarity(*judge, some)
-    return found.round(2)
-
-
-def sweep(settings, examiner, judge, *, seed=0, omegas=OMEGAS, device=None) -> pd.DataFrame:
-    """The same premises at every ω, asked with the tier's worked examples and, at 0 and 0.3,
-    without any: asked ("bare" or "examples"), omega, and the columns of `written`."""
+def sweep(settings, judge, examiner, *, seed=0, omegas=OMEGAS) -> pd.DataFrame:
+    """The same premises at every ω, as the tier asks and, where that is with worked examples, at 0
+    without any: shots, omega, and the columns of `written`."""
     parts = []
-    for asked, some in (("bare", (0.0, NOISE_OMEGA)), ("examples", omegas)):
-        generator = load_generator(settings, seed=seed, bare=asked == "bare", device=device)
+    for asked, some in [(bare(settings), (0.0,))] * bool(settings.shots) + [(settings, omegas)]:
+        generator = field.load("generator", asked, seed=seed)
         for omega in some:
-            table = written(generator, premises(seed), examiner, judge, omega=omega, seed=seed)
-            parts.append(table.assign(asked=asked, omega=omega))
-    return _first(pd.concat(parts, ignore_index=True), "asked", "omega")
+            table = written(
+                generator, judge or generator, examiner, premises(seed), asked, omega=omega,
+                seed=seed,
+            )  # fmt: skip
+            parts.append(table.assign(shots=prompts.form_of(*generator).shots, omega=omega))
+    return _first(pd.concat(parts, ignore_index=True), "shots", "omega")
 
 
-def noises(settings, examiner, judge, *, seed=0, device=None) -> pd.DataFrame:
+def noises(settings, judge, examiner, *, seed=0) -> pd.DataFrame:
     """The same premises at ω = 0.3 against the three noisy instructions that are not the opposite:
     noise, and the columns of `written`."""
-    generator = load_generator(settings, seed=seed, device=device)
-    parts = []
+    generator, parts = field.load("generator", settings, seed=seed), []
     for noise in NOISES[1:]:
-        table = written(generator, premises(seed), examiner, judge, omega=NOISE_OMEGA, seed=seed,
-                        noise=noise)  # fmt: skip
+        table = written(
+            generator, judge or generator, examiner, premises(seed), settings, omega=NOISE_OMEGA,
+            seed=seed, noise=noise,
+        )  # fmt: skip
         parts.append(table.assign(noise=noise))
     return _first(pd.concat(parts, ignore_index=True), "noise")
 
@@ -142,18 +124,14 @@ def _first(table, *names):
     return table[[*names, *table.columns.difference(names, sort=False)]]
 
 
-def shares(table: pd.DataFrame, by=("omega", "kind")) -> pd.DataFrame:
-    """Percent of every outcome, by some columns: those columns, outcome, percent."""
-    by = list(by)
-    counted = table.groupby([*by, "outcome"]).size().unstack(fill_value=0)
-    counted = counted.reindex(columns=list(field.OUTCOMES), fill_value=0)
-    percent = 100 * counted.div(counted.sum(axis=1), axis=0)
-    return percent.stack().rename("percent").reset_index()
+def shares(table: pd.DataFrame, by) -> pd.DataFrame:
+    """Percent of every outcome of `field.OUTCOMES`, by some columns."""
+    return report.shares(table, by, field.OUTCOMES)
 
 
 def right(table: pd.DataFrame) -> float:
     """Percent right, the mean of both kinds; a copy is no right answer."""
-    return 100 * float(table["outcome"].eq("right").groupby(table["kind"]).mean().mean())
+    return ch03.accuracy(table)["both"]
 
 
 def by_hand(table: pd.DataFrame) -> pd.DataFrame:
@@ -173,12 +151,12 @@ def by_hand(table: pd.DataFrame) -> pd.DataFrame:
     """
     labels = examining.load_labels(LABELS).drop(columns="method")
     labels = labels.rename(columns={"hypothesis": "output"}).drop_duplicates(["premise", "output"])
-    some = table[(table["asked"] == "examples") & table["omega"].isin(LABELLED)]
-    some = some.merge(labels, on=["premise", "output"])
+    asked = table[table["omega"].isin(LABELLED) & table["seed"].isin(LABELLED_SEEDS)]
+    asked = asked[asked["shots"] > 0]
+    asked = asked.assign(whole=~asked["outcome"].isin(["copied", "broken"]))
     # Copies and broken sentences are told by rules and were not drawn: their share is known.
-    drawn = ~table["outcome"].isin(["copied", "broken"])
-    asked = table[table["asked"] == "examples"].assign(whole=drawn)
     rest = asked.groupby(["omega", "kind"])["whole"].mean()
+    some = asked.drop(columns="label", errors="ignore").merge(labels, on=["premise", "output"])
     rows = []
     for (omega, kind), part in some.groupby(["omega", "kind"]):
         share = 100 * rest[omega, kind]
@@ -243,19 +221,24 @@ _WRITERS = (_SETTINGS.generator, "laptop/judge", "laptop/examiner")
 
 
 def _judges():
-    return [models.load_nli(name, device="cpu") for name in ("laptop/examiner", "laptop/judge")]
+    return [field.load(role, _SETTINGS) for role in ("judge", "examiner")]
+
+
+def _short(table):
+    """What is kept of `written`: labels are in the outcomes, and scores need two digits."""
+    return table.drop(columns="label").round({"score": 2})
 
 
 @field.recorder("13-sweep", needs=_WRITERS)
 def record_sweep(seed: int) -> pd.DataFrame:
     """`sweep` of the tier laptop."""
-    return sweep(_SETTINGS, *_judges(), seed=seed, device="cpu")
+    return _short(sweep(_SETTINGS, *_judges(), seed=seed))
 
 
 @field.recorder("13-noise", needs=_WRITERS)
 def record_noise(seed: int) -> pd.DataFrame:
     """`noises` of the tier laptop."""
-    return noises(_SETTINGS, *_judges(), seed=seed, device="cpu")
+    return _short(noises(_SETTINGS, *_judges(), seed=seed))
 
 
 @field.recorder(
@@ -268,13 +251,13 @@ def record_judging(seed: int, data) -> pd.DataFrame:
     pairs = list(zip(first, second, strict=True))
     rows = []
     for shots in (0, 4):
-        generator = load_generator(_SETTINGS, seed=seed, bare=not shots, device="cpu")
+        generator = field.load("generator", _SETTINGS if shots else bare(_SETTINGS), seed=seed)
         for method in ("text", "likelihood"):
             found = judging.score_similarity(*generator, pairs, method=method)
             missing = 100 * float(np.mean([value is None for value in found]))
             name = f"SmolLM2, {method}, {shots} examples"
             rows.append((name, ranks(found, human), missing))
-    judge = models.load_nli("laptop/judge", device="cpu")
+    judge = field.load("judge", _SETTINGS)
     rows.append(("NLI judge", ranks(judging.nli_similarity(*judge, pairs), human), 0.0))
     for name in (_SETTINGS.encoder, _SETTINGS.guide):
         encoder = models.load_encoder(name, device="cpu")
@@ -295,10 +278,11 @@ def record_training(seed: int, data) -> pd.DataFrame:
     human = snli[snli["label"].isin(KINDS)].drop_duplicates(["premise", "label"])
     human = human.pivot(index="premise", columns="label", values="hypothesis").dropna()
     human = human.sample(WRITTEN, random_state=seed)
-    generator = load_generator(_SETTINGS, seed=seed, device="cpu")
-    tables = {}
+    generator, tables = field.load("generator", _SETTINGS, seed=seed), {}
     for omega in (0.0, NOISE_OMEGA):
-        table = written(generator, list(human.index), *_judges(), omega=omega, seed=seed)
+        table = written(
+            generator, *_judges(), list(human.index), _SETTINGS, omega=omega, seed=seed
+        )
         table = triplets_of(table)
         tables[omega] = table[multicsr.usable(table)]
     plain, steered = tables[0.0], tables[NOISE_OMEGA]
@@ -335,28 +319,22 @@ def _examined(arm, encoder, data, n):
 # ------------------------------------------------------------------ ledger
 def sweep_values(table: pd.DataFrame) -> dict[str, float]:
     """The figures of one seed's sweep, by the names of their claims."""
-    bare, asked = (table[table["asked"] == name] for name in ("bare", "examples"))
-    by_omega = {omega: right(part) for omega, part in asked.groupby("omega")}
-    bare_plain = bare[bare["omega"] == 0.0]
-    before, after = (asked[asked["omega"] == omega]["outcome"].to_numpy() for omega in (0.0, 0.3))
-    mended = (after == "right") & (before != "right")
-    spoilt = (before == "right") & (after != "right")
-    best = max(by_omega, key=by_omega.get)
+    plain, asked = table[(table["shots"] == 0) & (table["omega"] == 0)], table[table["shots"] > 0]
+    at = {omega: part.reset_index(drop=True) for omega, part in asked.groupby("omega")}
+    curve = pd.Series({omega: right(part) for omega, part in at.items()})
+    shape = ch03.sweep_values(curve)
+    mended = ch03.repairs(at[0.0], at[NOISE_OMEGA])
     rows = triplets_of(asked[asked["omega"] == NOISE_OMEGA])
     kept = curation.Thresholds(_SETTINGS.alpha, _SETTINGS.beta, _SETTINGS.gamma).keep(
         rows["a"], rows["b"]
     )
     return {
-        "13-bare-copies": 100 * float(bare_plain["outcome"].eq("copied").mean()),
-        "13-examples-gain": by_omega[0.0] - right(bare_plain),
-        "13-fig1-errors": 100 * float(np.mean(before[mended] == "opposite")),
-        "13-repaired": 100 * float(mended.mean()),
-        "13-spoilt": 100 * float(spoilt.mean()),
-        "13-fig6-gain": max(by_omega[omega] for omega in (0.2, 0.3, 0.4, 0.5, 0.6)) - by_omega[0.0],
-        "13-fig6-default": by_omega[0.3] - by_omega[0.0],
-        "13-fig6-negative": by_omega[0.0] - by_omega[-0.2],
-        "13-fig6-collapse": by_omega[best] - by_omega[0.8],
-        "13-fig6-peak": best,
+        "13-bare-copies": 100 * float(plain["outcome"].eq("copied").mean()),
+        "13-examples-gain": curve[0.0] - right(plain),
+        "13-fig1-errors": mended["opposite"],
+        "13-repaired": mended["repaired"],
+        "13-spoilt": mended["spoilt"],
+        **{f"13-fig6-{name}": value for name, value in shape.items()},
         "13-fig3-precision": 100 * float(rows["right"][kept].mean()),
         "13-fig3-kept": 100 * float(kept.mean()),
         "13-fig3-gain": 100 * float(rows["right"][kept].mean() - rows["right"].mean()),
@@ -381,7 +359,7 @@ def measure_sweep(seed: int) -> dict[str, float]:
 def measure_noise(seed: int) -> float:
     """Fig. 5: what the opposite instruction gains beyond the best of the other three."""
     asked = field.recorded("13-sweep", seed)
-    asked = asked[(asked["asked"] == "examples") & (asked["omega"] == NOISE_OMEGA)]
+    asked = asked[(asked["shots"] > 0) & (asked["omega"] == NOISE_OMEGA)]
     others = field.recorded("13-noise", seed).groupby("noise")
     return right(asked) - max(right(part) for _, part in others)
 

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from synthlib import curation, data, models, prompts, tiers
-from synthlib.evaluation.embedding import unit_rows
-from synthlib.experiments import field
+from synthlib import curation, judging, models, tiers
+from synthlib.experiments import ch13, field
 from synthlib.methods import multicsr
 
 PLAIN = "plain"  # captions.csv; the registers are those of sentences.csv
@@ -24,7 +23,6 @@ REGISTERS = (
     PLAIN, "caption", "news", "question", "instruction", "dialogue", "statement", "review",
     "message",
 )  # fmt: skip
-CHOSEN_ON = 40  # captions on which the worked examples of the tier laptop were chosen
 TRIAL = 8  # sentences of a register in the recording
 EXAMINED = ("easy", "hard")
 
@@ -34,8 +32,7 @@ def domain(register: str) -> list[str]:
     """Sentences of the book's own of one register, none that settings were chosen on."""
     if register != PLAIN:
         return field.sentences(register)
-    found, _ = data.read_premises(tiers.CAPTIONS)
-    return list(found["sentence"])[CHOSEN_ON:]
+    return field.captions(tried=False)
 
 
 def look(sentences: Sequence[str], tokenizer=None) -> dict:
@@ -96,17 +93,11 @@ def trial(generator, judge, examiner, premises, settings, *, seed=0, **options) 
         Two rows a premise, all entailments first: kind, premise, output, label, outcome (of
         `field.outcomes`), score (a or b), kept (whether the triplet is, by the settings' rule).
     """
-    form = prompts.form_of(*generator)
-    asked = multicsr.ask(premises, seed=seed, form=form)
-    options = {"max_new_tokens": settings.max_new_tokens} | options
-    table = field.answers(generator, examiner, asked, omega=settings.omega, **options)
-    n = len(asked)
-    texts = list(table["output"])
-    triplets = pd.DataFrame({"anchor": premises, "positive": texts[:n], "negative": texts[n:]})
-    scored = multicsr.judge(judge, triplets, method=settings.scoring)
+    table = ch13.written(generator, judge, examiner, premises, settings, seed=seed, **options)
+    triplets = ch13.triplets_of(table)
     rule = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
-    keep = rule.keep(scored["a"], scored["b"]) & multicsr.usable(triplets)
-    table = table.assign(score=[*scored["a"], *scored["b"]], kept=[*keep, *keep])
+    keep = rule.keep(triplets["a"], triplets["b"]) & multicsr.usable(triplets)
+    table = table.assign(kept=[*keep, *keep])
     return table[["kind", "premise", "output", "label", "outcome", "score", "kept"]]
 
 
@@ -222,8 +213,7 @@ def cosine(encode: Callable) -> Callable:
     """Similarity of texts by an encoder, row by row."""
 
     def similar(a, b):
-        return (unit_rows(np.asarray(encode(list(a)))) * unit_rows(np.asarray(encode(list(b))))
-                ).sum(axis=1)  # fmt: skip
+        return judging.cosine(encode, list(zip(a, b, strict=True)))
 
     return similar
 
@@ -258,5 +248,4 @@ def marks(similar: dict[str, Callable], exam: pd.DataFrame) -> pd.DataFrame:
 
 def frozen(name: str) -> Callable:
     """`cosine` of an encoder by its name."""
-    encoder = models.load_encoder(name, device="cpu")
-    return cosine(lambda texts: encoder.encode(texts, show_progress_bar=False))
+    return cosine(ch13.encode(models.load_encoder(name, device="cpu")))

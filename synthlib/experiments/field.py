@@ -10,10 +10,10 @@ runs live it loads with `load`.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -29,10 +29,11 @@ ECHO = 4  # words in a row that only the instruction can have lent
 LOOP = 3  # times that three words in a row, or one word at once, come back
 LETTERS = 20  # of the longest word that people write
 EXAMINER = "laptop/examiner"
+TRIED = 40  # captions on which settings and worked examples were chosen: nothing is counted there
 
 
 # ------------------------------------------------------------------ models
-def load(role: str, settings=None, *, name: str | None = None, device=None):
+def load(role: str, settings=None, *, name: str | None = None, device=None, seed: int = 0):
     """A model of a tier's settings, or None where it cannot be had; that is said in a line.
 
     Parameters
@@ -48,6 +49,8 @@ def load(role: str, settings=None, *, name: str | None = None, device=None):
     device : str or torch.device, optional
         Default: the CPU for models of the tiers pocket and laptop, whose outputs are recorded
         there, else the best there is.
+    seed : int
+        Of the worked examples that a generator is shown.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def load(role: str, settings=None, *, name: str | None = None, device=None):
     ValueError
         For another role, and one that the settings have no model for.
     """
-    loaders = {"generator": _generator, "encoder": _encoder}
+    loaders = {"generator": functools.partial(_generator, seed=seed), "encoder": _encoder}
     loaders |= dict.fromkeys(("judge", "discriminator", "examiner"), _nli)
     loaders |= dict.fromkeys(("guide", "teacher"), _frozen)
     if role not in loaders:
@@ -76,10 +79,12 @@ def load(role: str, settings=None, *, name: str | None = None, device=None):
         return None
 
 
-def _generator(name, settings, device):
-    asked = {key: getattr(settings, key, None) for key in ("shots", "register")}
-    examples = {key: value for key, value in asked.items() if value is not None}
+def _generator(name, settings, device, *, seed):
     form = getattr(settings, "form", None)
+    asked = {key: getattr(settings, key, None) for key in ("shots", "register")} | {"seed": seed}
+    examples = {key: value for key, value in asked.items() if value is not None}
+    if form in prompts.FORMS:  # has no worked examples
+        examples = {}
     return models.load_generator(name, device=device, form=form, examples=examples)
 
 
@@ -96,7 +101,7 @@ def _nli(name, settings, device):
 
 
 # ------------------------------------------------------------------ data/field
-@cache
+@functools.cache
 def _read(name):
     return pd.read_csv(paths.DATA / "field" / f"{name}.csv", keep_default_na=False)
 
@@ -107,9 +112,11 @@ def sentences(register: str | None = None) -> list[str]:
     return list(table["sentence"][table["register"].eq(register) if register else slice(None)])
 
 
-def captions() -> list[str]:
-    """The book's plain captions, in their order."""
-    return list(_read("captions")["sentence"])
+def captions(*, tried: bool | None = None) -> list[str]:
+    """The book's plain captions, in their order: all, or only those on which something was chosen
+    (the first `TRIED`), or only the others."""
+    first, last = {None: (0, None), True: (0, TRIED), False: (TRIED, None)}[tried]
+    return list(_read("captions")["sentence"])[first:last]
 
 
 def triplets(*, examples: bool | None = None) -> pd.DataFrame:

@@ -317,8 +317,15 @@ def train(encoder, triplets, settings, *, guide=None, sigma=None, **options):
     -------
     encoder
 
+    Raises
+    ------
+    ValueError
+        As `training.train_supervised_simcse`, and where there is no triplet.
+
     Source: MultiCSR § 3.3, Eq. 7.
     """
+    if not len(triplets):
+        raise ValueError("there is no triplet to train on: nothing was written or kept")
     names = "batch_size learning_rate epochs max_steps tau max_length projection eval_steps"
     chosen = {name: getattr(settings, name) for name in names.split()} | options
     keep = None

@@ -87,7 +87,9 @@ def follow(model, tokenizer, premises: Sequence[str], **options) -> pd.DataFrame
     )
 
 
-def shares(answers: pd.DataFrame, by: Sequence[str] = ("kind", "instruction")) -> pd.DataFrame:
+def shares(
+    answers: pd.DataFrame, by: Sequence[str] = ("kind", "instruction"), outcomes=OUTCOMES
+) -> pd.DataFrame:
     """Percent of each outcome within each group of answers, absent outcomes as 0.
 
     Parameters
@@ -96,15 +98,17 @@ def shares(answers: pd.DataFrame, by: Sequence[str] = ("kind", "instruction")) -
         As `follow` returns it.
     by : sequence of str
         The columns that make a group.
+    outcomes : sequence of str
+        Those that there may be, in their order.
 
     Returns
     -------
     DataFrame
-        The columns of `by`, outcome, percent: five rows a group.
+        The columns of `by`, outcome, percent: a row for each outcome a group.
     """
     by = list(by)
     counted = answers.groupby(by, sort=False)["outcome"].value_counts(normalize=True)
-    wide = counted.unstack(fill_value=0.0).reindex(columns=OUTCOMES, fill_value=0.0)
+    wide = counted.unstack(fill_value=0.0).reindex(columns=list(outcomes), fill_value=0.0)
     return (100 * wide).stack().rename("percent").reset_index()
 
 

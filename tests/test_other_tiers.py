@@ -1,0 +1,79 @@
+"""Chapters on real language with one word changed in their first cell.
+
+Random weights of other families stand in the place of the tier colab's models; every code cell is
+run as it stands, save for that word.
+"""
+
+import dataclasses
+import shutil
+
+import jupytext
+import pytest
+import tiny_models
+
+import synthlib
+from synthlib import models, paths, tiers
+from synthlib.experiments import ch13, field
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def colab(tmp_path, monkeypatch):
+    """Put a family's shapes in the place of the tier's models; runs a chapter's cells."""
+
+    def put(family, scoring):
+        names = {name: tmp_path / name for name in ("generator", "encoder", "guide", "judge")}
+        model, tokenizer = tiny_models.instruct(family)
+        model.save_pretrained(names["generator"])
+        tokenizer.save_pretrained(names["generator"])
+        tiny_models.save(names["encoder"], "bert")
+        # A guide is a sentence encoder, which says how it pools.
+        models.load_encoder(names["encoder"], pooling="mean").save(str(names["guide"]))
+        tiny_models.save(names["judge"], "nli")
+        shutil.copytree(names["judge"], tmp_path / "examiner")
+        tier = tiers.get("colab")
+        settings = dataclasses.replace(
+            tier.multicsr, **{name: str(folder) for name, folder in names.items()},
+            scoring=scoring, pooling="mean", alpha=0, beta=5, gamma=0, max_new_tokens=6,
+            batch_size=4, max_steps=2, epochs=None,
+        )  # fmt: skip
+        tier = dataclasses.replace(tier, multicsr=settings)
+        get = tiers.get
+        monkeypatch.setattr(tiers, "get", lambda name=None: tier if name == "colab" else get(name))
+        monkeypatch.setattr(field, "EXAMINER", str(tmp_path / "examiner"))
+        monkeypatch.setattr(synthlib, "preflight", lambda tier=None: None)
+
+    return put
+
+
+def run(chapter):
+    """What stands in a chapter's memory at its end."""
+    (source,) = (paths.ROOT / "book" / "chapters").glob(f"{chapter}_*.py")
+    held = {}
+    for cell in jupytext.read(source, fmt="py:percent").cells:
+        if cell.cell_type == "code":
+            exec(cell.source.replace('TIER = "laptop"', 'TIER = "colab"'), held)
+    assert held["TIER"] == "colab"
+    return held
+
+
+@pytest.mark.parametrize(
+    ("family", "scoring"), [("t5", "nli"), ("qwen", "nli"), ("gemma", "expected")]
+)
+def test_chapter_13_writes_everything_itself(family, scoring, colab, monkeypatch):
+    colab(family, scoring)
+    monkeypatch.setattr(ch13.premises, "__defaults__", (5,))
+    recorded = []
+    monkeypatch.setattr(field, "recorded", lambda *name: recorded.append(name))
+    held = run(13)
+    assert not recorded and len(held["sweep"]) == 3 * 2 * 5 * len(ch13.OMEGAS)
+    assert ("trained" in held) == (len(held["kept"]) > 1)
+    assert scoring != "nli" or "trained" in held
+
+
+@pytest.mark.parametrize(("family", "scoring"), [("t5", "nli"), ("qwen", "nli")])
+def test_chapter_16_runs_on_these_models(family, scoring, colab):
+    colab(family, scoring)
+    held = run(16)
+    assert set(held["live"]["kind"]) == {"entailment", "contradiction"}
