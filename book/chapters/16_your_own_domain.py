@@ -72,19 +72,14 @@ FILE = ""
 # ## The road, with one picture
 
 # %% tags=["hide-input"]
+STATIONS = ["1 · look", "2 · try eight", "3 · choose a method", "4 · write, read, train",
+            "5 · examine", "6 · report"]
 viz.Figure(
     [
-        {"source": "file", "target": "premises", "what": "1 · look"},
-        {"source": "premises", "target": "trial", "what": "2 · write eight"},
-        {"source": "trial", "target": "triplets", "what": "3 · write all"},
-        {"source": "triplets", "target": "encoder", "what": "4 · read, then train"},
-        {"source": "encoder", "target": "examination", "what": "5 · examine"},
-        {"source": "examination", "target": "report", "what": "6 · report"},
+        {"source": a, "target": b} for a, b in zip(STATIONS, STATIONS[1:])
     ],
-    {"kind": "flow", "source": "source", "target": "target", "label": "what"},
-    alt="A road of seven stations: a file gives premises when it was looked at; eight premises "
-    "make a trial; after it all triplets are written; they are read, and train an encoder; an "
-    "examination of one's own follows; a report ends it.",
+    {"kind": "flow", "source": "source", "target": "target"},
+    alt=f"A road of six stations: {', '.join(STATIONS)}.",
     label="fig-16-road",
     caption="From a text file to an encoder. Every arrow is a place to stop and turn back: it is "
     "cheap on the left and dear on the right.",
