@@ -636,10 +636,10 @@ _WHY = {
         ("ranking", "teacher"): "the encoder that is trained, as it was",
         **dict.fromkeys(
             [("ranking", "form"), ("ranking", "shots")],
-            "asked as a chat it says the sentence again, at every λ; after eight worked rewritings "
-            "it goes on",
+            "asked in a chat it repeats 62 % of its sentences; after eight worked rewritings, as a "
+            "plain text, 41 %, in better order (four lists of eight, one seed)",
         ),
-        ("ranking", "temperature"): "greedy, so small a model comes back to what it has said",
+        ("ranking", "temperature"): "greedy, it repeats 75 % of its sentences (the same four lists)",
         ("ranking", "steps"): _MINUTES,
         ("ranking", "lists_per_step"): "its lists are a quarter as long",
     },

@@ -335,10 +335,10 @@ table = against.groupby(["noise", "seed"]).apply(ch13.right, include_groups=Fals
 table.rename(columns="seed {}".format).rename_axis("subtracted").round(1)
 
 # %% [markdown]
-# The opposite instruction gains a dozen points, and the other three next to nothing, as in the
-# pocket world. They garble the request, and behind four worked examples the model hardly needs the
-# request: it goes on as the examples go. Only the opposite comes with examples that point the
-# other way.
+# The opposite instruction comes first on every seed, thirteen points above plain decoding on
+# average. Shuffled words gain four, and nothing on one seed; the other two gain one or two, within
+# their spread. They garble the request, and that leaves the examples, which still point the right
+# way. Only the opposite comes with examples that point the other way.
 #
 # ## Can the writer judge?
 #
