@@ -639,7 +639,7 @@ _WHY = {
             "asked in a chat it repeats 62 % of its sentences; after eight worked rewritings, as a "
             "plain text, 41 %, in better order (four lists of eight, one seed)",
         ),
-        ("ranking", "temperature"): "greedy, it repeats 75 % of its sentences (the same four lists)",
+        ("ranking", "temperature"): "greedy, it repeats 75 % of sentences (the same four lists)",
         ("ranking", "steps"): _MINUTES,
         ("ranking", "lists_per_step"): "its lists are a quarter as long",
     },
