@@ -23,6 +23,7 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
+from sentence_transformers.util import batch_to_device
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
@@ -401,8 +402,22 @@ def _arguments(encoder, folder, batch_size, learning_rate, steps, seed, precisio
     if batch_size % processes:
         raise ValueError(f"batch_size {batch_size} cannot be shared by {processes} processes")
     arguments.per_device_train_batch_size = batch_size // processes
+    if processes > 1:  # DDP looks for them in each step, and warns where there are none
+        arguments.ddp_find_unused_parameters = _some_unused(encoder)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs: one process each, not threads
     return arguments
+
+
+def _some_unused(encoder):
+    """Whether a parameter to train, as of a pooler that is not asked, has no part in a vector."""
+    training = encoder.training
+    encoder.eval()  # no dropout: nothing is drawn
+    tokens = batch_to_device(encoder.preprocess(["a b"]), encoder.device)
+    encoder(tokens)["sentence_embedding"].sum().backward()
+    unused = any(p.requires_grad and p.grad is None for p in encoder.parameters())
+    encoder.zero_grad(set_to_none=True)
+    encoder.train(training)
+    return unused
 
 
 def _model_type(encoder):

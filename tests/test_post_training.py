@@ -255,13 +255,17 @@ PROGRAM = """
 import os, sys
 sys.path.insert(0, {tests!r})
 import numpy as np
+import torch
 from test_post_training import LISTS, SENTENCES, TARGETS
 from synthlib import models, training
-encoder = models.load_encoder({folder!r}, pooling="mean")
-training.post_train_ranking(
-    encoder, LISTS, TARGETS, max_steps=3, lists_per_step=2, learning_rate=1e-3, progress=False
-)
-np.save({out!r} + os.environ.get("RANK", "0") + ".npy", encoder.encode(SENTENCES))
+for spare in "", "spare":  # a layer that no vector passes, as a pooler that is not asked
+    encoder = models.load_encoder({folder!r}, pooling="mean")
+    if spare:
+        encoder[0].spare = torch.nn.Linear(4, 4)
+    training.post_train_ranking(
+        encoder, LISTS, TARGETS, max_steps=3, lists_per_step=2, learning_rate=1e-3, progress=False
+    )
+    np.save({out!r} + os.environ.get("RANK", "0") + spare + ".npy", encoder.encode(SENTENCES))
 """
 
 
@@ -276,7 +280,8 @@ def test_two_processes_train_as_one(fresh, folders, tmp_path):
         [*launch, str(tmp_path / "program.py")], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    for rank in "01":
+    assert "unused" not in run.stderr  # of DDP, which is told whether to look for such
+    for rank in ("0", "1", "0spare", "1spare"):
         vectors = np.load(tmp_path / f"rank{rank}.npy")
         assert np.allclose(vectors, one.encode(SENTENCES), atol=1e-4)
 
