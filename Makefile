@@ -56,7 +56,7 @@ test-colab-core: $(COLAB)/.requirements-installed  ## run the core of the tests 
 	$(COLAB)/bin/python -m pytest -q -m "not slow" tests/test_colab.py
 	$(COLAB)/bin/python $(CORE_RUN)
 
-test-colab: test-colab-core  ## the same, and four notebooks as in Colab
+test-colab: test-colab-core  ## the same, and five notebooks as in Colab
 	$(COLAB)/bin/python -m pytest -q -m slow tests/test_colab.py
 
 test-newest:  ## run the core of the tests with the newest versions of all packages

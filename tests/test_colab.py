@@ -103,6 +103,7 @@ def test_the_first_cell_mends_what_colab_breaks(root, colab):
         "03_contrastive_generation",
         "08_ppo_with_lora",
         "10_directional_decoding",
+        "13_multicsr_in_the_field",
     ],
 )
 def test_a_notebook_runs_to_its_end(root, colab, name):

@@ -1149,6 +1149,10 @@ checks.ch03.first_flip(first_flip)
 # Contrast has repaired a good part of the corpus, and left the rest as it was.
 # In the next chapter the generator turns critic, and throws out what it can tell is wrong.
 #
+# This chapter's noise was designed. {doc}`/notebooks/13_multicsr_in_the_field` asks a model that
+# nobody prepared about sentences of everyday life: contrast helps there too, and a large $\omega$
+# breaks what is written in a way that an automatic examiner does not see.
+#
 # The idea to contrast a model with itself under a spoiled instruction is
 # {cite:t}`kim2024instructive`'s; they try many noises, the opposite among them.
 # {cite:t}`liu2021dexperts` subtract a second model instead of a second prompt, and

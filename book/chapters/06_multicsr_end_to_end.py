@@ -1099,6 +1099,8 @@ checks.ch06.read_triplets(read_triplets)
 #
 # ## What to read next
 #
+# - {doc}`/notebooks/13_multicsr_in_the_field`: the three stages on real sentences, with a real
+#   model; which of this chapter's findings hold there, and which do not.
 # - {cite:t}`wang2024multicsr`, whole: after four chapters you know every part of it. Read § 5
 #   with {numref}`fig-06-helped` beside it.
 # - {cite:t}`zhang2023syncse` train on generated data alone, without a filter; {cite:t}`chen2022gense`
