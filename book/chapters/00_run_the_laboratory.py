@@ -291,6 +291,9 @@ encoders = {
 #
 # The examination is **semantic textual similarity**: 2,000 pairs of sentences that no method has seen, with a true similarity each.
 # The mark is Spearman's correlation, times 100, between the encoder's cosines and the truth: 100 for the same order, 0 for no relation.
+#
+# **Before you look, predict.** Which of the two encoders will be ahead, and by how much: one
+# point, five, twenty?
 
 # %%
 test = corpora.sts("natural", "test")
@@ -317,7 +320,7 @@ viz.Figure(
     + ", ".join(f"{r.encoder} {r.Spearman:.1f}" for r in df.itertuples()) + ".",
     label="fig-00-result",
     caption="One walk along the road: the encoder before it, after training on plain triplets, "
-    "and after training on MultiCSR's. One seed; the spread over seeds is in the ledger.",
+    "and after training on MultiCSR's. One seed; chapter 6 has three, and their spread.",
 )
 
 # %% [markdown]
@@ -327,6 +330,8 @@ viz.Figure(
 # What has it not shown? A single run cannot say how much of {numref}`fig-00-result` is luck.
 # Effects are claimed in this book after three seeds, with their spread, and each claim has a row in the {doc}`ledger </book/reference/ledger>`, beside what the paper says.
 # Misses stay in it.
+#
+# In one sentence: this road takes about a minute, and the encoder at its end is better than the one at its start.
 
 # %%
 ledger.record("00-one-minute", seconds, minutes=seconds / 60)
@@ -412,6 +417,13 @@ def spearman(predicted, gold):
 checks.ch00.spearman(spearman)
 
 # %% [markdown]
+# ## Three sentences to remember
+#
+# 1. A language model writes the triplets, and a good part of them is wrong; the methods of this
+#    book differ in what they do about it.
+# 2. The oracle marks what was done. No station may ask it.
+# 3. One run shows that a road can be walked; an effect is claimed after three seeds.
+#
 # ## What to read next
 #
 # {doc}`/notebooks/01_sentence_embeddings` takes stations 4 and 5 apart: what an embedding is, what contrast does to a space, and how an honest figure is reported.

@@ -572,6 +572,9 @@ for kernel in (evaluation.alignment, evaluation.uniformity):
 #
 # We train from the masked LM, on unlabelled sentences of the pocket world, and stop after 5, 10,
 # 20, … steps to measure where we are.
+#
+# **Before you look, predict.** Of both numbers less is better. Which will training without labels
+# lower, alignment, uniformity, or both?
 
 # %%
 STOPS = (0, 5, 10, 20, 40, 80, 160)
@@ -947,6 +950,8 @@ viz.Figure(
 # %% [markdown]
 # ## What the papers claim, and what we measured
 #
+# In one sentence: the mechanism holds, and the place of SimCSE beside whitening does not.
+#
 # This chapter's own run is one seed, live. The committed measurements, over three seeds and by
 # the same functions, come from `make ledger`.
 
@@ -1082,6 +1087,13 @@ checks.ch01.three_ways(three_ways)
 #   What does {numref}`fig-01-spectrum` look like for both?
 # - *Turn the temperature.* Train with $\tau$ = 0.01, 0.05 and 0.5. Draw the three paths into
 #   the plane of {numref}`fig-01-path` before you look at the marks, and guess them.
+#
+# ## Three sentences to remember
+#
+# 1. Contrast pulls partners together and spreads everything else: alignment and uniformity.
+# 2. An even space lets an encoder show what it knows, and teaches it nothing new.
+# 3. Without labels, whoever shares words is kin; it takes a paraphrase and a hard negative to
+#    teach otherwise.
 #
 # ## What to read next
 #

@@ -447,6 +447,9 @@ answers[["kind", "instruction", "output", "outcome"]].style.hide(axis="index")
 #   contradicts;
 # - **neutral**: neither follows nor contradicts;
 # - **broken**: no sentence of the world.
+#
+# **Before you look, predict.** The two generators learnt from the same examples. Will they fail
+# at the same requests?
 
 # %%
 start = time.perf_counter()
@@ -962,5 +965,14 @@ checks.ch02.spearman(spearman)
 # And a pair is more than *same* or *different*: **ranking sentences** teaches the degrees in
 # between ({cite:t}`he2025ranking`).
 #
-# To read next: how people annotated the real thing, in {cite:t}`bowman2015snli` for inference
-# and {cite:t}`cer2017stsb` for similarity.
+# ## Three sentences to remember
+#
+# 1. In this world every claim about meaning can be decided, so every method can be marked.
+# 2. A generator misreads its instructions in proper sentences: nothing but the meaning gives a
+#    mistake away.
+# 3. The sizes of effects were chosen with the world; their directions are what to believe.
+#
+# ## What to read next
+#
+# {cite:t}`bowman2015snli` tell how people annotated inference, and {cite:t}`cer2017stsb` how they
+# annotated similarity.

@@ -529,6 +529,9 @@ viz.Figure(
 #
 # We turn $\omega$ from −0.2, which leans *towards* the noisy instruction, to 0.9.
 # A few steps live, then all of them over three seeds.
+#
+# **Before you look, predict.** Where will most answers be right: at the paper's 0.3, below it, or
+# above? And what will a sentence look like at 0.9?
 
 # %%
 for omega in (-0.2, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
@@ -1029,6 +1032,8 @@ viz.Figure(
 
 # %% [markdown]
 # ## What the paper says, and what we found
+#
+# In one sentence: the shape of the paper's curves is here, and three of their details are not.
 
 # %%
 ledger.show(chapter=3)
@@ -1144,6 +1149,13 @@ def first_flip(logits, noisy):
 checks.ch03.first_flip(first_flip)
 
 # %% [markdown]
+# ## Three sentences to remember
+#
+# 1. $l-\omega\hat l$ takes away what the opposite instruction would say, and mends little else.
+# 2. Too large an $\omega$ brings up words that nobody wants; the best one belongs to the
+#    generator, so sweep it.
+# 3. A noisy instruction is worth subtracting if it errs in the direction in which the model errs.
+#
 # ## What to read next
 #
 # Contrast has repaired a good part of the corpus, and left the rest as it was.

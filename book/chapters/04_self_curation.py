@@ -327,6 +327,9 @@ for shots in (0, 1, 3):
 # Here $\alpha$ is the least similarity of a positive, $\beta$ the greatest of a hard negative,
 # and $\gamma$ the least margin between the two.
 # The paper takes $(\alpha,\beta,\gamma)=(3,3,1)$.
+#
+# **Before you look, predict.** About half of the raw triplets are wrong, and the critic is the
+# model that wrote them. Of those that it lets pass, what share will be right?
 
 # %%
 rule = curation.Thresholds(alpha=3, beta=3, gamma=1)
@@ -734,6 +737,9 @@ steered[differ][["anchor", "positive", "a", "negative", "b"]].head(3).style.hide
 
 # %% [markdown]
 # ## What the paper says and what we measured
+#
+# In one sentence: the filter does what the paper says of it, and the judge's place beside
+# encoders is another one here.
 
 # %%
 ledger.show(chapter=4)
@@ -836,6 +842,14 @@ def loosest_beta(b, right, target):
 checks.ch04.loosest_beta(loosest_beta)
 
 # %% [markdown]
+# ## Three sentences to remember
+#
+# 1. A critic may be the writer itself: what it lets pass is much purer, and much less.
+# 2. What the critic cannot tell apart is lost as a whole kind; compare the topics before and
+#    after.
+# 3. Purity pays most where sentences share their words, and past a point it is bought with
+#    quantity.
+#
 # ## What to read next
 #
 # Curation looks at one triplet at a time. What goes wrong *between* the triplets of a batch is

@@ -497,6 +497,9 @@ viz.Figure(
 # The settings are the authors' where they matter here: batches of 256 and the weights that do
 # best on a development set (§ 4.1; there it is STS-B's), and three epochs, which the paper does
 # not say and the README of the released code does.
+#
+# **Before you look, predict.** Every triplet is right, and still some candidates are punished for
+# being right. What is the mask worth: a tenth of a point, one point, five?
 
 # %%
 start = time.perf_counter()
@@ -931,6 +934,9 @@ viz.Figure(
 
 # %% [markdown]
 # ## What the paper claims, and what we measured
+#
+# In one sentence: the mask pays and is cheap where the guide knows meaning, and neither the
+# paper's guide nor its $\sigma$ is the best here.
 
 # %%
 ledger.show(chapter=5)
@@ -1037,6 +1043,14 @@ checks.ch05.pairs_per_epoch(pairs_per_epoch)
 #   third improve on the second?
 # - *Your own corpus.* Take 1,000 sentences that you know, embed them with a guide, and read the
 #   fifty pairs just above 0.9 and just below. Where would *you* put $\sigma$?
+#
+# ## Three sentences to remember
+#
+# 1. In a narrow corpus a batch holds right answers among its negatives; the mask takes them out
+#    of the sum.
+# 2. A guide must know what may change while the meaning stays; no threshold repairs one that does
+#    not.
+# 3. A frozen guide is asked once, and then the mask costs next to nothing.
 #
 # ## What to read next
 #

@@ -311,6 +311,8 @@ def pm(mean, error, digits=1):
 #
 # Table 3 of the paper switches every stage off, alone and together.
 # So do we, for three seeds.
+#
+# **Before you look, predict.** Which stage will be missed most, and which not at all?
 
 # %%
 table3 = ledger.rows("06-table3")
@@ -957,6 +959,9 @@ viz.Figure(
 # %% [markdown]
 # ## What the paper claims, and what we measured
 #
+# In one sentence: the order of the methods holds, and stage 3, demonstrations and the small
+# language bring nothing here.
+#
 # A claim over two encoder shapes is judged by the smaller of the two gains.
 
 # %%
@@ -1096,6 +1101,14 @@ checks.ch06.read_triplets(read_triplets)
 #   encoder that a first MultiCSR run gave you. How many candidates does each mask?
 # - *Your own seed.* `python -m synthlib ledger --claims 06-table3-full --seeds 7` measures
 #   Table 3 for a seed that we never saw. Does it fall within our range?
+#
+# ## Three sentences to remember
+#
+# 1. Refined data beat raw data, and raw data beat none; stages 1 and 2 do it, and in part replace
+#    each other.
+# 2. Stage 3 has nothing to do where a batch holds no false negatives.
+# 3. Generated triplets are worth most where labels are few. Look at what the selection keeps
+#    before you train on it.
 #
 # ## What to read next
 #

@@ -75,6 +75,9 @@ table[["anchor", "kind", "text"]].iloc[[0, 16, 32, 48, 64, 80]].style.hide()
 # The **encoder** turns each sentence into a vector and gives their cosine $s$.
 # It is the very encoder that the answers are to train: a positive that it finds far away, or a
 # negative that it finds near, is what it has still to learn.
+#
+# **Before you look, predict.** The figure will colour what is right. Among the positives, do the
+# wrong ones lie to the left of the right ones, or to the right? And among the negatives?
 
 # %% tags=["hide-input"]
 shown = {
@@ -610,6 +613,9 @@ pd.DataFrame({
 
 # %% [markdown]
 # ## The chapter's ledger
+#
+# In one sentence: both parts of the reward are needed and $\alpha^+$ earns its keep, while
+# $\alpha^-$ could not be seen at work.
 
 # %%
 ledger.show(chapter=7)
@@ -710,6 +716,15 @@ checks.ch07.ending_penalty(ending_penalty)
 # would teach an encoder? Then change one number so that your text no longer wins.
 
 # %% [markdown]
+# ## Three sentences to remember
+#
+# 1. Paid for difficulty alone, a policy gets mistakes; paid for correctness alone, it gets what
+#    is easy.
+# 2. The best place of the reward lies at the edge of its cliff, and the cliff moves with the
+#    encoder.
+# 3. A reward is what the code pays: print its parts, look for the laziest text, and let best of
+#    $n$ show where it leads.
+#
 # ## What to read next
 #
 # Best of $n$ shows where a reward leads; reinforcement learning goes there. Chapter 8 builds the

@@ -387,6 +387,9 @@ print(f"{time.perf_counter() - start:.0f} s since the models were loaded")
 # 24 steps of 64 answers, positives and negatives mixed, no anchor asked twice.
 # The oracle of {ref}`ch-02` reads along and counts how many answers are *right*. It is a spectator:
 # nothing that it sees reaches the policy.
+#
+# **Before you look, predict.** The policy is paid for correct answers and for difficult ones.
+# Which part of its reward will rise?
 
 # %%
 start = time.perf_counter()
@@ -765,6 +768,9 @@ study("t5").set_caption("200 unseen anchors, one answer of each kind; three seed
 # | reward is NaN | a judge failed | `ppo.train` stops, names the step and the last checkpoint |
 #
 # ## What the paper claims, and what we measured
+#
+# In one sentence: PPO does what the paper says, and nearly everything that we took away was
+# missed.
 
 # %%
 ledger.show(chapter=8)
@@ -880,6 +886,14 @@ checks.ch08.best_policy(best_policy)
 #   does (target 6). What does it do in 24 steps, and in 240?
 # - *Another shape.* `ch08.Run(0, "T5")` tunes the encoder–decoder. Which lines of `ppo.Policy` know the
 #   difference?
+#
+# ## Three sentences to remember
+#
+# 1. PPO pays the reward at the last token and a penalty at each; with LoRA, one model in memory
+#    is policy and reference.
+# 2. Too small a penalty, and the policy leaves the language; too large a one, and it stays where
+#    it is.
+# 3. A cheat raises what is paid. So log what you do not pay for, and read answers.
 #
 # ## What to read next
 #

@@ -376,6 +376,9 @@ for lam, said in whispers.items():
 # The paper's Fig. 1 has a picture for it. Take the first 16 sentences of many lists, and draw the
 # mean similarity of sentences $i$ and $j$.
 # If lists are in order, the diagonal is strong and the colour fades towards the two far corners.
+#
+# **Before you look, predict.** Decoded greedily, which of the three ways will fade, and which
+# will be a square of one colour?
 
 # %% tags=["hide-input"]
 matrices, methods = ledger.rows("10-matrices"), ledger.rows("10-methods")
@@ -779,6 +782,9 @@ for key, lists in live.items():
 
 # %% [markdown]
 # ## What the paper says, and what we found
+#
+# In one sentence: $\lambda$ does what it should, and by our encoder the prompted lists are not
+# the worse ones.
 
 # %% tags=["hide-input"]
 table = found["order"].astype(float)
@@ -903,6 +909,14 @@ def prompts_read(lists, reuse):
 checks.ch10.prompts_read(prompts_read)
 
 # %% [markdown]
+# ## Three sentences to remember
+#
+# 1. The last sentence says where a list is; the last two say where it goes, and $\lambda$ how
+#    hard it is pushed.
+# 2. Where the last two sentences are the same there is no direction, and no $\lambda$ helps.
+# 3. A measure of order flatters whoever copies; look at the distance covered and at the kept
+#    lists too.
+#
 # ## What to read next
 #
 # {doc}`/notebooks/11_refined_similarity` trains an encoder on such lists, and corrects a

@@ -538,6 +538,9 @@ viz.Figure(
 # One step reads two lists; a hundred steps, and it is over.
 # The base is unsupervised SimCSE. We train it on the full targets, and with a part taken away, as the
 # paper's Table 3 does.
+#
+# **Before you look, predict.** Take away the teacher's values, or take away the order of the
+# lists: which will cost this base more?
 
 # %%
 print(inspect.getsource(ch11.post_trained).split('"""')[-1])
@@ -826,6 +829,8 @@ print(f"mean ω of the rows: {agreement.mean():.2f}; rows with ω = 0: {nothing:
 # one and a quarter, by seed; in two seeds of the three it is the row whose teacher has seen gold labels.
 #
 # ## What the paper claims, and what we measured
+#
+# In one sentence: order teaches a weak encoder much, and a strong one hardly anything.
 
 # %%
 ledger.show(chapter=11)
@@ -933,6 +938,14 @@ checks.ch11.out_of_order(out_of_order)
 #   better rule than Kendall's correlation?
 # - *Your own lists.* Write down eight sentences about one thing that you know, nearest first. Where does the
 #   teacher disagree with you, and who is right?
+#
+# ## Three sentences to remember
+#
+# 1. A target mixes what the teacher believes with what the list says; ListMLE sees nothing of it
+#    but the order.
+# 2. Whoever knows more should have the say: a weak teacher drags a strong base down.
+# 3. Where equations, algorithm and code disagree, ask which of them brings the target nearer to
+#    its purpose.
 #
 # ## What to read next
 #

@@ -293,6 +293,9 @@ print(
 # Each base is its own teacher.
 # The last row gives MultiCSR the unsupervised SimCSE as its teacher, an encoder that knows much
 # less.
+#
+# **Before you look, predict.** Who will gain most: the base that knows least, or one of the two
+# that know more? And what will the weak teacher do?
 
 
 # %%
@@ -467,6 +470,8 @@ change.round(2)
 
 # %% [markdown]
 # ## What the paper claims, and what we measured
+#
+# In one sentence: MultiCSR's encoder gains at reranking, and no base gains at transfer.
 
 # %%
 ledger.show(chapter=12)
@@ -598,6 +603,14 @@ checks.ch12.left_to_do(left_to_do)
 #   knowledge passes through nothing but an order?
 # - *Real lists.* Take any text of which you have several versions, make a list of each sentence's
 #   history, and hand it to `--lists`.
+#
+# ## Three sentences to remember
+#
+# 1. Reranking looks at the top of a list, similarity at all of it, and transfer at what nobody
+#    trained; they need not agree.
+# 2. A teacher hands on the order that it believes in, mistakes included.
+# 3. Percent of a mark that is itself in percent are not points: read a table of gains with its
+#    unit.
 #
 # ## What to read next
 #

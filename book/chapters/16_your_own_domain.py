@@ -91,7 +91,7 @@ viz.Figure(
 # Our generator is small.
 # We shall give it eight sentences each of nine registers: plain captions, richer captions, news,
 # questions, instructions, dialogue, general statements, reviews, messages.
-# Which will it serve best, and which worst? Write down your order.
+# **Before you look, predict.** Which will it serve best, and which worst? Write down your order.
 # ```
 #
 # ## 1 · Look at the file
@@ -582,7 +582,7 @@ checks.ch16.told_apart(told_apart)
 # - *Fifty pairs.* Write ten triplets of your domain by the five steps, and give them to
 #   `ch16.marks` with nobody but `shared_words`. How many had to be written again?
 #
-# ## To remember
+# ## Three sentences to remember
 #
 # 1. Look at the file and try eight sentences: most of what goes wrong can be seen there.
 # 2. Know who counts. An examiner that cannot read your domain gives numbers all the same.
