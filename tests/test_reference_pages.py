@@ -33,7 +33,7 @@ def build(tmp_path, monkeypatch):
 
     def run(page):
         source, out = tmp_path / "source", tmp_path / "out"
-        source.mkdir()
+        source.mkdir(exist_ok=True)
         (source / "index.md").write_text(page, "utf-8")
         warnings = io.StringIO()
         with docutils_namespace():
@@ -66,6 +66,21 @@ def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     data = pd.read_csv(out / "ledger.csv", index_col="id")
     assert data.loc[CLAIM, "live"] == 85.25 and len(data) == len(ledger.claims())
     assert 'href="../../ledger.csv"' in page
+
+
+def test_evidence_is_the_claims_named_each_with_a_link_to_its_row(build):
+    field = next(iter(ledger.claims(13).index))
+    ledger.record(CLAIM, 85.25)
+    page, warnings, _ = build(f"# When\n\n```{{evidence}} {CLAIM} {field}\n```\n")
+    assert not warnings
+    head, *rows = re.findall(r"<tr.*?</tr>", page, flags=re.S)
+    assert [re.findall(r'href="book/reference/ledger\.html#claim-([\w-]+)"', r) for r in rows] == [
+        [CLAIM], [field],
+    ]  # fmt: skip
+    assert "pocket world" in rows[0] and "85.2 (live)" in rows[0] and "yes (live)" in rows[0]
+    assert "real language" in rows[1] and "not yet measured" in rows[1]
+    _, warnings, _ = build("# When\n\n```{evidence} 02-judge-spearmann\n```\n")
+    assert "no claim is named 02-judge-spearmann" in warnings
 
 
 def test_a_claim_of_the_pocket_world_stands_beside_its_answer_from_the_field(

@@ -5,8 +5,9 @@ A page writes
     ```{ledger} 3 4 5 6
     ```
 
-for the claims of these chapters, or `{ledger-summary}` for the count of claims that were measured
-and that hold. The tables are filled in after every notebook has run, so that they show what is in
+for the claims of these chapters, `{evidence}` with names of claims for a short table of these, each
+with a link to its row, or `{ledger-summary}` for the count of claims that were measured and that
+hold. The tables are filled in after every notebook has run, so that they show what is in
 `data/ledger/` then, the live records of this very build among it.
 """
 
@@ -20,6 +21,7 @@ from synthlib import ledger
 
 COLUMNS = ("claim", "the paper says", "we measured", "holds if", "holds here?")
 WIDTHS = (35, 18, 23, 10, 14)
+SHORT, SHORT_WIDTHS = ("claim", "measured in", "we measured", "holds?"), (52, 14, 18, 16)
 FIELD = ("in the field", 18)  # a further column, where claims were asked again on real language
 
 # Said where it is another than float32, what a processor's trainings compute in.
@@ -47,11 +49,24 @@ class Ledger(SphinxDirective):
         return [Pending(chapters=chapters)]
 
 
+class Evidence(SphinxDirective):
+    """What an advice stands on: some claims, given by name."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        names = self.arguments[0].split()
+        if unknown := set(names) - set(ledger.claims().index):
+            raise self.error(f"no claim is named {', '.join(sorted(unknown))}")
+        return [Pending(evidence=names)]
+
+
 class Summary(SphinxDirective):
     """One sentence: how many claims there are, how many were measured, how many hold."""
 
     def run(self):
-        return [Pending(chapters=None)]
+        return [Pending()]
 
 
 def fill(app, doctree, docname):
@@ -61,7 +76,11 @@ def fill(app, doctree, docname):
         return
     full = ledger.table()
     for node in pending:
-        chapters = node["chapters"]
+        if names := node.get("evidence"):
+            page = app.builder.get_relative_uri(docname, "book/reference/ledger")
+            node.replace_self(short_table(full.loc[names], page))
+            continue
+        chapters = node.get("chapters")
         if chapters is None:
             node.replace_self(sentence(full))
             continue
@@ -128,6 +147,21 @@ def table(full, again):
     return nodes.table("", group, classes=["ledger", "colwidths-given"])
 
 
+def short_table(chosen, page):
+    """Claims with what was measured and whether it held, each linked to its row on `page`."""
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in SHORT_WIDTHS), cols=len(SHORT))
+    group += nodes.thead("", row(SHORT))
+    body = nodes.tbody()
+    for claim, about in chosen.iterrows():
+        link = nodes.reference("", "", nodes.literal(text=claim), refuri=f"{page}#claim-{claim}")
+        name = nodes.paragraph("", "", link, classes=["ledger-id"])
+        where = "real language" if about["chapter"] in ledger.FIELD else "pocket world"
+        statement = [nodes.paragraph(text=about["statement"]), name]
+        body += row([statement, where, ledger.measured(about), about["holds"]])
+    group += body
+    return nodes.table("", group, classes=["ledger", "colwidths-given"])
+
+
 def in_the_field(answers):
     """What real language says to a claim: each figure, with a link to the row that it has."""
     cell = []
@@ -173,6 +207,7 @@ def setup(app):
     app.add_css_file("reference.css")
     app.add_node(Pending)
     app.add_directive("ledger", Ledger)
+    app.add_directive("evidence", Evidence)
     app.add_directive("ledger-summary", Summary)
     app.connect("doctree-resolved", fill)
     app.connect("build-finished", save)
