@@ -1112,7 +1112,7 @@ checks.ch06.read_triplets(read_triplets)
 #
 # ## What to read next
 #
-# - {doc}`/book/when_to_use_what`, what the evidence of all chapters says for your own case.
+# - {doc}`/book/reference/when_to_use_what`, what the evidence of all chapters says for your own case.
 # - {doc}`/notebooks/13_multicsr_in_the_field`: the three stages on real sentences, with a real
 #   model; which of this chapter's findings hold there, and which do not.
 # - {cite:t}`wang2024multicsr`, whole: after four chapters you know every part of it. Read § 5
