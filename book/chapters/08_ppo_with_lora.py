@@ -110,6 +110,7 @@ viz.Figure(
 # \end{gathered}
 # $$ (eq-08-lora)
 #
+# Here $r$ is the rank, no reward, and $\alpha$ a scale, no bound.
 # $B$ begins at zero, so the policy begins as the reference.
 # And at any time, *switching the adapter off* gives the reference back.
 
@@ -666,8 +667,9 @@ study("easy").set_caption("200 unseen anchors, one answer of each kind; three se
 # The authors' code pays something else ({ref}`ch-07` takes it apart): fifteen to thirty times as much, and
 # it takes 3.5 points from *every* answer, by a condition that is always true.
 #
-# Neither ought to matter. A factor does not change which answer is best, nor does a constant.
-# To a learner they are not the same. We tuned with the released reward as it is; divided by 15, which
+# The constant ought not to matter: it changes no answer's place among the others.
+# The factor does. By {eq}`eq-08-optimum`, fifteen times the reward is the same as a fifteenth of $\beta$.
+# We tuned with the released reward as it is; divided by 15, which
 # brings it near to the paper's scale; and divided, with the 3.5 points given back.
 
 # %% tags=["hide-input"]
@@ -710,9 +712,11 @@ study("released").set_caption("200 unseen anchors, one answer of each kind; thre
 # beyond 35 nats, hardly a positive is right at the end, and even the reward that is paid *falls*. `ppo.train` stopped
 # one of the three runs at its limit of 50 nats.
 # (The table is kinder than the curves. `ppo.train` ends with the adapter that earned most, and that was an early one.)
-# Yet the explained variance in its log climbs to more than a half. The value head learns well, and there may lie the
-# fault: it stands on the same adapter, and its errors, squared, are far larger than anything that the
-# clipped objective can say. That is our reading, and an exercise below tests it.
+# There are two suspects. One is the penalty, which is as good as absent, and {numref}`fig-08-kl` shows what that may do.
+# But there the KL ended far lower.
+# The other is the value head. The explained variance in the log climbs to more than a half, so it learns well; but it
+# stands on the same adapter, and its errors, squared, are far larger than anything that the clipped objective can say.
+# An exercise below tells the two apart.
 # (The authors' learning rate is a hundred times smaller than ours, for a model nearly eight thousand times as large.)
 #
 # **The shape.** Divided by 15 the reward is tame. It gains 4 to 11 points of accuracy, where the paper's equations gain
@@ -838,7 +842,7 @@ checks.ch08.clipped_objective(clipped_objective)
 #
 # *15 minutes.* The mean of $\log\pi-\log\pi^\text{ref}$ over sampled tokens estimates their KL, and
 # comes out negative now and then, which no KL can be.
-# With $\rho=\pi^\text{ref}/\pi$ the estimate $k_3=\rho-1-\log\rho$ {cite}`schulman2020kl` has the same
+# With $q=\pi^\text{ref}/\pi$ the estimate $k_3=q-1-\log q$ {cite}`schulman2020kl` has the same
 # mean and is never negative. Return its mean over the tokens. (The log calls it `kl_k3`.)
 # ```
 
@@ -879,7 +883,8 @@ checks.ch08.best_policy(best_policy)
 # Further, without a check:
 #
 # - *Who broke it?* Run `ch08.Run(0, "released", value_weight=0.0)`: the value head learns nothing then, and pulls at
-#   nothing. Is the KL still out of bounds?
+#   nothing. Then `ch08.Run(0, "released", kl=0.75)`: fifteen times the penalty for fifteen times the reward. In which of
+#   the two is the KL within bounds?
 # - *A louder voice.* `ch08.Run(0, ch08.PPO, w1=0.3, w2=0.7)` exchanges the weights. From which weight on does
 #   the policy begin to cheat?
 # - *A steered penalty.* `ppo.AdaptiveKL` raises $\beta$ while the KL is above a target, as the released code
