@@ -295,6 +295,14 @@ def test_claims_that_only_report_are_not_judged():
     assert ledger.table(2).loc["02-t5-entailment", "holds"] == "reported (live)"
 
 
+def test_a_claim_whose_baseline_is_a_convention_has_no_verdict():
+    claim = "10-fig1-directional"
+    ledger.record(claim, 0.2)
+    row = ledger.table(10).loc[claim]
+    assert row["holds"] == "not testable here (live)" and ledger.condition(row) == ""
+    assert ledger.judge("not testable", 0.2) is None
+
+
 def test_table_of_a_chapter_without_claims_is_empty():
     assert len(ledger.table(99)) == 0
 

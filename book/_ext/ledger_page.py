@@ -93,12 +93,14 @@ def fill(app, doctree, docname):
 
 def sentence(full):
     measured = full[full["holds"] != ledger.NOT_YET]
-    judged = measured[~measured["holds"].str.startswith("reported")]
+    cannot = measured["holds"].str.startswith("not testable")
+    judged = measured[~cannot & ~measured["holds"].str.startswith("reported")]
     count = {
         "hold": judged["holds"].str.startswith("yes").sum(),
         "hold on some seeds only": judged["holds"].str.startswith("on ").sum(),
         "do not hold": judged["holds"].str.startswith("no").sum(),
-        "are reported without a verdict": len(measured) - len(judged),
+        "cannot be tested here": cannot.sum(),
+        "are reported without a verdict": len(measured) - len(judged) - cannot.sum(),
     }
     parts = [f"{n} {what}" for what, n in count.items() if n]
     text = f"{len(full)} claims; {len(measured)} measured so far"
@@ -138,7 +140,7 @@ def table(full, again):
             ours.append(standing(about))
         cells = [
             [nodes.paragraph(text=about["statement"]), name], ledger.source(about), ours,
-            ledger.condition(about), about["holds"],
+            ledger.condition(about), verdict(about),
         ]  # fmt: skip
         if asked:
             cells.append(in_the_field(again[[claim in of.split() for of in again["field_of"]]]))
@@ -157,9 +159,15 @@ def short_table(chosen, page):
         name = nodes.paragraph("", "", link, classes=["ledger-id"])
         where = "real language" if about["chapter"] in ledger.FIELD else "pocket world"
         statement = [nodes.paragraph(text=about["statement"]), name]
-        body += row([statement, where, ledger.measured(about), about["holds"]])
+        body += row([statement, where, ledger.measured(about), verdict(about)])
     group += body
     return nodes.table("", group, classes=["ledger", "colwidths-given"])
+
+
+def verdict(about):
+    """Whether a claim held; one that cannot be tested here looks like no verdict."""
+    kind = ["ledger-untestable"] if about["holds"].startswith("not testable") else []
+    return [nodes.paragraph(text=about["holds"], classes=kind)]
 
 
 def in_the_field(answers):

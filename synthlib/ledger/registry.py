@@ -79,27 +79,32 @@ _OPERATORS = {
 }
 
 
+NOT_TESTABLE = "not testable"
+UNJUDGED = ("report", NOT_TESTABLE)
+
+
 def judge(rule: str, value: float, bar: float = math.nan) -> bool | None:
     """Whether a value satisfies a claim's rule.
 
     Parameters
     ----------
     rule : str
-        ``"report"`` (nothing is judged), ``"value >= bar"`` (also ``<=``, ``<``, ``>``, and a
+        ``"report"`` (nothing is judged), ``"not testable"`` (nor can it be: what it compares with
+        has its value by convention, and the statement says why), ``"value >= bar"`` (also ``<=``, ``<``, ``>``, and a
         number in place of ``bar``) or a range, ``"0.2 <= value <= 0.4"``.
     value : float
     bar : float, optional
 
     Returns
     -------
-    bool, or None for "report"
+    bool, or None for "report" and "not testable"
 
     Raises
     ------
     ValueError
         For a rule in another form, or one that needs a bar where there is none.
     """
-    if rule == "report":
+    if rule in UNJUDGED:
         return None
     match = _RULE.fullmatch(rule)
     if match is None or not (match["first"] or match["op"]):
@@ -149,7 +154,7 @@ def source(row: pd.Series) -> str:
 
 def condition(row: pd.Series) -> str:
     """When a claim holds, in words: "≥ 94 %", "0.2 to 0.4", or empty when nothing is judged."""
-    if row["rule"] == "report":
+    if row["rule"] in UNJUDGED:
         return ""
     text = row["rule"].replace("bar", f"{row['bar']:g}").replace("-", "−")
     text = text.replace(" <= value <= ", " to ").removeprefix("value ")

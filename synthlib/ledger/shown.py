@@ -14,7 +14,7 @@ import pandas as pd
 from synthlib import paths
 
 from . import closure, records
-from .registry import DECIMALS, SIGNS, claims, judge, known, source
+from .registry import DECIMALS, NOT_TESTABLE, SIGNS, claims, judge, known, source
 
 NOT_YET = "not yet measured"
 # What a table shows of a record, as it stands there.
@@ -41,7 +41,7 @@ def table(chapter: int | None = None) -> pd.DataFrame:
         again, where the way it was is in doubt), ``recorded`` (minutes that its recordings took
         together; NaN where it is measured on none), ``live`` (the value of this build's
         run; NaN when the chapter has not run on the present sources) and ``holds``: "yes", "no",
-        "on k of n seeds", "reported" or "not yet measured". Committed measurements are judged
+        "on k of n seeds", "reported", "not testable here" or "not yet measured". Committed measurements are judged
         before live ones; "(live)" marks a judgement that rests on the live value alone.
     """
     now = closure.whole()
@@ -101,6 +101,8 @@ def _run_again(entry: dict | None, claim: str) -> dict[str, str]:
 def _verdict(about: pd.Series, entry: dict | None) -> str:
     if entry is None:
         return NOT_YET
+    if about["rule"] == NOT_TESTABLE:
+        return f"{NOT_TESTABLE} here"
     # The mean alone hides a claim that held on one seed of three.
     verdicts = [judge(about["rule"], v, about["bar"]) for v in entry["values"].values()]
     if verdicts[0] is None:
