@@ -90,8 +90,9 @@ def judge(rule: str, value: float, bar: float = math.nan) -> bool | None:
     ----------
     rule : str
         ``"report"`` (nothing is judged), ``"not testable"`` (nor can it be: what it compares with
-        has its value by convention, and the statement says why), ``"value >= bar"`` (also ``<=``, ``<``, ``>``, and a
-        number in place of ``bar``) or a range, ``"0.2 <= value <= 0.4"``.
+        has its value by convention, and the statement says why), ``"value >= bar"``
+        (also ``<=``, ``<``, ``>``, and a number in place of ``bar``) or a range,
+        ``"0.2 <= value <= 0.4"``.
     value : float
     bar : float, optional
 

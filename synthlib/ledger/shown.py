@@ -41,8 +41,9 @@ def table(chapter: int | None = None) -> pd.DataFrame:
         again, where the way it was is in doubt), ``recorded`` (minutes that its recordings took
         together; NaN where it is measured on none), ``live`` (the value of this build's
         run; NaN when the chapter has not run on the present sources) and ``holds``: "yes", "no",
-        "on k of n seeds", "reported", "not testable here" or "not yet measured". Committed measurements are judged
-        before live ones; "(live)" marks a judgement that rests on the live value alone.
+        "on k of n seeds", "reported", "not testable here" or "not yet measured". Committed
+        measurements are judged before live ones; "(live)" marks a judgement that rests on the live
+        value alone.
     """
     now = closure.whole()
     rows = []
