@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger lint screenshot clean distclean
+.PHONY: help venv book pdf test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -91,6 +91,9 @@ field-judges: $(STAMP)  ## train the NLI judges of real language: make field-jud
 
 ledger: $(STAMP)  ## measure the figures over several seeds again, into data/ledger/
 	$(PY) -m synthlib ledger
+
+mutants: $(STAMP)  ## which mechanical changes of the solutions the checks of the exercises accept
+	$(PY) tests/mutants.py
 
 lint: $(STAMP)  ## check the style of all code
 	$(BIN)/ruff check .

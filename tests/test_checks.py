@@ -26,7 +26,8 @@ def reference(x, y):
 
 def cases(rng):
     yield np.array([[2.0, 0.0]]), np.array([[0.0, 3.0]])
-    yield Case((np.zeros((0, 2)), np.zeros((0, 2))), note="no rows")
+    for d in (2, 3):
+        yield Case((np.zeros((0, d)), np.zeros((0, d))), note="no rows")
     for n in (2, 5):
         yield rng.normal(size=(n, 3)), rng.normal(size=(n, 3))
 
@@ -68,7 +69,7 @@ def solution(x, y):
 # ------------------------------------------------------------------ what run says
 def test_the_solution_passes():
     result = cosine(solution)
-    assert result.passed and "all 4 inputs" in result.message
+    assert result.passed and "all 5 inputs" in result.message
     assert repr(result).startswith("✓ cosine, passed")
 
 
@@ -108,7 +109,7 @@ def test_a_mistake_written_otherwise_is_recognised():
 
 def test_unknown_wrong_answer_shows_the_smallest_failing_input():
     message = cosine(_guard(lambda x, y: solution(x, y) + 1)).message
-    assert "3 of 4 inputs fail" in message
+    assert "3 of 5 inputs fail" in message
     assert "[[2., 0.]]" in message and "Expected [0.], got [1.]" in message
 
 

@@ -364,7 +364,7 @@ def steered_choice(logits, noisy_logits, omega):
 
     logits, noisy_logits: arrays of V scores; omega: a number. Returns an int.
     """
-    ### BEGIN SOLUTION: subtract omega times the noisy logits, then take the best word
+    ### BEGIN SOLUTION: score every word by the equation; which one is best?
     return int(np.argmax(np.asarray(logits) - omega * np.asarray(noisy_logits)))
     ### END SOLUTION
 
@@ -385,7 +385,7 @@ def keep(a, b, alpha=3.0, beta=3.0, gamma=1.0):
 
     a, b: arrays of n scores, NaN where unread. Returns a boolean array of length n.
     """
-    ### BEGIN SOLUTION: combine the three conditions; mind what a comparison with NaN gives
+    ### BEGIN SOLUTION: all three conditions at once; what becomes of a NaN?
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     return (a >= alpha) & (b <= beta) & (a >= b + gamma)
     ### END SOLUTION
@@ -398,7 +398,7 @@ checks.ch00.keep(keep)
 # ```{exercise} The mark
 # :label: ex-00-spearman
 #
-# *Medium, 15 minutes.* Spearman's correlation is the ordinary (Pearson) correlation of *ranks*. Write it, with equal values sharing the mean of their ranks, and return it times 100. You may use `scipy.stats.rankdata`, not `spearmanr`.
+# *Medium, 15 minutes.* Spearman's correlation is the ordinary (Pearson) correlation of *ranks*. Write it, with equal values sharing the mean of their ranks, and return it times 100. You may use `scipy.stats.rankdata`, but no function that returns the whole correlation, such as `spearmanr`.
 # ```
 
 # %%
@@ -408,7 +408,7 @@ from scipy.stats import rankdata
 # %% tags=["solution"]
 def spearman(predicted, gold):
     """Spearman's correlation times 100 of two arrays of n numbers. Returns a float."""
-    ### BEGIN SOLUTION: rank both, subtract the mean rank, divide covariance by the deviations
+    ### BEGIN SOLUTION: rank both, then correlate the ranks
     x = rankdata(predicted) - (len(predicted) + 1) / 2
     y = rankdata(gold) - (len(gold) + 1) / 2
     return float(100 * (x @ y) / np.sqrt((x @ x) * (y @ y)))

@@ -993,7 +993,7 @@ ledger.show(chapter=1)
 # %% tags=["solution"]
 def in_batch_loss(anchor, positive, tau=0.05):
     """InfoNCE without hard negatives: anchor (N, d), positive (N, d) -> float."""
-    ### BEGIN SOLUTION: mean over rows of logsumexp of the logits minus the own logit
+    ### BEGIN SOLUTION: the equation for one row, then the mean; stay finite
     anchor = anchor / np.linalg.norm(anchor, axis=1, keepdims=True)
     positive = positive / np.linalg.norm(positive, axis=1, keepdims=True)
     logits = anchor @ positive.T / tau  # (N, N)
@@ -1016,7 +1016,7 @@ checks.ch01.in_batch_loss(in_batch_loss)
 # %% tags=["solution"]
 def log_potential(x, t=2.0):
     """Uniformity of embeddings (n, d), n >= 2 -> float."""
-    ### BEGIN SOLUTION: the logarithm of the mean potential over pairs of different rows
+    ### BEGIN SOLUTION: the potential of each pair that counts, then the equation
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     squared = 2 - 2 * x @ x.T  # on the sphere
     different = ~np.eye(len(x), dtype=bool)
@@ -1039,7 +1039,7 @@ checks.ch01.log_potential(log_potential)
 # %% tags=["solution"]
 def whiten(x):
     """Whitened rows of x (n, d), n > d -> (n, d)."""
-    ### BEGIN SOLUTION: centre, rotate to eigenvectors, divide by standard deviations
+    ### BEGIN SOLUTION: make a mean of zero, then a covariance of one
     centred = x - x.mean(axis=0)
     variance, directions = np.linalg.eigh(np.cov(centred, rowvar=False))
     return centred @ directions / np.sqrt(variance)
@@ -1061,7 +1061,7 @@ checks.ch01.whiten(whiten)
 # %% tags=["solution"]
 def three_ways(similarity, gold, part):
     """n cosines, n scores, n names -> {"all": …, "mean": …, "wmean": …}."""
-    ### BEGIN SOLUTION: correlate all pairs, then part by part; average twice
+    ### BEGIN SOLUTION: one correlation of all, one of each part, and two means
     rho, size = [], []
     for name in np.unique(part):
         inside = part == name

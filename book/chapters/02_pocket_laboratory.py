@@ -871,7 +871,7 @@ checks.ch02.slot_relation(slot_relation)
 # %% tags=["solution"]
 def nli_label(forward, backward, premise_denied=False, hypothesis_denied=False):
     """The label of a pair: "entailment", "neutral" or "contradiction"."""
-    ### BEGIN SOLUTION: label two affirmed scenes, then go through the table of denials
+    ### BEGIN SOLUTION: two affirmed scenes first, then the table of denials
     def affirmed(slots):
         if "excludes" in slots:
             return "contradiction"

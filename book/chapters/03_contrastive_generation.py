@@ -1063,7 +1063,7 @@ ledger.show(chapter=3)
 # %% tags=["solution"]
 def mixture(logits, weights):
     """Probabilities [V] of the next word, from logits [K, V] and K weights."""
-    ### BEGIN SOLUTION: add the weighted logits, subtract their maximum, then softmax
+    ### BEGIN SOLUTION: mix as the rule says; then probabilities that stay finite
     mixed = np.asarray(weights, dtype=float) @ np.asarray(logits, dtype=float)
     powers = np.exp(mixed - mixed.max())
     return powers / powers.sum()
@@ -1086,7 +1086,7 @@ checks.ch03.mixture(mixture)
 # %% tags=["solution"]
 def as_guidance(omega, temperature=1.0):
     """(guidance scale, temperature) with the distribution of ω at `temperature`."""
-    ### BEGIN SOLUTION: divide both weights by their sum, and the temperature as well
+    ### BEGIN SOLUTION: compare the weights of both rules, then what is left over
     if omega >= 1:
         raise ValueError(f"no guidance scale belongs to omega = {omega}: it must be below 1")
     return 1 / (1 - omega), temperature / (1 - omega)
@@ -1129,15 +1129,16 @@ checks.ch03.opposite_share(opposite_share)
 # ```{exercise} The first flip
 # :label: ex-03-flip
 #
-# *Harder, 20 minutes.* At one place of a sentence, find the smallest $\omega>0$ at which the
-# greedy choice changes, by {eq}`eq-03-flip`; infinity, if it never does.
+# *Harder, 20 minutes.* At one place of a sentence, find the smallest $\omega\ge0$ beyond which
+# the greedy choice is another word than at $\omega=0$, by {eq}`eq-03-flip`; infinity, if it never
+# changes. Of equal scores greedy decoding takes the first: a tie at $\omega=0$ may be lost at once.
 # Look at {numref}`fig-03-lines` first. Which words can overtake at all?
 # ```
 
 # %% tags=["solution"]
 def first_flip(logits, noisy):
-    """Smallest ω > 0 at which the best word of l − ω·l̂ changes. Arrays of V scores."""
-    ### BEGIN SOLUTION: only words that the noisy context likes less can overtake the leader
+    """Smallest ω ≥ 0 beyond which the best word of l − ω·l̂ is another. Arrays of V scores."""
+    ### BEGIN SOLUTION: when does each rival overtake the leader, if it ever does?
     logits, noisy = np.asarray(logits, dtype=float), np.asarray(noisy, dtype=float)
     best = logits.argmax()
     lead, rise = logits[best] - logits, noisy[best] - noisy

@@ -767,7 +767,7 @@ import re
 # %% tags=["solution"]
 def read_score(text):
     """First number of a text (or None) as a float in [0, 5], else None."""
-    ### BEGIN SOLUTION: find the first number with its sign, then ask whether it is on the scale
+    ### BEGIN SOLUTION: find the first number; is it a score?
     match = re.search(r"-?[0-9]+(\.[0-9]+)?", text or "")
     if match is None:
         return None
@@ -789,7 +789,7 @@ checks.ch04.read_score(read_score)
 # %% tags=["solution"]
 def grid_counts(a, b, alpha, beta, gamma):
     """Array of m counts. a, b: n scores; alpha, beta, gamma: m thresholds."""
-    ### BEGIN SOLUTION: make columns of the thresholds, compare, combine, sum over the triplets
+    ### BEGIN SOLUTION: all triplets against all settings at once, then count
     gamma = np.where(np.isnan(gamma), -np.inf, gamma)
     low, high, margin = alpha[:, None], beta[:, None], gamma[:, None]
     return ((a >= low) & (b <= high) & (a >= b + margin)).sum(axis=1)
@@ -809,7 +809,7 @@ checks.ch04.grid_counts(grid_counts)
 # %% tags=["solution"]
 def expected_score(logprobs, values, min_mass=0.1):
     """Expected score, a float, or None. logprobs, values: arrays of the same length."""
-    ### BEGIN SOLUTION: weigh the values by the probabilities, and divide by their sum
+    ### BEGIN SOLUTION: the equation, and when there is no score
     p = np.exp(logprobs)
     mass = p.sum()
     return float(p @ values / mass) if mass >= min_mass else None
@@ -832,7 +832,7 @@ def loosest_beta(b, right, target):
 
     b: array of n scores; right: n truth values; target: a share between 0 and 1.
     """
-    ### BEGIN SOLUTION: try each score that occurs, and remember the largest that is good enough
+    ### BEGIN SOLUTION: the precision at each score that occurs; which one is wanted?
     good = [beta for beta in np.unique(b) if right[b <= beta].mean() >= target]
     return float(max(good)) if good else None
     ### END SOLUTION

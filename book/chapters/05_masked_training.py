@@ -963,7 +963,7 @@ ledger.show(chapter=5)
 # %% tags=["solution"]
 def keep_mask(similar, sigma=0.9):
     """Similarities (N, 2N) -> bool (N, 2N), True = keep."""
-    ### BEGIN SOLUTION: below σ, or the row's own positive or own hard negative
+    ### BEGIN SOLUTION: who is too similar, and who stays all the same?
     own = np.tile(np.eye(len(similar), dtype=bool), 2)
     return (similar < sigma) | own
     ### END SOLUTION
@@ -977,13 +977,14 @@ checks.ch05.keep_mask(keep_mask)
 # :label: ex-05-loss
 #
 # *15 minutes.* Write equation {eq}`eq-05-masked` in numpy, as a mean over rows. `logits` are
-# cosines over $\tau$; row $i$'s own positive is column $i$. Stay finite for logits of a thousand.
+# cosines over $\tau$; row $i$'s own positive is column $i$, and is kept. Stay finite for logits of
+# a thousand, above zero or below it, in the whole matrix or in a row.
 # ```
 
 # %% tags=["solution"]
 def masked_loss(logits, keep):
     """Logits (N, 2N), bool (N, 2N) -> float."""
-    ### BEGIN SOLUTION: masked logits become −∞, then logsumexp minus the own logit
+    ### BEGIN SOLUTION: the equation for one row; what is a removed term?
     left = np.where(keep, logits, -np.inf)
     return float(np.mean(logsumexp(left, axis=1) - np.diag(logits)))
     ### END SOLUTION
@@ -1005,7 +1006,7 @@ checks.ch05.masked_loss(masked_loss)
 # %% tags=["solution"]
 def copies_loss(copies, own, hard, tau=0.05, masked=False):
     """Number of copies, two cosines, temperature, mask or not -> float."""
-    ### BEGIN SOLUTION: log of the denominator, divided by the own positive's term
+    ### BEGIN SOLUTION: count the terms of the denominator, with the mask and without
     positives = 1 if masked else copies
     return float(np.log(positives + copies * np.exp((hard - own) / tau)))
     ### END SOLUTION
@@ -1025,7 +1026,7 @@ checks.ch05.copies_loss(copies_loss)
 # %% tags=["solution"]
 def pairs_per_epoch(rows, batch_size, hard_negatives):
     """Rows of the corpus, N, with hard negatives or without -> int."""
-    ### BEGIN SOLUTION: full batches, each N rows by N or 2N candidates
+    ### BEGIN SOLUTION: how many batches, and how many similarities in one?
     candidates = batch_size * (2 if hard_negatives else 1)
     return rows // batch_size * batch_size * candidates
     ### END SOLUTION

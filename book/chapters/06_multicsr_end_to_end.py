@@ -1003,7 +1003,7 @@ ledger.show(chapter=6)
 # %% tags=["solution"]
 def paired_gain(ours, theirs):
     """n marks each, n >= 2 -> (mean difference, its standard error)."""
-    ### BEGIN SOLUTION: difference seed by seed, then mean and error of the mean
+    ### BEGIN SOLUTION: the equation, on what the seeds make comparable
     gains = np.asarray(ours) - np.asarray(theirs)
     return float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
     ### END SOLUTION
@@ -1025,7 +1025,7 @@ checks.ch06.paired_gain(paired_gain)
 # %% tags=["solution"]
 def union(curated, gold):
     """Triplets of T and triplets of N, no doubles within N -> list of triplets."""
-    ### BEGIN SOLUTION: keep known premises, let a dict drop the doubles
+    ### BEGIN SOLUTION: the labelled ones, then what they allow and do not have
     premises = {row[0] for row in gold}
     known = [tuple(row) for row in curated if row[0] in premises]
     return list(dict.fromkeys([*map(tuple, gold), *known]))
@@ -1049,7 +1049,7 @@ checks.ch06.union(union)
 def ndcg(grades, k=10):
     """Grades by rank -> number in [0, 1]."""
 
-    ### BEGIN SOLUTION: discounted gain of the first k, over that of the sorted grades
+    ### BEGIN SOLUTION: the gain of your order, over that of the best one
     def gain_of(ordered):
         first = np.asarray(ordered, dtype=float)[:k]
         return float((first / np.log2(np.arange(len(first)) + 2)).sum())

@@ -636,7 +636,7 @@ def dual_reward(p, s, positive, omega, alpha_plus, alpha_minus, w1=0.5, w2=0.5):
 
     p, s: arrays [n], probability of the target and cosine; positive: bool array [n].
     """
-    ### BEGIN SOLUTION: r₁, then r₂ by np.where, then their weighted sum
+    ### BEGIN SOLUTION: one equation after the other
     r1 = p - omega
     r2 = np.where(positive, (1 - s) * np.sign(s - alpha_plus), s * np.sign(alpha_minus - s))
     return w1 * r1 + w2 * r2
@@ -679,7 +679,7 @@ checks.ch07.break_even(break_even)
 # %% tags=["solution"]
 def bounds(p, s, positive, quantile=0.05):
     """(α⁺, α⁻) from n answers; p, s: arrays [n]; positive: bool array [n]."""
-    ### BEGIN SOLUTION: the accepted ones of each kind, and np.quantile
+    ### BEGIN SOLUTION: who counts, and which quantile of whom?
     accepted = p > 0.5
     low = np.quantile(s[accepted & positive], quantile)
     high = np.quantile(s[accepted & ~positive], 1 - quantile)

@@ -826,7 +826,7 @@ checks.ch08.gae_row(gae_row)
 # %% tags=["solution"]
 def clipped_objective(ratio, advantage, epsilon):
     """Ratios (n), advantages (n) -> float."""
-    ### BEGIN SOLUTION: the smaller of the free and the clipped product, on average
+    ### BEGIN SOLUTION: the equation, token by token, then the mean
     free = ratio * advantage
     held = np.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage
     return float(np.minimum(free, held).mean())
@@ -863,13 +863,14 @@ checks.ch08.k3(k3)
 # :label: ex-08-best
 #
 # *15 minutes.* A prompt has n possible answers. Given the reference's probabilities, the rewards and
-# $\beta$, return the probabilities of the best policy, {eq}`eq-08-optimum`.
+# $\beta$, return the probabilities of the best policy, {eq}`eq-08-optimum`. Rewards may be thousands
+# of times $\beta$.
 # ```
 
 # %% tags=["solution"]
 def best_policy(reference, reward, beta):
     """Probabilities (n), rewards (n) -> probabilities (n)."""
-    ### BEGIN SOLUTION: tilt the reference, and normalise
+    ### BEGIN SOLUTION: the equation; mind large rewards
     reward = np.asarray(reward, dtype=float)
     weights = np.asarray(reference) * np.exp((reward - reward.max()) / beta)
     return weights / weights.sum()

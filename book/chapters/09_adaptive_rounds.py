@@ -816,7 +816,7 @@ ledger.show(chapter=9)
 # %% tags=["solution"]
 def texts_of(rounds, steps, batch, anchors, candidates):
     """-> number of texts (int)."""
-    ### BEGIN SOLUTION: what PPO has asked for, and what was written, in every round
+    ### BEGIN SOLUTION: who writes what, and how often?
     return rounds * (steps * batch + 2 * anchors * candidates)
     ### END SOLUTION
 
@@ -835,7 +835,7 @@ checks.ch09.texts(texts_of)
 # %% tags=["solution"]
 def usable_share(p, q, tries):
     """Probabilities p, q; tries ≥ 1 -> share between 0 and 1."""
-    ### BEGIN SOLUTION: at least one positive, and at least one negative
+    ### BEGIN SOLUTION: what has to happen for a triplet?
     return (1 - (1 - p) ** tries) * (1 - (1 - q) ** tries)
     ### END SOLUTION
 
@@ -867,13 +867,13 @@ pd.DataFrame({
 # *20 minutes.* Write the filter. `rows` are the answers in their order, `(anchor, kind, text, accepted)`.
 # Return `(anchor, positive, negative)` for every anchor, in the order in which they first appear, that has an
 # accepted answer of both kinds. Take the first of each kind. A text with the anchor's words in the anchor's
-# order is a copy, and counts as not accepted.
+# order is a copy, and counts as not accepted; words are compared as they stand, capitals and all.
 # ```
 
 # %% tags=["solution"]
 def triplets(rows):
     """List of (anchor, kind, text, accepted) -> list of (anchor, positive, negative)."""
-    ### BEGIN SOLUTION: the first accepted of each kind, anchor by anchor
+    ### BEGIN SOLUTION: go through the answers, and remember what each anchor has
     chosen = {}
     for anchor, kind, text, accepted in rows:
         mine = chosen.setdefault(anchor, {})

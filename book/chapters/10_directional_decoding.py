@@ -825,7 +825,7 @@ ledger.show(chapter=10)
 # %% tags=["solution"]
 def next_word(p, before, lam):
     """Probabilities [V] of the next word, from two arrays [V] and λ."""
-    ### BEGIN SOLUTION: mix the logarithms, then make the result sum to 1
+    ### BEGIN SOLUTION: the quotient, and what it lacks
     scores = (1 + lam) * np.log(p) - lam * np.log(before)
     powers = np.exp(scores - scores.max())
     return powers / powers.sum()
@@ -842,13 +842,13 @@ checks.ch10.next_word(next_word)
 # *Medium, 15 minutes.* Write the verification of {ref}`ch-10-verify`. For a list of sentences
 # (the anchor first) and the number of `steps` that were asked for after it, return
 # `"incomplete"`, `"newline"`, `"degenerate tail"`, in this order of precedence, or `None` if the
-# list is kept. A sentence without words makes a list incomplete.
+# list is kept. A sentence without words makes a list incomplete; sentences are equal to the letter.
 # ```
 
 # %% tags=["solution"]
 def why_dropped(sentences, steps):
     """The reason why a list is dropped, or None."""
-    ### BEGIN SOLUTION: count the last two in the whole list
+    ### BEGIN SOLUTION: the three rules, in their order
     if len(sentences) < steps + 1 or not all(s.strip() for s in sentences):
         return "incomplete"
     if any("\n" in s for s in sentences):
@@ -874,7 +874,7 @@ checks.ch10.why_dropped(why_dropped)
 # %% tags=["solution"]
 def straightness(points):
     """Net over travelled distance."""
-    ### BEGIN SOLUTION: the length of the sum of all moves, over the sum of their lengths
+    ### BEGIN SOLUTION: net distance over travelled distance
     moves = np.diff(np.asarray(points, dtype=float), axis=0)
     travelled = np.linalg.norm(moves, axis=1).sum()
     return float(np.linalg.norm(moves.sum(0)) / travelled) if travelled else math.nan
@@ -897,7 +897,7 @@ checks.ch10.straightness(straightness)
 # %% tags=["solution"]
 def prompts_read(lists, reuse):
     """Number of prompts read in all rounds."""
-    ### BEGIN SOLUTION: a set of sentences for each round, less that of the round before
+    ### BEGIN SOLUTION: round by round: what is needed, and what is known?
     total, known = 0, set()
     for i in range(1, max(map(len, lists), default=0)):
         needed = {s for one in lists if len(one) > i for s in one[max(0, i - 2):i]}

@@ -859,7 +859,7 @@ ledger.show(chapter=11)
 # %% tags=["solution"]
 def refined_row(row, omega):
     """Similarities (m), the first to the sentence itself -> refined (m)."""
-    ### BEGIN SOLUTION: the way to the value that belongs there, made shorter
+    ### BEGIN SOLUTION: what belongs in each place, and how far is it?
     row = np.asarray(row, dtype=float)
     way = np.sort(row)[::-1] - row
     return row + np.sign(way) * np.log(omega * np.abs(way) + 1)
@@ -880,7 +880,7 @@ checks.ch11.refined_row(refined_row)
 # %% tags=["solution"]
 def smallest_omega(gap):
     """A gap > 0 -> the smallest ω."""
-    ### BEGIN SOLUTION: both values move; solve 2 log(ω gap + 1) = gap
+    ### BEGIN SOLUTION: write down where both values are after the step
     return float(np.expm1(gap / 2) / gap)
     ### END SOLUTION
 
@@ -892,13 +892,14 @@ checks.ch11.smallest_omega(smallest_omega)
 # ```{exercise} ListMLE
 # :label: ex-11-listmle
 #
-# *15 minutes.* Write {eq}`eq-11-listmle` for one row, in numpy. Stay finite for scores of a thousand.
+# *15 minutes.* Write {eq}`eq-11-listmle` for one row, in numpy. Stay finite for scores of a thousand,
+# and for scores that lie thousands apart.
 # ```
 
 # %% tags=["solution"]
 def list_mle_row(scores, targets):
     """Scores (n), targets (n), larger is nearer -> float."""
-    ### BEGIN SOLUTION: in the targets' order, logsumexp from the end minus the score
+    ### BEGIN SOLUTION: draw after draw; who is still to be drawn?
     ranked = np.asarray(scores, dtype=float)[np.argsort(-np.asarray(targets))]
     below = np.logaddexp.accumulate(ranked[::-1])[::-1]
     return float((below - ranked).sum())
@@ -919,7 +920,7 @@ checks.ch11.list_mle_row(list_mle_row)
 # %% tags=["solution"]
 def out_of_order(row):
     """Similarities (m), m ≥ 2 -> share between 0 and 1."""
-    ### BEGIN SOLUTION: all pairs j < k in which the later one is larger
+    ### BEGIN SOLUTION: which pairs are there, and which stand the wrong way?
     row = np.asarray(row)
     worse = row[:, None] < row[None, :]
     return float(worse[np.triu_indices(len(row), 1)].mean())

@@ -516,7 +516,7 @@ ledger.show(chapter=12)
 # %% tags=["solution"]
 def average_precision(scores, relevant):
     """n numbers and n truth values -> number in [0, 1]."""
-    ### BEGIN SOLUTION: sort, then precision at the places of the right ones
+    ### BEGIN SOLUTION: walk down the ranking
     right = np.asarray(relevant, dtype=bool)[np.argsort(-np.asarray(scores))]
     places = np.flatnonzero(right) + 1
     return float((np.arange(1, len(places) + 1) / places).mean())
@@ -539,7 +539,7 @@ checks.ch12.average_precision(average_precision)
 # %% tags=["solution"]
 def mean_gains(before, after):
     """n marks each -> (points, percent)."""
-    ### BEGIN SOLUTION: the difference of the means, then its share of the first
+    ### BEGIN SOLUTION: what was gained, and of what is it a share?
     points = np.mean(after) - np.mean(before)
     return float(points), float(100 * points / np.mean(before))
     ### END SOLUTION
@@ -560,7 +560,7 @@ checks.ch12.mean_gains(mean_gains)
 # %% tags=["solution"]
 def pair_features(u, v):
     """Two arrays [n, d] -> array [n, 2 d]."""
-    ### BEGIN SOLUTION: differences without sign, and products
+    ### BEGIN SOLUTION: both parts of the equation, side by side
     return np.hstack([np.abs(u - v), u * v])
     ### END SOLUTION
 
@@ -581,7 +581,7 @@ checks.ch12.pair_features(pair_features)
 # %% tags=["solution"]
 def left_to_do(rows, size, done):
     """Two counts and a set of numbers -> list of (start, stop)."""
-    ### BEGIN SOLUTION: all spans, less the finished ones
+    ### BEGIN SOLUTION: where does each shard begin and end?
     starts = range(0, rows, size)
     return [
         (start, min(start + size, rows))

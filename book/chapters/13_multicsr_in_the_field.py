@@ -501,7 +501,7 @@ ledger.show(chapter=13)
 # %% tags=["solution"]
 def true_share(found, sensitivity, specificity):
     """Estimated share of right answers, from what a fallible examiner has found."""
-    ### BEGIN SOLUTION: write found by the true share, solve for it, cut at 0 and 1
+    ### BEGIN SOLUTION: what would the examiner find, were the true share known?
     false_alarm = 1 - specificity
     if sensitivity <= false_alarm:
         raise ValueError("this examiner tells right from wrong no better than chance")
@@ -549,7 +549,7 @@ checks.ch13.kappa(kappa)
 # %% tags=["solution"]
 def alike(texts):
     """Percent of texts that occur more than once, by words in lower case."""
-    ### BEGIN SOLUTION: write each text in one way, and count those that are there again
+    ### BEGIN SOLUTION: which texts are alike, and which answers have a double?
     folded = [" ".join(text.lower().split()) for text in texts]
     again = sum(folded.count(text) > 1 for text in folded)
     return 100 * again / len(folded) if folded else float("nan")

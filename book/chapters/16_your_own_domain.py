@@ -510,7 +510,7 @@ if ready:
 # %% tags=["solution"]
 def interval(right, n):
     """Two counts -> (low, high), shares from 0 to 1."""
-    ### BEGIN SOLUTION: the centre, the half width, both over 1 + z²/n
+    ### BEGIN SOLUTION: the formula, once with minus and once with plus
     z, seen = 1.96, right / n
     centre = seen + z**2 / (2 * n)
     width = z * np.sqrt(seen * (1 - seen) / n + z**2 / (4 * n**2))
@@ -535,7 +535,7 @@ checks.ch16.interval(interval)
 # %% tags=["solution"]
 def leaked(pairs, triplets):
     """List of pairs, list of triplets -> list of row numbers."""
-    ### BEGIN SOLUTION: a set of all folded training texts, then look each pair up
+    ### BEGIN SOLUTION: what was trained on, and which pair holds some of it?
     seen = {curation.folded(text) for triplet in triplets for text in triplet}
     return [
         row
@@ -562,7 +562,7 @@ checks.ch16.leaked(leaked)
 # %% tags=["solution"]
 def told_apart(anchor, same, other):
     """Three arrays [n, d] -> share from 0 to 1."""
-    ### BEGIN SOLUTION: unit rows, two dot products, ties as one half
+    ### BEGIN SOLUTION: two cosines a row; mind the ties
     anchor, same, other = (
         x / np.linalg.norm(x, axis=1, keepdims=True) for x in (anchor, same, other)
     )

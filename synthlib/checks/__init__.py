@@ -3,7 +3,12 @@
 Each chapter has a module ``chNN`` with one function an exercise: it takes the student's function
 and returns a `Result`; nothing is raised. `run` does the work, so that a chapter's module holds
 only references, inputs and mistakes. A mistake is a wrong answer that students do give; when the
-student's results are those of a mistake, the message is its hint.
+student's results are surely those of a mistake, the message is its hint, else it shows the smallest
+input that fails.
+
+The inputs are drawn from all that the task leaves open: what lies on a boundary, ties, extreme
+values, one element or none. What the task does not settle is no input. They are given by position:
+the names of the parameters are the student's own.
 """
 
 import contextlib
@@ -23,6 +28,8 @@ import numpy as np
 import pandas as pd
 
 NOT_YET = "not done yet"
+#: On so many inputs at least a wrong result must be a mistake's before its hint is given.
+SEVERAL = 2
 _ALIKE = "What you return agrees with the expected result"
 
 
@@ -100,11 +107,16 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments of one call; ``note`` says in words what is special about them."""
+    """Arguments of one call; ``note`` says in words what is special about them.
+
+    ``atol`` is the absolute tolerance on this input where that of the check is too narrow: single
+    precision is a right answer's right, and with large numbers it has few digits after the point.
+    """
 
     args: tuple = ()
     kwargs: Mapping = field(default_factory=dict)
     note: str = ""
+    atol: float = 0.0
 
 
 def wrong_answers(mistakes):
@@ -333,35 +345,56 @@ def _difference_of_arrays(expected, got, rtol, atol):
 
 
 # ------------------------------------------------------------------ wording
-def _short(value, limit=90):
+def _short(value, limit=90, digits=5):
     """A value in one short line."""
     if hasattr(value, "detach"):
         value = _array(value)
     if isinstance(value, np.ndarray):
-        text = np.array2string(value, precision=4, threshold=12, edgeitems=2, separator=", ")
+        threshold, edge = (12, 2) if limit < 100 else (40, 6)
+        text = np.array2string(
+            value, precision=digits - 1, threshold=threshold, edgeitems=edge, separator=", "
+        )
     elif isinstance(value, float | np.floating):
-        text = f"{float(value):.5g}"
+        text = f"{float(value):.{digits}g}"
     elif isinstance(value, np.generic):
         text = repr(value.item())
     elif isinstance(value, pd.DataFrame):
         text = f"DataFrame {value.shape} with columns {list(value.columns)}"
     elif isinstance(value, list | tuple) and len(value):
-        inner = ", ".join(_short(item, 40) for item in value[:8]) + (
-            ", …" if len(value) > 8 else ""
+        most = 8 if limit < 100 else 30
+        inner = ", ".join(_short(item, max(limit // 2, 40), digits) for item in value[:most]) + (
+            ", …" if len(value) > most else ""
         )
         text = f"[{inner}]" if isinstance(value, list) else f"({inner})"
+    elif isinstance(value, Mapping) and len(value):
+        text = ", ".join(f"{k!r}: {_short(v, 40, digits)}" for k, v in value.items())
+        text = "{" + text + "}"
     elif callable(value):
         text = f"<{getattr(value, '__name__', type(value).__name__)}>"
     else:
         text = repr(value)
+        limit = min(limit, 150)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _inputs(case, function):
+#: Characters of one value in a message that shows an input in full.
+_FULL = 400
+
+
+def _both(expected, got):
+    """Two values in full, with as many digits as it takes to see that they differ."""
+    for digits in (5, 9, 17):
+        texts = _short(expected, _FULL, digits), _short(got, _FULL, digits)
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _inputs(case, function, limit=90):
     """The arguments of a case in words."""
-    named = [f"{_parameter(function, i)} = {_short(a)}" for i, a in enumerate(case.args)]
-    named += [f"{name} = {_short(value)}" for name, value in case.kwargs.items()]
+    named = [f"{_parameter(function, i)} = {_short(a, limit)}" for i, a in enumerate(case.args)]
+    named += [f"{name} = {_short(value, limit)}" for name, value in case.kwargs.items()]
     text = "; ".join(named) or "no arguments"
     return f"{text} ({case.note})" if case.note else text
 
@@ -425,7 +458,7 @@ def _cases(cases, seed):
     return sorted(out, key=_size)
 
 
-def _differs(expected, got, compare):
+def _differs(expected, got, compare, case):
     """What distinguishes the outcome of a call from the reference's; None when they agree."""
     if expected.error is not None:
         wanted = type(expected.error).__name__
@@ -437,7 +470,7 @@ def _differs(expected, got, compare):
     if got.error is not None:
         return "error"
     try:
-        return compare(expected.value, got.value)
+        return compare(expected.value, got.value, **({"atol": case.atol} if case.atol else {}))
     except Exception as error:
         # A comparison of the chapter's own may expect a well-formed value.
         return f"you return {_kind(got.value)} that cannot be read ({type(error).__name__})"
@@ -451,7 +484,7 @@ def run(
     mistakes: Iterable[Mistake] = (),
     *,
     rtol: float = 1e-5,
-    atol: float = 1e-8,
+    atol: float = 1e-6,
     compare: Callable | None = None,
     seconds: float | None = 20.0,
     seed: int = 0,
@@ -472,11 +505,13 @@ def run(
         arguments, a dict of keyword arguments, a `Case`; anything else is the only argument. Edge
         inputs belong among them.
     mistakes : iterable of Mistake
-        When the student's results are a mistake's on all inputs that fail, its hint is the message.
+        When the student's results are a mistake's, several wrong ones among them, its hint is the
+        message.
     rtol, atol : float
-        Tolerance of `difference`.
+        Tolerance of `difference`, wide enough for what is computed in single precision.
     compare : callable, optional
-        ``compare(expected, got)`` returns None or what differs, in place of `difference`.
+        ``compare(expected, got)`` returns None or what differs, in place of `difference`: for a
+        task with several right results. Then the reference's is not shown.
     seconds : float or None
         Time limit of one call (on the main thread of Linux and macOS; None: no limit).
     seed : int
@@ -493,9 +528,10 @@ def run(
         There are no cases.
     """
     inputs = _cases(cases, seed)
-    if compare is None:
+    shown = compare is None
+    if shown:
 
-        def compare(expected, got):
+        def compare(expected, got, atol=atol):
             return difference(expected, got, rtol=rtol, atol=atol)
 
     def say(passed, message):
@@ -513,11 +549,11 @@ def run(
     failing = {
         i: found
         for i, got in enumerate(outcomes)
-        if (found := _differs(expected[i], got, compare))
+        if (found := _differs(expected[i], got, compare, inputs[i]))
     }
     if failing:
-        hint = _known_mistake(mistakes, inputs, outcomes, list(failing), compare)
-        return say(False, hint or _complaint(student, inputs, expected, outcomes, failing))
+        hint = _known_mistake(mistakes, inputs, outcomes, failing, compare)
+        return say(False, hint or _complaint(student, inputs, expected, outcomes, failing, shown))
     if changed := _changed(outcomes):
         return say(
             False,
@@ -542,8 +578,11 @@ def _changed(outcomes):
     return next((o.changed for o in outcomes if o.changed), None)
 
 
-def _complaint(student, inputs, expected, outcomes, failing):
-    """What is wrong, in words; `failing` says for each input that fails how it differs."""
+def _complaint(student, inputs, expected, outcomes, failing, shown):
+    """What is wrong, in words; `failing` says for each input that fails how it differs.
+
+    Without `shown` there are several right results, and the reference's is not shown.
+    """
     # What should work and does not comes first; then what should be refused and is not.
     first = min(failing, key=lambda i: (expected[i].error is not None, i))
     if isinstance(outcomes[-1].error, _Late):
@@ -568,35 +607,49 @@ def _complaint(student, inputs, expected, outcomes, failing):
         return f"{found[0].upper()}{found[1:]}. Input: {_inputs(case, student)}.{also}"
     what = "" if found == "value" else f"{found[0].upper()}{found[1:]}. "
     count = f"{len(failing)} of {len(inputs)} inputs fail. " if len(inputs) > 1 else ""
-    return (
-        f"{what}{count}Smallest input: {_inputs(case, student)}. Expected {_short(want.value)}, got"
-        f" {_short(got.value)}.{also}"
-    )
+    wanted, given = _both(want.value, got.value)
+    told = f"Expected {wanted}, got {given}" if shown else f"Got {given}"
+    return f"{what}{count}Smallest input: {_inputs(case, student, _FULL)}. {told}.{also}"
 
 
 def _known_mistake(mistakes, inputs, outcomes, failing, compare):
-    """Hint of the mistake that gives what the student's function gives; None when there is none.
+    """Hint of the mistake that is surely the student's; None when none is.
 
-    One that gives the same on all inputs is preferred to one that does on the failing inputs only.
+    Sure means that the student's results are the mistake's on every input, and wrong on several.
+    Where the student's function ends in an error or in no finite number there may be a second
+    mistake: when no mistake explains these inputs, the others decide.
     """
-    if all(outcomes[i].error is not None for i in failing):
-        # An error speaks for itself; many mistakes end in the same one.
-        return None
-    others = [i for i in range(len(outcomes)) if i not in failing]
-    partly = None
+    second = None
     for mistake in mistakes:
-
-        def alike(i, function=mistake.function):
-            theirs, got = _call(function, inputs[i]), outcomes[i]
-            if theirs.error is not None or got.error is not None:
-                return type(theirs.error) is type(got.error)
-            return _differs(theirs, got, compare) is None
-
-        if all(map(alike, failing)):
-            if all(map(alike, others)):
+        shared, plain, every = 0, 0, True
+        for i, got in enumerate(outcomes):
+            theirs = _call(mistake.function, inputs[i])
+            if theirs.error is not None and got.error is not None:
+                alike = type(theirs.error) is type(got.error)
+            else:
+                alike = _differs(theirs, got, compare, inputs[i]) is None
+            wrong = i in failing
+            if alike:
+                shared += wrong and got.error is None
+                plain += wrong and not _astray(got)
+            elif wrong and _astray(got):
+                every = False
+            else:
+                break
+        else:
+            if every and shared >= SEVERAL:
                 return mistake.hint
-            partly = partly or mistake.hint
-    return partly
+            if plain >= SEVERAL:
+                second = second or mistake.hint
+    return second
+
+
+def _astray(outcome):
+    """Whether a call ended in an error, or in numbers of which one is not finite."""
+    if outcome.error is not None:
+        return True
+    numbers = _array(outcome.value) if _is_array(outcome.value) else _numbers(outcome.value)
+    return numbers is not None and numbers.dtype.kind == "f" and not np.isfinite(numbers).all()
 
 
 def result(exercise, passed, message):

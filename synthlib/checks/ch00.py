@@ -1,10 +1,12 @@
 """Checks of the exercises of chapter 0."""
 
+import inspect
 import math
+import sys
 
 import numpy as np
 
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Mistake, result, run, wrong_answers
 
 
 # ------------------------------------------------------------------ steered_choice
@@ -21,9 +23,10 @@ def _steered_cases(rng):
     yield np.array([2.0, 1.9, 0.0]), np.array([3.0, 0.0, 0.0]), 0.3
     yield np.array([1.0, 0.5]), np.array([9.0, 0.0]), 0.0
     yield np.array([0.0, 5.0, 4.0]), np.array([0.0, 2.0, 9.0]), -0.2
-    for size in (4, 12, 40):
-        for omega in (0.3, 0.6, 0.9):
-            yield 3 * rng.normal(size=size), 3 * rng.normal(size=size), omega
+    yield np.array([-3.0]), np.array([2.0]), 0.5  # one word
+    for level in (-70.0, 0.0, 900.0):  # far below zero, around it, far above
+        for size, omega in ((2, 0.5), (3, 1.0), (4, 1.5), (12, 0.3), (40, 0.6), (40, 0.9)):
+            yield level + 3 * rng.normal(size=size), level + 3 * rng.normal(size=size), omega
 
 
 def _softmax(x):
@@ -71,9 +74,16 @@ def _keep_cases(rng):
     yield np.array([nan, 4.0, 4.0]), np.array([1.0, nan, 1.0])
     yield np.array([4.0, 3.5, 5.0]), np.array([3.0, 2.5, 4.0]), 3.5, 3.0, 0.5
     yield np.array([]), np.array([])
+    yield np.array([nan]), np.array([nan])
+    for alpha, beta, gamma in ((3.0, 3.0, 1.0), (2.0, 4.5, -1.0), (0.0, 1.5, 2.25)):
+        for n in (1, 1, 1, 1, 2, 3, 6, 6):  # on a bound, or a quarter to either side of it
+            beside, near = rng.integers(-1, 2, size=(2, n)) / 4
+            a = alpha + np.where(rng.random(n) < 0.5, beside, 2.0)
+            yield a, np.where(rng.random(n) < 0.5, beta, a - gamma) + near, alpha, beta, gamma
     for _ in range(6):
         a, b = rng.integers(0, 11, size=(2, 30)) / 2
         a[rng.random(30) < 0.1] = nan
+        b[rng.random(30) < 0.1] = nan
         alpha, beta, gamma = rng.integers(0, 11, size=3) / 2
         yield a, b, alpha, beta, gamma
 
@@ -155,9 +165,14 @@ def _spearman_cases(rng):
     yield np.array([0.1, 0.2, 0.9, 0.4]), np.array([1.0, 2.0, 3.0, 5.0])
     yield np.array([0.5, 0.5, 0.1, 0.9, 0.5]), np.array([3.0, 2.0, 2.0, 5.0, 1.0])
     yield np.array([3.0, 2.0, 1.0]), np.array([1.0, 2.0, 3.0])
-    for n in (10, 40):
+    yield np.array([-0.5, 2.0]), np.array([0.0, -9.0])
+    yield np.array([1e-30, 1e30, -1e30, 0.0]), np.array([5.0, 5.0, 1.0, 0.0])
+    for n in (4, 6, 10, 40):
         gold = rng.integers(0, 6, size=n).astype(float)
+        gold[:2] = 0.0, 5.0
         yield np.exp(gold / 2 + rng.normal(size=n)), gold
+        yield rng.permutation(n) / 2 - 1.0, gold  # no ties in the predictions
+        yield np.round(gold / 3 + rng.normal(size=n) + np.arange(n), 0), gold
 
 
 def _order(x):
@@ -192,9 +207,35 @@ _SPEARMAN = (
 )
 
 
+def _spearman_of_others(function):
+    """Whether a function has Spearman's correlation computed by somebody else's code."""
+    own = getattr(inspect.unwrap(function), "__code__", None)
+    found = []
+
+    def look(frame, event, argument):
+        code = frame.f_code
+        if event == "call" and own is not None and code.co_filename != own.co_filename:
+            asked = f"{code.co_name} {frame.f_locals.get('method', '')}"
+            found.append("spearman" in asked)
+
+    sys.setprofile(look)
+    try:
+        function(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
+    finally:
+        sys.setprofile(None)
+    return any(found)
+
+
 def spearman(student):
     """Exercise: Spearman's correlation with ties, times 100."""
-    return run("spearman", student, _spearman, _spearman_cases, _SPEARMAN)
+    found = run("spearman", student, _spearman, _spearman_cases, _SPEARMAN)
+    if found.passed and _spearman_of_others(student):
+        return result(
+            "spearman", False,
+            "The number is right, and somebody else's function has computed it. Write Spearman's "
+            "correlation yourself, from the ranks.",
+        )  # fmt: skip
+    return found
 
 
 WRONG = {

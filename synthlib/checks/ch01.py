@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Case, Mistake, run, wrong_answers
 
 
 def _unit(x):
@@ -27,11 +27,15 @@ def _in_batch_loss(anchor, positive, tau=0.05):
 
 def _in_batch_cases(rng):
     yield np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 1.0]]), 1.0
-    yield {"anchor": rng.normal(size=(5, 3)), "positive": rng.normal(size=(5, 3)), "tau": 0.3}
-    for n, tau in ((2, 0.5), (4, 0.1), (7, 2.0)):
+    yield rng.normal(size=(5, 3)), rng.normal(size=(5, 3))  # at the temperature of the signature
+    for n, tau in ((2, 0.5), (3, 1.0), (4, 0.1), (7, 2.0)):
         yield 3 * rng.normal(size=(n, 3)), rng.normal(size=(n, 3)), tau
+        lengths = 10.0 ** rng.integers(-3, 4, size=(n, 1))
+        yield lengths * rng.normal(size=(n, 2)), lengths[::-1] * rng.normal(size=(n, 2)), tau
     yield rng.normal(size=(1, 4)), rng.normal(size=(1, 4)), 0.1  # alone in its batch: loss 0
-    yield rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), 0.001  # exp(1000) is no number
+    for n in (2, 3, 6):  # exp(1000) is no number
+        close = rng.normal(size=(n, 4))
+        yield Case((close, close[::-1] + 0.1 * rng.normal(size=(n, 4)), 0.001), atol=1e-3)
 
 
 def _loss(anchor, positive, tau, *, unit=True, axis=1, own=True, reduce=np.mean, times=False):
@@ -120,8 +124,9 @@ def _log_potential(x, t=2.0):
 def _potential_cases(rng):
     yield np.array([[1.0, 0.0], [0.0, 2.0]]), 2.0
     yield np.array([[3.0, 4.0], [3.0, 4.0], [3.0, 4.0]]), 2.0  # one point: 0
-    yield {"x": rng.normal(size=(5, 3))}
-    for n, t in ((3, 2.0), (6, 1.0), (9, 0.5)):
+    yield np.array([[0.0, 3.0], [0.0, -1.0]]), 1.5  # as far apart as it goes
+    yield (rng.normal(size=(5, 3)),)
+    for n, t in ((3, 2.0), (2, 0.1), (4, 0.0), (6, 1.0), (9, 0.5), (5, 20.0)):
         yield 2 * rng.normal(size=(n, 4)) + 1, t
 
 
@@ -196,9 +201,10 @@ def _whiten(x):
 
 
 def _whiten_cases(rng):
-    for n, d in ((8, 2), (12, 3), (30, 5)):
+    for n, d in ((3, 2), (4, 2), (8, 2), (12, 3), (30, 5)):
         yield rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + 3 * rng.normal(size=d)
     yield rng.normal(size=(20, 3)) * np.array([1.0, 10.0, 0.1]) - 5
+    yield 200 + rng.normal(size=(6, 2))  # far from the origin
 
 
 def _same_inner_products(expected, got):
@@ -206,10 +212,17 @@ def _same_inner_products(expected, got):
     got = np.asarray(got, dtype=float)
     if got.shape != expected.shape:
         return f"the shape should be {expected.shape}, it is {got.shape}"
-    if not np.allclose(got @ got.T, expected @ expected.T, rtol=1e-5, atol=1e-7):
-        spread = np.cov(got, rowvar=False)
-        return f"the covariance of your rows should be the identity; it is {spread.round(2)}"
-    return None
+    if np.allclose(got @ got.T, expected @ expected.T, rtol=1e-5, atol=1e-5):
+        return None
+    mean, spread = got.mean(axis=0), np.cov(got, rowvar=False)
+    if not np.allclose(mean, 0, atol=1e-5):
+        return f"the mean of your rows should be 0 in every column; it is {mean.round(3)}"
+    if not np.allclose(spread, np.eye(len(spread)), atol=1e-5):
+        return f"the covariance of your rows should be the identity; it is {spread.round(3)}"
+    return (
+        "your rows have mean 0 and the identity as covariance, and are not those of x: they must "
+        "stay in their order, and one linear map must make all of them"
+    )
 
 
 def _spectral(x, power, *, centre=True, ddof=1):
@@ -233,14 +246,14 @@ _WHITEN = (
     Mistake(
         "rotated only",
         lambda x: _spectral(x, 0.0),
-        "Your directions are uncorrelated now, and each keeps its own variance. Scale each by "
-        "one over the square root of its eigenvalue.",
+        "Your rows are those of x about their mean, turned at most: every direction has the "
+        "variance that it had. Scale each by one over the square root of its eigenvalue.",
     ),
     Mistake(
         "standardised only",
         lambda x: (x - x.mean(axis=0)) / x.std(axis=0, ddof=1),
-        "Each column has variance one, and the columns are still correlated. Rotate to the "
-        "eigenvectors of the covariance before you scale.",
+        "You divide the columns of x by their standard deviations, which leaves their correlations "
+        "in. Rotate to the eigenvectors of the covariance before you scale.",
     ),
     Mistake(
         "not centred",
@@ -289,11 +302,16 @@ def _three_ways(similarity, gold, part):
 
 
 def _three_ways_cases(rng):
-    for sizes in ((4, 9), (5, 6, 12), (7,)):
+    for sizes in ((4, 9), (5, 6, 12), (7,), (3, 2), (2, 6), (4, 4), (3, 5, 20)):
         part = np.repeat([f"part {k}" for k in range(len(sizes))], sizes)
         shift = np.repeat(rng.normal(size=len(sizes)), sizes)
         gold = np.round(np.clip(rng.normal(size=len(part)) + 2 + shift, 0, 5), 1)
         similarity = np.tanh(0.3 * gold - shift + rng.normal(size=len(part)))
+        for name in set(part):  # no part may be constant: its correlation is none
+            first, second = np.flatnonzero(part == name)[:2]
+            gold[first], gold[second] = 1.5, 4.0
+        if len(part) > 8:
+            similarity[-1] = similarity[-2]
         order = rng.permutation(len(part))
         yield similarity[order], gold[order], part[order]
 

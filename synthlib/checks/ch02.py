@@ -1,6 +1,7 @@
 """Checks of the exercises of chapter 2, the pocket laboratory."""
 
 import math
+from itertools import product
 
 from synthlib.checks import Mistake, run, wrong_answers
 
@@ -38,15 +39,15 @@ def _slot_relation_cases(rng):
         ("man", "dog"), ("person", "animal"), ("boy", "adult"),
     ):  # fmt: skip
         yield *pair, _BEINGS
-    for n in (4, 7, 12):  # random trees, deep ones among them
+    for n, deep in ((1, False), (3, True), (4, False), (5, True), (7, False), (12, False)):
         tree = {"t0": None}
-        for i in range(1, n):
-            above = rng.integers(-1, i)
+        for i in range(1, n):  # a single branch, or each concept below any that is there already
+            above = i - 1 if deep else rng.integers(-1, i)
             tree[f"t{i}"] = None if above < 0 else f"t{above}"
         names = [None, *tree]
-        for _ in range(6):
-            a, b = rng.integers(0, len(names), size=2)
-            yield names[a], names[b], tree
+        pairs = list(product(names, repeat=2))
+        for i in range(len(pairs)) if deep else rng.integers(0, len(pairs), size=6):
+            yield *pairs[i], tree
 
 
 def _relation(premise, hypothesis, parent, *, reach=None, told=True, swap=False, kin=False):
@@ -136,7 +137,8 @@ def _nli_label_cases(rng):
         for premise_denied in (False, True):
             for hypothesis_denied in (False, True):
                 yield forward, backward, premise_denied, hypothesis_denied
-    yield {"forward": [_ENTAILS], "backward": [_OPEN]}
+    for relation in _TURN:
+        yield [relation], [_TURN[relation]]  # nothing is said of denials
 
 
 def _first_match(relations):
@@ -240,7 +242,7 @@ def _outcome_cases(rng):
         yield p[:1], p[:1], ["entailment"], kind
         yield p[:2], ["", "x"], [None, None], kind
         yield p[:2], ["a dog is running at noon", "men"], ["neutral", None], kind
-    for n in (7, 20):
+    for n in (1, 2, 3, 4, 7, 20, 2, 3):
         premises = [p[i] for i in rng.integers(0, 4, size=n)]
         kinds = rng.integers(0, 5, size=n)
         outputs = [a if k == 0 else f"{a} {k}" for a, k in zip(premises, kinds, strict=True)]
@@ -339,7 +341,8 @@ def _spearman_cases(rng):
     yield [0.0, 0.0, 1.0, 1.0], [3.0, 1.0, 4.0, 4.0]
     yield [1.0, 2.0], [5.0, -5.0]
     yield [5.0, 5.0, 5.0, 1.0], [0.1, 0.9, 0.5, 0.2]
-    for n in (6, 15, 40):
+    yield [1e-30, 1e30, -1e30, 0.0], [5, 5, 1, 0]
+    for n in (4, 6, 15, 40):
         yield rng.normal(size=n), rng.normal(size=n) ** 3
         halves = rng.integers(0, 11, size=n) / 2  # a judge that writes half points: many ties
         yield halves, halves + rng.normal(size=n)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Case, Mistake, run, wrong_answers
 
 
 # --- mixture --------------------------------------------------------------------------
@@ -25,8 +25,15 @@ def _mixture(logits, weights):
 def _mixture_cases(rng):
     yield np.array([[2.0, 1.0, 0.0], [3.0, 0.0, 0.0]]), [1.0, -0.5]
     yield np.array([[2.0, 1.0, 0.0], [3.0, 0.0, 0.0]]), [1.0, 0.0]
-    yield np.array([[900.0, 899.0, -900.0], [900.0, 901.0, 0.0]]), [1.0, -0.3]
-    for contexts, words in ((2, 5), (3, 4), (1, 6), (4, 9)):
+    yield np.array([[1.0, 0.0]]), [0.0]
+    for level in (900.0, -900.0):  # exp(900) is no number, and exp(−900) is 0
+        for logits, weights in (
+            ([[level, level - 1]], [1.0]),
+            ([[level, level - 1, -level], [level, level + 1, 0.0]], [1.0, -0.3]),
+            (level + rng.normal(size=(3, 4)), [1.5, -0.2, -0.1]),
+        ):
+            yield Case((np.array(logits), weights), atol=1e-3)
+    for contexts, words in ((1, 2), (2, 2), (2, 5), (3, 4), (1, 6), (4, 9)):
         logits = 3 * rng.normal(size=(contexts, words))
         yield logits, [1.0, *(-0.3 * rng.random(contexts - 1))]
         yield logits, list(rng.normal(size=contexts))
@@ -103,8 +110,11 @@ def _as_guidance_cases(rng):
     yield (0.3,)
     yield 0.5, 2.0
     yield -0.25, 0.8
+    yield -3.0, 0.5
     yield 1.0, 1.0
     yield 1.4, 1.0
+    yield (2.5,)
+    yield (1.0,)
     for omega in rng.uniform(-0.5, 0.95, size=6):
         yield float(omega), float(rng.uniform(0.2, 2.0))
 
@@ -188,8 +198,9 @@ def _opposite_share_cases(rng):
         yield ["right", "opposite"], ["right", "opposite"], [c, e], by_label
         yield ["copied", "copied"], ["right", "right"], [c, e], by_label
         yield ["opposite", "broken"], ["copied", "right"], [e, c], by_label
-    yield {"before": ["opposite", "copied"], "after": ["right", "right"], "kinds": [c, c]}
-    for n in (12, 30, 60):
+    yield ["opposite", "copied"], ["right", "right"], [c, c]  # copies counted apart
+    yield [], [], []
+    for n in (1, 2, 2, 3, 4, 12, 30, 60):
         p = (0.45, 0.2, 0.2, 0.1, 0.05)
         for by_label in (False, True):
             yield (
@@ -272,7 +283,7 @@ def _first_flip(logits, noisy):
         {
             at
             for a in words for b in words if noise[a] != noise[b]
-            and (at := (clean[a] - clean[b]) / (noise[a] - noise[b])) > 0
+            and (at := (clean[a] - clean[b]) / (noise[a] - noise[b])) >= 0
         }
     )  # fmt: skip
     start = best(0.0)
@@ -288,9 +299,19 @@ def _first_flip_cases(rng):
     yield np.array([2.0, 1.0, 0.0]), np.array([1.0, 1.0, 1.0])
     yield np.array([3.0, 2.9, 0.0]), np.array([5.0, 4.9, 0.0])  # the runner-up is not the first
     yield np.array([-1.0, -3.0, -2.0]), np.array([-1.0, -9.0, -2.5])
+    yield np.array([1.0]), np.array([4.0])  # no rival at all
+    # Ties: equal at ω = 0 and then behind, in front, or equal for ever.
+    yield np.array([2.0, 2.0]), np.array([1.0, 3.0])
+    yield np.array([2.0, 2.0, 1.0]), np.array([1.0, 3.0, 0.0])
+    yield np.array([2.0, 2.0]), np.array([3.0, 1.0])
+    yield np.array([2.0, 2.0, 1.0]), np.array([1.0, 1.0, 0.5])
+    yield np.array([500.0, 0.0]), np.array([0.25, 0.0])  # very late
+    yield np.array([0.0, -0.001]), np.array([4.0, -4.0])  # very early
     for n in (2, 3, 5, 12):
         for _ in range(3):
             yield 3 * rng.normal(size=n), 3 * rng.normal(size=n)
+            clean, noise = rng.integers(-2, 3, size=(2, n)).astype(float)  # many ties
+            yield clean, noise
 
 
 def _crossings(logits, noisy, *, rivals=None, every=False):

@@ -40,10 +40,13 @@ def _read_cases(rng):
     yield "they mean the same"
     yield ""
     yield None
-    yield "0"
     yield "about 2, at most 3"
     yield "out of 5 I give 2.5"
     yield "12"
+    for number in ("0", "0.0", "5", "5.0", "5.001", "-0.5", "7", "4.75", "10.5"):  # at the ends
+        yield number
+        yield f"{number} of 4"
+        yield f"I say {number}"
     for _ in range(8):
         value = rng.integers(-4, 15) / 2
         before, after = ("", "score ", "I say "), ("", " of 5", ".")
@@ -145,12 +148,17 @@ def _grid_cases(rng):
     one = np.ones(1)
     yield np.array([4.0, nan]), np.array([nan, 1.0]), 0 * one, 5 * one, nan * one
     yield np.array([3.5, 3.0]), np.array([3.0, 3.0]), 3 * one, 3 * one, 0.5 * one
-    for m in (4, 7):
-        a, b = rng.integers(0, 11, size=(2, 25)) / 2
-        a[rng.random(25) < 0.1] = nan
-        alpha, beta, gamma = rng.integers(0, 9, size=(3, m)) / 2
-        gamma[rng.random(m) < 0.3] = nan
-        yield a, b, alpha, beta, gamma
+    yield one, 2 * one, one, 2 * one, nan * one  # on two bounds, and without a margin
+    yield one, 2 * one, one, 2 * one, -1 * one  # on all three
+    yield 3 * one, 4 * one, 2 * one, 5 * one, nan * one
+    yield np.array([]), np.array([]), one, one, one  # no triplet
+    for n, m in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (25, 4), (25, 7)):
+        for missing in (0.1, 0.6):
+            a, b = rng.integers(0, 11, size=(2, n)) / 2
+            a[rng.random(n) < 0.1] = nan
+            alpha, beta, gamma = rng.integers(-2, 9, size=(3, m)) / 2
+            gamma[rng.random(m) < missing] = nan
+            yield a, b, alpha, beta, gamma
 
 
 def _by_cell(rule):
@@ -235,9 +243,15 @@ def _expected_cases(rng):
     yield np.log([0.01, 0.02]), np.array([1.0, 3.0])
     yield np.log([0.01, 0.02]), np.array([1.0, 3.0]), 0.0
     yield np.log([0.9, 0.05]), np.array([5.0, 0.0]), 0.5
-    for mass in (0.97, 0.6, 0.3, 0.05):
-        p = rng.dirichlet(np.full(11, 0.4)) * mass + 1e-9
-        yield np.log(p), halves
+    # exp(0) is 1 to the last digit: the mass is exactly what is asked for, and is enough.
+    yield np.array([0.0]), np.array([3.5]), 1.0
+    yield np.array([0.0, -math.inf]), np.array([1.5, 4.0]), 1.0
+    yield np.array([-700.0, 0.0, -800.0]), np.array([0.0, 2.5, 5.0]), 1.0
+    yield np.log([0.3]), np.array([-2.0])
+    for mass in (0.97, 0.6, 0.3, 0.05, 0.02):
+        for n in (2, 11):
+            p = rng.dirichlet(np.full(n, 0.4)) * mass + 1e-9
+            yield np.log(p), halves[:n]
 
 
 def _p(logprobs):
@@ -316,11 +330,16 @@ def _beta_cases(rng):
     yield np.array([1.0, 2.0]), np.array([False, False]), 0.5
     yield np.array([2.0, 2.0, 2.0, 4.0]), np.array([True, False, True, True]), 0.7
     yield np.array([0.0, 1.0, 2.0, 3.0]), np.array([True, True, True, False]), 0.75
-    for n in (20, 60):
-        b = rng.integers(0, 11, size=n) / 2
-        right = rng.random(n) < np.where(b <= 2.5, 0.95, 0.3)
-        yield b, right, 0.85
-        yield b, right, 0.6
+    yield np.array([1.0, 3.0]), np.array([True, False]), 0.5  # exactly the target
+    yield np.array([4.0, 3.0]), np.array([False, True]), 1.0
+    yield np.array([2.5]), np.array([True]), 1.0
+    yield np.array([2.5]), np.array([False]), 0.5
+    yield np.array([0.25]), np.array([False]), 0.0
+    yield np.array([]), np.array([], dtype=bool), 0.5
+    for n in (2, 3, 4, 6, 20, 60):
+        for target in (0.8501, 0.6003, 0.5):  # exact shares are sums of halves
+            b = rng.integers(0, 11, size=n) / 2 + 0.1 * rng.integers(2)  # any scores may occur
+            yield b, rng.random(n) < np.where(b <= 2.5, 0.95, 0.3), target
 
 
 def _precisions(b, right):

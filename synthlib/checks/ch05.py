@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Case, Mistake, run, wrong_answers
 
 
 # --- keep_mask ------------------------------------------------------------------------
@@ -19,10 +19,13 @@ def _keep_mask(similar, sigma=0.9):
 
 def _keep_cases(rng):
     yield np.array([[0.95, 0.2, 0.95, 0.1], [0.9, 0.95, 0.3, 0.2]]), 0.9
-    for n, sigma in ((3, 0.5), (5, 0.0), (6, 0.9)):
+    for n, sigma in ((2, 0.5), (3, 0.5), (5, 0.0), (6, 0.9)):
         yield rng.uniform(-1, 1, size=(n, 2 * n)), sigma
-    yield {"similar": np.round(rng.uniform(size=(4, 8)), 1), "sigma": 0.5}  # ties with sigma
+    for n in (1, 2, 2, 3, 4):  # ties with sigma
+        yield rng.integers(0, 3, size=(n, 2 * n)) / 2, 0.5
+    yield rng.uniform(0.8, 1, size=(3, 6))  # at the threshold of the signature
     yield np.full((3, 6), 0.99), 0.9  # everything is masked but the own pairs
+    yield rng.integers(-1, 2, size=(3, 6)) * 1.0, 1.0
 
 
 def _own(n, blocks=2):
@@ -89,16 +92,33 @@ def _masked_loss(logits, keep):
     return sum(losses) / len(losses)
 
 
+def _some(rng, n):
+    """A mask that keeps every row's own positive and takes the candidate behind it away."""
+    keep, row = rng.uniform(size=(n, 2 * n)) < 0.5, np.arange(n)
+    keep[row, row], keep[row, row + 1] = True, False
+    return keep
+
+
 def _loss_cases(rng):
     yield np.array([[2.0, 1.0, 0.0, 3.0], [0.5, 2.0, 1.0, 1.0]]), np.array(
         [[True, False, True, True], [True, True, True, True]]
     )
-    for n, scale in ((2, 1.0), (4, 3.0), (6, 20.0)):
-        keep = (rng.uniform(size=(n, 2 * n)) < 0.6) | _own(n)
-        yield scale * rng.normal(size=(n, 2 * n)), keep
-    keep = (rng.uniform(size=(4, 8)) < 0.5) | _own(4)
-    yield 900 + 50 * rng.normal(size=(4, 8)), keep  # exp(900) is no number
+    yield np.array([[0.5, 0.5]]), np.array([[True, False]])  # nothing is left but the positive
+    for n, scale in ((1, 1.0), (2, 1.0), (4, 3.0), (6, 20.0)):
+        yield scale * rng.normal(size=(n, 2 * n)), _some(rng, n)
     yield rng.normal(size=(3, 6)), np.ones((3, 6), dtype=bool)  # nothing is masked
+    # A removed term is none, whatever the others are: what is kept may lie far above zero or below
+    # it, far below what is masked, or at another level in each row.
+    for level in (900.0, -40.0, -300.0, -900.0, -3e4):
+        for n in (1, 2, 3):
+            logits = level + rng.normal(size=(n, 2 * n))
+            yield Case((logits, _some(rng, n)), atol=1e-6 * abs(level))
+    for n in (2, 3, 4):
+        level, keep = 900 * (-1.0) ** np.arange(n)[:, None], _some(rng, n)
+        logits = level + rng.normal(size=(n, 2 * n))
+        yield Case((logits, keep), atol=1e-3)
+        yield Case((np.where(keep, logits, 2000.0), keep), atol=1e-3)
+    yield Case((np.array([[-(2.0**33), 0.0]]), np.array([[True, False]])), atol=1e3)
 
 
 def _mean_loss(logits):
@@ -109,6 +129,12 @@ def _overflowing(logits, keep):
     with np.errstate(all="ignore"):
         e = np.exp(logits) * keep
         return -np.log(np.diag(e) / e.sum(axis=1)).mean()
+
+
+def _shifted(logits, keep, shift):
+    with np.errstate(all="ignore"):
+        e = np.exp(logits - shift) * keep
+        return np.mean(np.log(e.sum(axis=1)) - np.diag(logits - shift))
 
 
 def _without_own(logits, keep):
@@ -124,6 +150,27 @@ _LOSS = (
         lambda logits, keep: _mean_loss(logits * keep),
         "You set masked logits to 0, as the released code does. Then e⁰ = 1 stays in the sum. A "
         "removed term is e^(−∞) = 0.",
+    ),
+    *(
+        Mistake(
+            f"masked logit is {low}",
+            lambda logits, keep, low=low: _mean_loss(np.where(keep, logits, low)),
+            f"You give masked logits the number −{-low:,}, which a kept logit may lie below: then "
+            "the removed term is the largest of its row. A removed term is e^(−∞) = 0.",
+        )
+        for low in (-30, -100, -10_000)
+    ),
+    Mistake(
+        "one shift for all rows",
+        lambda logits, keep: _shifted(logits, keep, np.where(keep, logits, -np.inf).max()),
+        "You subtract one number from the whole matrix. A row that lies a thousand below it is 0 "
+        "throughout then, and has no logarithm: shift each row by its own largest kept logit.",
+    ),
+    Mistake(
+        "shifted by what is masked",
+        lambda logits, keep: _shifted(logits, keep, np.max(logits, axis=1, keepdims=True)),
+        "You shift each row by its largest logit, which may be a masked one, far above the others: "
+        "then all that is kept becomes 0. Take the largest *kept* logit.",
     ),
     Mistake(
         "mask not used",
@@ -164,11 +211,13 @@ def _copies_loss(copies, own, hard, tau=0.05, masked=False):
 
 def _copies_cases(rng):
     yield 1, 0.9, 0.9, 0.05, False
-    yield {"copies": 10, "own": 1.0, "hard": -1.0, "tau": 0.05, "masked": False}
+    yield 1, 0.9, 0.7, 0.5, True
+    yield 10, 1.0, -1.0, 0.05, False
+    yield 3, 0.8, 0.6  # at the temperature of the signature, and without a mask
     yield 10, 0.8, 0.75, 0.05, True
-    for m, masked in ((2, False), (5, True), (64, False), (64, True)):
+    for m, masked in ((2, False), (5, True), (3, True), (2, True), (64, False), (64, True)):
         own, hard = rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.9)
-        yield m, own, hard, float(rng.choice([0.05, 0.1, 0.5])), masked
+        yield m, own, hard, float(rng.choice([0.05, 0.1, 0.5, 2.0])), masked
 
 
 def _copies(positives, negatives, sign=1):
@@ -231,8 +280,12 @@ def _pairs_cases(rng):
     yield 1_024, 64, True
     yield 100, 32, True  # a last, smaller batch is left out
     yield 31, 32, False  # not one full batch
-    for _ in range(3):
-        yield int(rng.integers(200, 3_000)), int(rng.integers(2, 65)), bool(rng.integers(2))
+    yield 5, 1, True
+    yield 7, 7, True
+    yield 0, 4, False
+    for _ in range(4):
+        yield int(rng.integers(200, 3_000)), int(rng.integers(2, 65)), False
+        yield int(rng.integers(20, 300)), int(rng.integers(2, 16)), True
 
 
 _PAIRS = (

@@ -19,11 +19,13 @@ def _paired_gain(ours, theirs):
 
 def _paired_cases(rng):
     yield np.array([76.0, 70.0, 73.0]), np.array([75.0, 68.0, 72.0])
-    for n in (2, 3, 5, 10):
+    for n in (2, 2, 3, 5, 10):
         world = 5 * rng.normal(size=n)  # what a seed does to both
         yield 75 + world + rng.normal(size=n), 72 + world + rng.normal(size=n)
-    same = rng.normal(size=4)
+    same = rng.integers(50, 80, size=4).astype(float)
     yield same, same - 1.0  # the same gain at every seed: no error
+    yield same, same  # no gain
+    yield np.array([-0.2, 0.3]), np.array([0.1, 0.5])
 
 
 def _gain(ours, theirs, *, ddof=1, root=True, sign=1):
@@ -94,14 +96,20 @@ def _union_cases(rng):
     yield [("a", "b", "c")], [("a", "d", "e")]
     yield [("a", "b", "c"), ("x", "y", "z")], [("a", "d", "e")]  # x has no label
     yield [("a", "d", "e"), ("a", "b", "c"), ("a", "b", "c")], [("a", "d", "e")]
+    yield [("a", "d", "e")], [("a", "d", "e")]
+    yield [("d", "b", "c")], [("a", "d", "d")]  # a hypothesis is no premise
+    yield [("a", "c", "b")], [("a", "b", "c")]  # the same texts, another triplet
+    yield [("a", "b", "d"), ("a", "e", "c")], [("a", "b", "c")]
+    yield [("b", "x", "y"), ("a", "x", "y")], [("a", "u", "v"), ("b", "u", "v")]
     yield [], [("a", "b", "c")]
-    for _ in range(3):
+    yield [("a", "b", "c")], []
+    for size in (2, 3, 8, 8, 12):
         names = [f"s{i}" for i in range(6)]
 
         def draw(n, names=names):
             return [tuple(rng.choice(names, 3).tolist()) for _ in range(n)]
 
-        yield draw(8), [*dict.fromkeys(draw(5))]
+        yield draw(size) * 2, [*dict.fromkeys(draw(5))]
 
 
 def _joined(curated, gold, *, known=True, distinct=True, gold_first=True):
@@ -168,9 +176,12 @@ def _ndcg(grades, k=10):
 def _ndcg_cases(rng):
     yield [0, 1, 0], 10
     yield [1, 0, 0], 10
-    yield {"grades": [0, 0, 2, 1, 0, 3]}
+    yield [0, 0, 2, 1, 0, 3]  # at the depth of the signature
     yield [0, 3, 0, 0, 1, 2], 2  # the best ones stand below k
-    for n, k in ((5, 3), (12, 10), (20, 5)):
+    yield [2, 0, 1], 1
+    yield [0, 4], 1  # nothing among the first
+    yield [0.5], 10
+    for n, k in ((2, 1), (3, 2), (4, 2), (5, 3), (12, 10), (14, 10), (20, 5)):
         grades = rng.integers(0, 4, size=n)
         grades[int(rng.integers(n))] = 3
         yield grades.tolist(), k
@@ -263,12 +274,23 @@ def _lines_cases(rng):
     yield [_line()]
     yield [_line(), '{"anchor": "a dog runs", "posit']  # the process was killed here
     yield ["{half a line", _line(), _line("two men sing")]
+    yield ["", _line(), "  ", _line("two men sing")]
     yield [_line(negative="")]
     yield [_line(positive="   "), _line("two men sing")]
+    yield [_line(anchor="\t\n")]
     yield [json.dumps({"anchor": "a", "positive": "b"}), _line(id=7, model="some")]
+    yield [json.dumps({"positive": "a", "negative": "b"})]
     yield [_line(negative=None), _line(positive=3)]
-    yield ["[]", '"text"', _line()]
+    yield [_line(anchor=["a dog runs"]), _line(anchor=True), _line(negative={"text": "a"})]
+    yield ["[]", '"text"', "null", "7", '["anchor", "positive", "negative"]', _line()]
+    yield [_line(), _line()]  # the same twice: both are good
     yield []
+    damaged = ("{", "", "[]", "null", _line(negative=" "), _line(anchor=1), '{"anchor": "a"}')
+    for n in (2, 3, 6):
+        lines = [_line(f"{i} dogs run") for i in range(n)]
+        for place in rng.integers(0, n + 1, size=2):
+            lines.insert(place, damaged[rng.integers(len(damaged))])
+        yield lines
 
 
 def _reading(lines, *, blank=False, count=True, missing=None):

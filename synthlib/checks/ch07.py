@@ -1,6 +1,7 @@
 """Checks of the exercises of chapter 7."""
 
 import math
+import string
 
 import numpy as np
 
@@ -29,9 +30,17 @@ def _reward_cases(rng):
     yield np.array([0.9, 0.4]), np.array([0.75, 0.5]), both, 0.5, 0.75, 0.5  # on the bounds
     yield np.array([1.0, 1.0]), np.array([0.5, 0.99]), both, 0.9, 0.7, 0.95, 0.7, 0.3
     yield np.array([0.2, 0.3]), np.array([-0.4, -0.4]), both, 0.9, 0.7, 0.95, 0.2, 0.8
-    for n in (5, 12):
+    for good in (True, False):
+        for cosine in (-0.25, 0.5, 0.75, 1.0):  # one answer, on a bound or to a side of it
+            w1, w2 = rng.uniform(0, 3, size=2).round(2)  # weights of any sum
+            yield (np.array([rng.uniform()]), np.array([cosine]), np.array([good]), 0.5, 0.5, 0.75,
+                   w1, w2)  # fmt: skip
+    for n in (2, 5, 12):
         p, s = rng.uniform(size=n).round(3), rng.uniform(-0.5, 1, size=n).round(3)
         yield p, s, rng.random(n) < 0.5, 0.9, 0.6, 0.9, 0.7, 0.3
+        yield p, s, rng.random(n) < 0.5, 0.3, 0.8, 0.7, *rng.uniform(0, 3, size=2).round(2)
+        low, high = rng.choice(s, 2)
+        yield p, s, np.arange(n) % 2 == 0, 0.9, low, high, 0.0, 1.5
 
 
 def _reward(r2, r1=lambda p, omega: p - omega, mix=lambda a, b, w1, w2: w1 * a + w2 * b):
@@ -112,6 +121,16 @@ _REWARD = (
         "You cut r₁ off at 0, as if Ω were a filter. Eq. 2 lets it be negative.",
     ),
     Mistake(
+        "w₁ taken as all that w₂ leaves",
+        _reward(_right, mix=lambda a, b, w1, w2: w1 * a + (1 - w1) * b),
+        "You take 1 − w₁ for w₂. The two need not add up to 1: the task gives both.",
+    ),
+    Mistake(
+        "divided by the weights", _reward(_right, mix=lambda a, b, w1, w2:
+                                          (w1 * a + w2 * b) / (w1 + w2)),
+        "You divide by w₁ + w₂. The reward is a sum, not a mean.",
+    ),
+    Mistake(
         "weights exchanged", _reward(_right, mix=lambda a, b, w1, w2: w2 * a + w1 * b),
         "w₁ belongs to correctness and w₂ to difficulty.",
     ),
@@ -135,12 +154,18 @@ def _even_cases(rng):
     yield 1.0, 0.95, 0.3, 0.7
     yield 1.0, 0.95, 0.7, 0.3
     yield 0.5, 0.9, 0.5, 0.5
-    yield 0.0, 0.9, 0.5, 0.5
-    yield 0.8, 0.9, 0.0, 1.0
+    for alpha in (0.9, 0.25, -0.5):  # without any correctness
+        yield 0.0, alpha, 0.5, 0.5
+        yield 0.8, alpha, 0.0, 1.0
+        yield 0.0, alpha, 2.0, 0.1
+    for alpha in (0.95, -0.5):  # every cosine will do
+        yield 1.0, alpha, 0.75, 0.25
+        yield 0.9, alpha, 3.0, 0.5
+    yield 1.0, 0.5, 0.75, 0.5  # −1 exactly
     yield 1.0, -0.5, 0.5, 0.5
-    for _ in range(5):
+    for _ in range(8):
         yield (float(rng.uniform(0.1, 1)), float(rng.uniform(0.3, 1)),
-               float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.3, 1)))  # fmt: skip
+               float(rng.uniform(0.1, 1.5)), float(rng.uniform(0.3, 3)))  # fmt: skip
 
 
 def _from(formula):
@@ -212,11 +237,17 @@ def _bounds(p, s, positive, quantile=0.05):
 
 
 def _bounds_cases(rng):
-    for n, quantile in ((40, 0.05), (60, 0.1), (80, 0.25), (50, 0.05)):
+    for n, quantile in ((4, 0.25), (6, 0.05), (40, 0.05), (60, 0.1), (80, 0.25), (50, 0.0)):
         p, s = rng.uniform(size=n), rng.uniform(-0.2, 1, size=n)
         positive = np.arange(n) % 2 == 0
+        p[:2], p[2:4] = 0.9, 0.3  # of each kind one is accepted, and one is not
         s[p < 0.5] = rng.uniform(-0.9, 1, size=int((p < 0.5).sum()))
         yield p, s, positive, quantile
+        # A probability of one half is not accepted, however odd the cosine.
+        p, s = p.copy(), s.copy()
+        p[2:4], s[2:4] = 0.5, (-0.95, 0.995)
+        yield p, s, positive, quantile
+    yield np.array([0.8, 0.7]), np.array([0.9, 0.4]), np.array([True, False])
 
 
 def _by(low, high):
@@ -285,9 +316,13 @@ def _ending_penalty(text):
 
 
 def _ending_cases(rng):
-    for text in ("A man runs.", 'She said "no"', "A man runs", "", "   ", "A man runs. ",
-                 "A man runs!", '"Quoted', "1.5", 'He said "yes".', "Is it.\n"):  # fmt: skip
+    for text in ("A man runs.", 'She said "no"', "A man runs", "", "   ", "\n", "A man runs. ",
+                 '"Quoted', "1.5", 'He said "yes".', "Is it.\n", 'Says "so" ', ".", ' "', "Wait...",
+                 '"No." he says', "Dr. No", ".No", "No. 1\t", 'say "no"\t\n'):  # fmt: skip
         yield (text,)
+    for mark in string.punctuation:  # two of them end a text well
+        yield (f"A man runs{mark}",)
+        yield (f"A man. runs{mark} ",)
     for _ in range(5):
         ends = (".", '"', "", "?", ". ", ".'")
         yield ("word " * int(rng.integers(1, 4)) + "end" + ends[rng.integers(6)],)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Case, Mistake, run, wrong_answers
 
 
 # --- gae_row --------------------------------------------------------------------------
@@ -19,12 +19,11 @@ def _gae_row(rewards, values, gamma, lam):
 
 def _gae_cases(rng):
     yield np.array([0.0, 0.0, 1.0]), np.array([0.2, 0.4, 0.6]), 1.0, 0.95
-    yield {
-        "rewards": np.array([-0.1, -0.2, 0.9]), "values": np.array([0.5, 0.3, 0.8]),
-        "gamma": 0.9, "lam": 0.5,
-    }  # fmt: skip
+    yield np.array([-0.1, -0.2, 0.9]), np.array([0.5, 0.3, 0.8]), 0.9, 0.5
     yield np.array([0.7]), np.array([0.2]), 1.0, 0.95  # an answer of one token
-    yield rng.normal(size=5), rng.normal(size=5), 1.0, 0.0
+    yield np.array([0.5, -0.25]), np.array([0.0, 0.5]), 0.5, 0.5
+    for gamma, lam in ((1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.5, 1.0)):  # at the ends
+        yield rng.normal(size=3), rng.normal(size=3), gamma, lam
     for n, gamma, lam in ((4, 1.0, 1.0), (7, 0.95, 0.9), (12, 0.99, 0.95)):
         yield rng.normal(size=n), rng.normal(size=n), gamma, lam
 
@@ -96,12 +95,13 @@ def _clipped_objective(ratio, advantage, epsilon):
 
 
 def _clip_cases(rng):
-    yield np.array([1.5]), np.array([1.0]), 0.2
-    yield np.array([0.5]), np.array([-1.0]), 0.2
-    yield np.array([1.5]), np.array([-1.0]), 0.2  # gone the wrong way: not clipped
-    yield {"ratio": np.array([0.5]), "advantage": np.array([1.0]), "epsilon": 0.2}
+    for ratio in (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 4.0):  # to either side, and on the bounds
+        for advantage in (1.0, -1.0):  # gone the right way it is clipped, the wrong way it is not
+            yield np.array([ratio]), np.array([advantage]), 0.25
+    yield np.array([1.5, 0.5]), np.array([0.0, 0.0]), 0.2
     yield np.array([0.9, 1.1, 1.0]), np.array([1.0, -2.0, 0.5]), 0.2  # nothing is clipped
-    for n, epsilon in ((6, 0.1), (20, 0.3)):
+    yield np.array([1.5, 0.4]), np.array([1.0, -1.0]), 0.0
+    for n, epsilon in ((2, 0.2), (3, 0.5), (6, 0.1), (20, 0.3)):
         yield np.exp(0.5 * rng.normal(size=n)), rng.normal(size=n), epsilon
 
 
@@ -174,8 +174,10 @@ def _k3(log_p, reference_log_p):
 def _k3_cases(rng):
     yield np.array([-1.0, -2.0]), np.array([-1.5, -1.0])
     yield np.array([-1.0, -2.0, -0.1]), np.array([-1.0, -2.0, -0.1])  # not moved: 0
-    yield {"log_p": np.array([-0.2]), "reference_log_p": np.array([-2.2])}
-    for n in (5, 30):
+    yield np.array([-0.2]), np.array([-2.2])
+    yield np.array([-0.1, 0.0]), np.array([-60.0, 0.0])  # what the reference would hardly say
+    yield np.array([-9.0]), np.array([-0.5])
+    for n in (2, 3, 5, 30):
         yield -rng.exponential(size=n), -rng.exponential(size=n)
 
 
@@ -245,10 +247,16 @@ def _best_policy(reference, reward, beta):
 def _best_cases(rng):
     yield np.array([0.5, 0.3, 0.2]), np.array([0.0, 0.0, 1.0]), 0.5
     yield np.array([0.7, 0.2, 0.1]), np.array([0.4, 0.4, 0.4]), 0.1  # nothing to choose
-    yield {
-        "reference": np.array([0.6, 0.4, 0.0]), "reward": np.array([0.0, 0.2, 5.0]), "beta": 1.0,
-    }  # fmt: skip
-    for n, beta in ((4, 2.0), (6, 0.3)):
+    yield np.array([0.6, 0.4, 0.0]), np.array([0.0, 0.2, 5.0]), 1.0
+    yield np.array([0.6, 0.4]), np.array([1.0, 0.0]), 3.0
+    yield np.array([1.0]), np.array([-2.0]), 0.5
+    # Rewards of thousands of β: exp(2000) is no number, and exp(−2000) is 0.
+    for level in (1000.0, -1000.0):
+        for n in (2, 3):
+            yield Case((rng.dirichlet(np.ones(n)), level + rng.normal(size=n), 0.5), atol=1e-3)
+    yield np.array([0.5, 0.25, 0.25]), np.array([-80.0, 80.0, 80.0]), 0.05
+    yield np.array([0.25, 0.75]), np.array([40.0, -80.0]), 0.05
+    for n, beta in ((2, 2.0), (4, 2.0), (6, 0.3)):
         yield rng.dirichlet(np.ones(n)), rng.normal(size=n), beta
 
 
@@ -288,6 +296,14 @@ _BEST = (
         "not normalised",
         lambda reference, reward, beta: np.asarray(reference) * np.exp(np.asarray(reward) / beta),
         "Your numbers do not add up to 1: divide by their sum.",
+    ),
+    Mistake(
+        "overflow",
+        lambda reference, reward, beta: _share(
+            np.asarray(reference) * np.exp(np.asarray(reward) / beta)
+        ),
+        "The formula is right and the numbers overflow, or all become 0, where rewards are "
+        "thousands of β. Only differences count: subtract the largest reward from all first.",
     ),
     Mistake(
         "the reward alone",

@@ -25,10 +25,10 @@ def _usable_share(p, q, tries):
 def _share_cases(rng):
     yield 0.7, 0.45, 1
     yield 0.7, 0.45, 3
-    yield {"p": 0.9, "q": 0.85, "tries": 2}
-    yield 1.0, 0.2, 4
-    yield 0.0, 0.5, 3
-    for tries in (1, 2, 5):
+    yield 0.9, 0.85, 2
+    for p, q in ((1.0, 0.2), (0.0, 0.5), (0.3, 1.0), (0.4, 0.0), (1.0, 1.0)):
+        yield p, q, 3
+    for tries in (1, 2, 4, 5):
         yield float(rng.uniform(0.1, 0.9)), float(rng.uniform(0.1, 0.9)), tries
 
 
@@ -113,22 +113,44 @@ def _select_cases(rng):
     ]  # fmt: skip
     yield [("a", _P, "b", True), ("a", _N, "c", False)]
     yield []
+    yield [("a", _P, "b", True), ("a", _N, "b", True)]  # one text may answer both
+    yield [
+        ("x", _N, "y", True), ("a", _P, "y", True), ("a", _N, "y", True), ("x", _P, "y", True),
+    ]  # fmt: skip
+    yield [  # the same twice
+        ("x", _P, "w", False), ("a", _N, "c", True), ("x", _N, "y", True), ("a", _P, "b", True),
+        ("x", _P, "w", True),
+    ]  # fmt: skip
+    # A copy has the anchor's words in the anchor's order; capitals and marks belong to a word.
+    for anchor in ("a dog bites a man", "A dog", "two"):
+        own = anchor.split()
+        for text in (
+            " ".join(own[::-1]), f"{anchor} now", f"now {anchor}", " ".join(own[:-1]) or "one",
+            " ".join(own[1:]) or "one", anchor.upper(), anchor.lower(), f"{anchor}.",
+            " ".join(dict.fromkeys(own)), f"{anchor} {own[0]}", f"  {'  '.join(own)}\t", anchor,
+        ):  # fmt: skip
+            yield [(anchor, _P, text, True), (anchor, _N, "c", True)]
+            yield [(anchor, _P, "b", True), (anchor, _N, text, True), (anchor, _N, "c", True)]
     words = ["a", "x", "m n", "b", "c d", "e"]
-    for _ in range(3):
+    for size in (3, 4, 6, 9, 24, 24):
         rows = [
             (words[rng.integers(3)], (_P, _N)[rng.integers(2)], words[rng.integers(6)],
              bool(rng.random() < 0.6))
-            for _ in range(24)
+            for _ in range(size)
         ]  # fmt: skip
         yield rows
 
 
-def _variant(*, copies=False, last=False, rejected=False, half=False):
+def _copied(anchor, text):
+    return text.split() == anchor.split()
+
+
+def _variant(*, copied=_copied, last=False, rejected=False, half=False):
     def wrong(rows):
         chosen = {}
         for anchor, kind, text, accepted in rows:
             mine = chosen.setdefault(anchor, {})
-            good = (accepted or rejected) and (copies or text.split() != anchor.split())
+            good = (accepted or rejected) and not copied(anchor, text)
             if good and (last or kind not in mine):
                 mine[kind] = text
         return [
@@ -153,9 +175,39 @@ def _by_first_accepted(rows):
 
 _SELECT = (
     Mistake(
-        "copies kept", _variant(copies=True),
+        "copies kept", _variant(copied=lambda anchor, text: False),
         "A copy of the anchor is entailed, so the discriminator accepts it, and it teaches "
         "nothing. Compare words, not characters: a space may differ.",
+    ),
+    Mistake(
+        "bag of words", _variant(copied=lambda a, t: sorted(a.split()) == sorted(t.split())),
+        "You take other orders of the anchor's words for copies. “A man bites a dog” is none of “a "
+        "dog bites a man”: compare the words in their order.",
+    ),
+    Mistake(
+        "set of words", _variant(copied=lambda a, t: set(a.split()) == set(t.split())),
+        "You compare sets of words: how often a word stands there, and where, is lost. Compare the "
+        "words in their order.",
+    ),
+    Mistake(
+        "part of the anchor", _variant(copied=lambda a, t: set(t.split()) <= set(a.split())),
+        "You take a text for a copy when all of its words are the anchor's. A shorter sentence is "
+        "another one: compare all words, in their order.",
+    ),
+    Mistake(
+        "more than the anchor", _variant(copied=lambda a, t: " ".join(a.split()) in t),
+        "You take a text for a copy when the anchor stands in it. With a word more it is another "
+        "sentence: compare all words, in their order.",
+    ),
+    Mistake(
+        "capitals", _variant(copied=lambda a, t: a.lower().split() == t.lower().split()),
+        "You compare without regard to capitals. Compare the words as they stand.",
+    ),
+    Mistake(
+        "positive and negative may not be equal",
+        lambda rows: [row for row in _select(rows) if row[1] != row[2]],
+        "You leave out an anchor whose positive and negative are the same text. Odd as it is, the "
+        "discriminator has accepted both: the filter has no such rule.",
     ),
     Mistake(
         "the last one", _variant(last=True),
@@ -202,7 +254,9 @@ def _texts(rounds, steps, batch, anchors, candidates):
 def _texts_cases(rng):
     yield 1, 2, 4, 3, 1
     yield 3, 5, 8, 10, 3
-    yield {"rounds": 2, "steps": 7, "batch": 16, "anchors": 20, "candidates": 2}
+    yield 2, 7, 16, 20, 2
+    yield 2, 0, 4, 3, 1  # no PPO at all
+    yield 0, 5, 8, 10, 3
     for _ in range(3):
         yield tuple(int(rng.integers(1, 12)) for _ in range(5))
 

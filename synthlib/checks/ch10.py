@@ -31,7 +31,13 @@ def _next_word_cases(rng):
     yield np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.1, 0.3]), 0.0
     yield np.array([0.5, 0.3, 0.2]), np.array([0.5, 0.3, 0.2]), 1.5
     yield np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.1, 0.3]), 1.5
-    for words, lam in ((4, 0.5), (6, 1.0), (9, 1.5), (5, 0.25)):
+    yield np.array([1.0]), np.array([1.0]), 0.5
+    # A model gives most words next to nothing, and quotients of such numbers count.
+    for tiny in (1e-7, 1e-12, 1e-18):
+        yield np.array([0.5, 0.5]), np.array([1 - tiny, tiny]), 0.5
+        yield np.array([0.5, 0.25, 0.25]), np.array([1.0, 4 * tiny, tiny]), 1.0
+        yield np.array([1.0, tiny, 2 * tiny]), np.array([1.0, tiny**2, 8 * tiny**2]), 1.0
+    for words, lam in ((2, 0.5), (3, 1.0), (4, 0.5), (6, 1.0), (9, 1.5), (5, 0.25)):
         yield _distribution(rng, words), _distribution(rng, words), lam
 
 
@@ -77,6 +83,18 @@ _NEXT_WORD = (
         "You mix probabilities. Eq. 4 mixes their logarithms; a weighted sum of probabilities can "
         "be negative.",
     ),
+    *(
+        Mistake(
+            f"{least} added",
+            lambda p, before, lam, least=least: _next_word(
+                np.asarray(p) + least, np.asarray(before) + least, lam
+            ),
+            f"You add a small number ({least}) to the probabilities, or cut them off there. Most "
+            "words have less than that, and what you give them is made up: take the logarithms as "
+            "they are.",
+        )
+        for least in (1e-9, 1e-12)
+    ),
     Mistake(
         "lambda taken for the guidance scale", _guidance_as_lambda,
         "You read λ as the guidance scale 1 + λ. At λ = 0 nothing is taken away.",
@@ -111,19 +129,43 @@ def _why_dropped(sentences, steps):
 
 def _why_cases(rng):
     yield ["a", "b", "c", "d"], 3
+    yield ["a", "b"], 1
+    yield ["a"], 1
     yield ["a", "b", "c"], 3
-    yield ["a", "b", " ", "d"], 3
+    yield ["a", "b", "c"], 4
+    for blank in (" ", "", "\t"):
+        yield ["a", "b", blank, "d"], 3
+        yield [blank, "b", "c"], 2
     yield ["a", "b\nb", "c", "d"], 3
+    yield ["a\n", "b", "c"], 2
+    yield ["a", "b", "c", "c\nd"], 3
+    # Of two reasons the first in order counts.
     yield ["a", "b\nb", "c"], 3
+    yield ["a", "b\nb"], 2
+    yield ["a", "b\nb", " ", "d"], 3
+    yield ["a", "b", "\n", "d"], 3
+    yield ["b", "b", "b"], 3
+    yield ["b", "b", "b", "b"], 4
+    yield ["b", "b", "b", ""], 3
+    yield ["b\n", "b\n", "b\n"], 2
+    yield ["a\na", "b", "b", "b"], 3
+    # A sentence three times, at the end or elsewhere, in a row or not, to the letter or not.
     yield ["a", "b", "b", "b"], 3
+    yield ["a", "a", "a"], 2
     yield ["a", "b", "c", "b", "c", "b", "c"], 6
     yield ["a", "b", "c", "b", "d", "b", "e"], 6
+    yield ["a", "b", "a", "b", "a", "c"], 5
     yield ["b", "b", "b", "c", "d"], 4
+    yield ["a", "a", "a", "a", "b", "c"], 5
     yield ["a", "b", "c", "c"], 3
     yield ["a", "b", "a", "d", "a"], 4
-    yield ["a", "b", "c", "d", "e"], 3
-    for _ in range(8):
-        size = int(rng.integers(4, 8))
+    yield ["a b", "A b", "c", "a B"], 3
+    yield ["A", "a", "A", "a"], 3
+    yield ["a b", "b a", "a b", "b a", "b"], 4
+    yield ["a", "ba", "ca", "da"], 3
+    yield ["a", "b", "c", "d", "e"], 3  # more than were asked for
+    for _ in range(12):
+        size = int(rng.integers(3, 8))
         yield [f"the {'abcd'[i]}" for i in rng.integers(0, 4, size=size)], size - 1
 
 
@@ -158,6 +200,21 @@ def _blanks_pass(sentences, steps):
     return _why_dropped([s if s.split() else f"({i})" for i, s in enumerate(sentences)], steps)
 
 
+def _in_order(*order):
+    """The three reasons in another order of precedence."""
+
+    def why(sentences, steps):
+        tail = any(_times(s, sentences) > 2 for s in sentences[-2:])
+        found = (
+            "incomplete" * (len(sentences) < steps + 1 or any(not s.split() for s in sentences)),
+            "newline" * any("\n" in s for s in sentences),
+            "degenerate tail" * tail,
+        )
+        return next((found[i] for i in order if found[i]), None)
+
+    return why
+
+
 _WHY = (
     Mistake(
         "last sentence only", _last_only,
@@ -176,6 +233,21 @@ _WHY = (
     Mistake(
         "anchor not counted", _no_anchor,
         "A complete list has steps + 1 sentences: the anchor is one of them.",
+    ),
+    Mistake(
+        "capitals", lambda sentences, steps: _why_dropped([s.lower() for s in sentences], steps),
+        "You count without regard to capitals. Two sentences are the same when they agree to the "
+        "letter.",
+    ),
+    *(
+        Mistake(f"order {order}", _in_order(*order),
+                f"Your reasons are right, and their precedence is not: where a list is both, "
+                f"“{first}” comes before “{second}”.")
+        for order, first, second in (
+            ((1, 0, 2), "incomplete", "newline"),
+            ((0, 2, 1), "newline", "degenerate tail"),
+            ((2, 0, 1), "incomplete", "degenerate tail"),
+        )
     ),
     Mistake(
         "blank sentences", _blanks_pass,
@@ -212,9 +284,13 @@ def _straight_cases(rng):
     yield np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     yield np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])
     yield np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+    yield np.array([[0.5], [0.5]])
+    yield np.array([[2.0, 1.0]])  # a single point never moves
     yield np.array([[5.0, 5.0], [8.0, 5.0], [8.0, 9.0]])
     yield np.array([[0.0, 0.0], [2.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
-    for n, d in ((4, 3), (7, 2), (5, 8), (9, 4)):
+    for scale in (1e-12, 1e9):  # the unit of length does not matter
+        yield scale * np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    for n, d in ((2, 1), (3, 2), (4, 3), (7, 2), (5, 8), (9, 4)):
         yield rng.normal(size=(n, d)).cumsum(axis=0)
 
 
@@ -295,18 +371,24 @@ def _prompts_read(lists, reuse):
 
 
 def _read_cases(rng):
-    yield [["a", "b", "c", "d"]], True
-    yield [["a", "b", "c", "d"]], False
-    yield [["a", "a", "a", "a"]], True
-    yield [["a", "a", "a", "a"]], False
-    yield [["a", "b", "c"], ["d", "b", "e"]], True
-    yield [["a", "b", "c"], ["d", "b", "e"]], False
-    yield [["a", "b"], ["c", "d", "e", "f", "g"]], True
-    yield [["a", "b"], ["c", "d", "e", "f", "g"]], False
-    yield [["a"]], True
-    for _ in range(4):
+    for lists in (
+        [["a", "b", "c", "d"]],
+        [["a", "a", "a", "a"]],
+        [["a", "b", "a", "b", "c"]],
+        [["a", "b", "c", "a", "b", "c"]],  # read again, after it was forgotten
+        [["a", "b", "c"], ["d", "b", "e"]],
+        [["a", "b"], ["b", "c"]],
+        [["a", "b"], ["a", "b"]],
+        [["a", "b"], ["c", "d", "e", "f", "g"]],
+        [["a"], ["b", "c"]],
+        [["a"]],
+        [],
+    ):
+        yield lists, True
+        yield lists, False
+    for n in (1, 2, 2, 3, 3):
         lists = [
-            ["abcdefgh"[k] for k in rng.integers(0, 8, size=rng.integers(2, 7))] for _ in range(3)
+            ["abcdef"[k] for k in rng.integers(0, 6, size=rng.integers(1, 7))] for _ in range(n)
         ]
         yield lists, True
         yield lists, False

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Case, Mistake, run, wrong_answers
 
 
 # --- refined_row ----------------------------------------------------------------------
@@ -21,9 +21,15 @@ def _refined_row(row, omega):
 def _row_cases(rng):
     yield np.array([1.0, 0.5, 0.8]), 0.5  # two sentences have changed places
     yield np.array([1.0, 0.3, 0.9, 0.6]), 0.5
-    yield {"row": np.array([1.0, 0.8, 0.6, 0.6, 0.1]), "omega": 0.9}  # in order, with a tie
-    for n, omega in ((5, 0.3), (8, 0.7), (12, 1.0)):
+    yield np.array([1.0, 0.8, 0.6, 0.6, 0.1]), 0.9  # in order, with a tie
+    yield np.array([0.25, 1.0, 0.25]), 0.5  # the sentence itself is not the nearest
+    yield np.array([0.2, 0.7]), 0.0
+    for n, omega in ((2, 0.5), (5, 0.3), (8, 0.7), (12, 1.0)):
         yield np.concatenate([[1.0], rng.uniform(-0.2, 0.95, n)]), omega
+    # With a large ω the step goes beyond the value that belongs there.
+    for omega in (1.5, 3.0, 20.0):
+        yield np.array([1.0, 0.5, 0.75]), omega
+        yield np.concatenate([[1.0], rng.uniform(-0.2, 0.95, 4)]), omega
     yield np.concatenate([[20.0], rng.uniform(-4, 19, 6)]), 0.5  # cosines over τ
     yield np.array([1.0]), 0.5
 
@@ -86,6 +92,17 @@ _ROW = (
         _log_of_product,
         "ω stands inside of the logarithm: log(ω · |D| + 1).",
     ),
+    *(
+        Mistake(
+            f"step capped at {part}",
+            lambda row, omega, part=part: row + np.sign(_goal(row)) * np.minimum(
+                np.log1p(omega * np.abs(_goal(row))), part * np.abs(_goal(row))
+            ),
+            "You hold a step back that would go too far. Eq. 7 does not: with a large ω a value "
+            f"may move by more than {share} of D.",
+        )
+        for part, share in ((1.0, "all"), (0.5, "half"))
+    ),
     Mistake(
         "only upwards",
         _move(lambda row: np.maximum(_goal(row), 0.0)),
@@ -111,8 +128,8 @@ def _smallest_omega(gap):
 
 
 def _omega_cases(rng):
-    yield from (0.01, 0.3, 1.0, 4.0, 10.0)
-    yield {"gap": float(rng.uniform(0.05, 0.5))}
+    yield from (1e-6, 0.01, 0.3, 1.0, 2.0, 4.0, 10.0, 40.0)
+    yield float(rng.uniform(0.05, 0.5))
     yield float(rng.uniform(1, 8))
 
 
@@ -162,9 +179,16 @@ def _list_mle_row(scores, targets):
 def _mle_cases(rng):
     yield np.array([2.0, 0.5, 1.0]), np.array([3.0, 2.0, 1.0])
     yield np.array([0.5, 2.0, 1.0]), np.array([0.1, 0.9, 0.4])
-    for n, scale in ((4, 1.0), (7, 3.0), (12, 5.0)):
+    yield np.array([1.0, -1.0]), np.array([-5.0, 2.0])
+    for n, scale in ((2, 1.0), (3, 1.0), (4, 1.0), (7, 3.0), (12, 5.0)):
         yield scale * rng.normal(size=n), rng.permutation(n) / n
-    yield 900 + 20 * rng.normal(size=6), rng.permutation(6) / 6.0  # exp(900) is no number
+    # exp(900) is no number, exp(−900) is 0, and of scores that far apart one shift suits none.
+    for n in (2, 3, 6):
+        for level in (900.0, -900.0):
+            yield Case((level + 20 * rng.normal(size=n), rng.permutation(n) / n), atol=1e-2)
+        level = 900 * (-1.0) ** np.arange(n)
+        yield Case((level + rng.normal(size=n), rng.permutation(n) / n), atol=1e-2)
+        yield Case((np.sort(level)[::-1], -np.arange(n, dtype=float)), atol=1e-2)
     yield np.array([0.7]), np.array([0.2])
 
 
@@ -180,6 +204,11 @@ def _overflowing(scores, targets):
     s = _ranked(scores, targets)
     with np.errstate(all="ignore"):
         return float((np.log(np.exp(s)[::-1].cumsum()[::-1]) - s).sum())
+
+
+def _shifted_once(scores, targets):
+    s = _ranked(scores, targets)
+    return _overflowing(s - s.max(), -np.arange(len(s)))
 
 
 def _overflowing_quotient(scores, targets):
@@ -228,14 +257,20 @@ _MLE = (
     Mistake(
         "overflow",
         _overflowing,
-        "Your exponentials overflow: a cosine of 1 at a small τ is a large score. Subtract the "
-        "largest score first, or use logaddexp.",
+        "Your exponentials overflow, or become 0: a cosine of 1 at a small τ is a large score. "
+        "Stay with logarithms, by logaddexp or logsumexp.",
     ),
     Mistake(
         "overflow of a quotient",
         _overflowing_quotient,
-        "Your quotients become infinity by infinity, where a score is large. Subtract the largest "
-        "score first, or take logarithms at once, with logaddexp.",
+        "Your quotients become infinity by infinity, where a score is large. Take logarithms at "
+        "once, with logaddexp or logsumexp.",
+    ),
+    Mistake(
+        "one shift",
+        _shifted_once,
+        "You subtract the largest score from all. Once it has been drawn, the scores that are left "
+        "may lie a thousand below it, and their exponentials are 0: use logaddexp or logsumexp.",
     ),
     Mistake(
         "log-probability",
@@ -271,8 +306,12 @@ def _order_cases(rng):
     yield np.array([0.9, 0.7, 0.5, 0.1])  # in order
     yield np.array([0.1, 0.5, 0.7])  # all wrong
     yield np.array([0.5, 0.5, 0.7, 0.2])  # equal is not wrong
-    for n in (4, 9, 15):
-        yield rng.uniform(size=n)
+    yield np.array([0.5, 0.5])
+    yield np.array([-0.5, 0.25])
+    yield np.array([0.25, 0.25, 0.25])
+    for n in (2, 3, 4, 9, 15):
+        yield rng.uniform(-1, 1, size=n)
+        yield rng.integers(0, 3, size=n) / 2
 
 
 _ORDER = (

@@ -22,8 +22,10 @@ def _precision_cases(rng):
     yield [0.9, 0.1, 0.5], [True, False, True]  # perfect
     yield [0.1, 0.5, 0.9], [True, False, False]  # the only answer stands last
     yield [0.2, 0.9, 0.4, 0.3], [True, False, True, False]
-    for n in (5, 10, 10, 20):
-        scores = rng.permutation(n) / n  # no two are equal
+    yield [-0.5], [True]
+    yield [-3.0, 2.0], [True, True]
+    for n in (2, 3, 4, 5, 10, 10, 20):
+        scores = rng.permutation(n) / n - 0.5  # no two are equal
         relevant = rng.random(n) < 0.3
         relevant[int(rng.integers(n))] = True
         yield scores.tolist(), relevant.tolist()
@@ -101,7 +103,9 @@ def _gains_cases(rng):
     yield [51.79, 28.96, 69.49, 39.88], [52.34, 29.01, 70.73, 40.66]  # Table 2, BERT-base
     yield [50.0, 10.0], [51.0, 11.0]  # equal points, unequal percents
     yield [80.0, 20.0], [80.0, 19.0]
-    for n in (3, 6):
+    yield [40.0], [44.0]
+    yield [30.0, 60.0], [30.0, 60.0]  # nothing was gained
+    for n in (2, 3, 6):
         before = rng.uniform(20, 90, n)
         yield before.tolist(), (before + rng.normal(0, 2, n)).tolist()
 
@@ -163,7 +167,8 @@ def _pair_features(u, v):
 def _pair_cases(rng):
     yield np.array([[1.0, 2.0]]), np.array([[3.0, -1.0]])
     yield np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([[0.0, 1.0], [2.0, 0.0]])
-    for n, d in ((1, 5), (4, 3), (6, 6)):
+    yield np.array([[2.0]]), np.array([[-0.5]])
+    for n, d in ((1, 5), (2, 1), (4, 3), (6, 6)):
         yield rng.normal(size=(n, d)), rng.normal(size=(n, d))
 
 
@@ -223,7 +228,10 @@ def _shard_cases(rng):
     yield 3, 5, set()  # less than one shard
     yield 9, 4, {0, 1}  # the short one is left
     yield 12, 3, {2, 0}
-    for _ in range(3):
+    yield 2, 1, {1}
+    yield 0, 4, set()
+    yield 4, 4, set()
+    for _ in range(6):
         rows, size = int(rng.integers(5, 60)), int(rng.integers(2, 9))
         numbers = range(-(-rows // size))
         yield rows, size, {i for i in numbers if rng.random() < 0.5}

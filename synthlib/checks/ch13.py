@@ -19,10 +19,14 @@ def _true_share_cases(rng):
     yield 0.6, 1.0, 1.0
     yield 0.5, 0.8, 0.7
     yield 0.9, 0.8, 0.9  # more than any share could give
+    yield 1.0, 0.75, 1.0
     yield 0.1, 0.9, 0.8  # less than false alarms alone
-    yield 0.5, 0.5, 0.5
-    yield 0.4, 0.3, 0.6
+    yield 0.0, 1.0, 0.75
+    yield 0.5, 0.5, 0.5  # no better than chance
     yield 0.2, 0.25, 0.75
+    yield 0.0, 0.0, 1.0
+    yield 0.4, 0.3, 0.6
+    yield 0.9, 0.0, 0.25
     for _ in range(8):
         yield tuple(map(float, rng.uniform([0, 0.55, 0.55], 1.0)))
 
@@ -99,10 +103,13 @@ def _kappa_cases(rng):
     labels = ["entailment", "neutral", "contradiction"]
     yield ["neutral", "neutral", "entailment"], ["neutral", "entailment", "entailment"]
     yield list(labels), list(labels)
-    yield ["neutral"] * 4, ["neutral"] * 4  # nothing can be said
-    yield ["neutral"] * 4, ["entailment"] * 4
+    for n in (1, 2, 4):
+        yield ["neutral"] * n, ["neutral"] * n  # nothing can be said
+        yield ["neutral"] * n, ["entailment"] * n
     yield ["neutral", "entailment"] * 3, ["neutral"] * 6
-    for n in (5, 12, 30):
+    yield ["neutral", "entailment"], ["entailment", "neutral"]  # they never agree
+    yield ["neutral", "entailment"], ["neutral", "contradiction"]
+    for n in (2, 3, 5, 12, 30):
         for weights in ([0.6, 0.3, 0.1], [1 / 3] * 3):
             first = rng.choice(labels, n, p=weights)
             second = [
@@ -184,9 +191,15 @@ def _alike_cases(rng):
     yield (["Somebody is riding.", "somebody  is RIDING. ", "A dog sleeps."],)
     yield (["A dog sleeps."] * 4,)
     yield (["A dog sleeps.", "A dog sleeps", "The dog sleeps."],)
+    yield (["A dog", "A  dog"],)
+    yield ([" A dog", "A cat", "A dog "],)
+    yield (["Adog", "A dog"],)  # a blank is one too many or too few: other words
+    yield (["a dog bites", "bites a dog", "a a dog bites"],)
+    yield (["A dog."],)
     yield ([],)
+    yield ((),)
     words = ["A dog sleeps.", "A man rides.", "a dog  sleeps.", "A cat sits.", "A bus stops."]
-    for n in (1, 4, 9, 20):
+    for n in (1, 2, 3, 4, 9, 20):
         yield ([str(text) for text in rng.choice(words, n)],)
 
 

@@ -27,8 +27,9 @@ def _interval_cases(rng):
     yield 0, 20  # nothing was right: the share is not known to be 0
     yield 20, 20
     yield 1, 1
-    for _ in range(4):
-        n = int(rng.integers(5, 400))
+    yield 0, 1
+    yield 1, 2
+    for n in (2, 9, 60, 400, 4000):
         yield int(rng.integers(0, n + 1)), n
 
 
@@ -104,9 +105,13 @@ def _leaked_cases(rng):
     yield [("x", "A cat runs."), ("y", "z")], [("a", "b", "A cat runs.")]  # the second of a pair
     yield [("x", "y")], [("xy", "yz", "zz")]
     yield [], [("a", "b", "c")]
+    yield [("a", "b")], []
+    yield [("A dog runs.", "x"), ("y", "z")], [("b", "A DOG  runs.", "c")]
+    yield [("x", "y"), ("a dog", "dog")], [("b", "c", "the dog")]  # a part of a text is none
+    yield [("a", "b"), ("a", "b")], [("b", "c", "d")]
     words = ["One.", "one.", "ONE.", "Two.", "two .", "Three.", "Four.", "Five.", "six", "Six"]
-    for _ in range(4):
-        pairs = [tuple(rng.choice(words, 2).tolist()) for _ in range(6)]
+    for n in (1, 2, 3, 6, 6, 6):
+        pairs = [tuple(rng.choice(words, 2).tolist()) for _ in range(n)]
         yield pairs, [tuple(rng.choice([*words, "a", "b", "c", "d"], 3).tolist())]
 
 
@@ -169,12 +174,20 @@ def _told_apart(anchor, same, other):
 def _told_apart_cases(rng):
     a = rng.normal(size=(1, 3))
     yield a, 2 * a, -a
-    same = rng.normal(size=(5, 4))
-    yield rng.normal(size=(5, 4)), same, same.copy()  # all ties
-    for n, d in ((8, 3), (30, 5), (9, 2)):
+    yield a, -a, 5 * a
+    for n in (1, 2, 5):
+        same = rng.normal(size=(n, 4))
+        yield rng.normal(size=(n, 4)), same, 3 * same  # all ties
+    # Cosines that differ by less than 1e-9 are a tie, and by more are none.
+    x, near = np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])
+    for gap in (1e-10, 2e-9, 4e-9, 1e-7):  # of which the cosines have about a third
+        yield x, near + [[gap, 0.0]], near
+        yield x, near, near + [[gap, 0.0]]
+    for n, d in ((1, 2), (2, 2), (3, 2), (8, 3), (30, 5), (9, 2)):
         anchor, near, far = rng.normal(size=(3, n, d))
         far *= rng.uniform(0.2, 5, size=(n, 1))  # vectors of any length
-        near[0] = far[0]
+        if n > 3:
+            near[0] = far[0]
         yield anchor, near, far
 
 
