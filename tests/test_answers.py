@@ -69,6 +69,8 @@ wrong("00-steered_choice")(lambda x, y, w: int(np.argmax((1 - w) * np.asarray(x)
 right("00-steered_choice")(lambda x, y, w: (torch.tensor(x) - w * torch.tensor(y)).argmax())
 right("00-steered_choice")(lambda x, y, w: max(range(len(x)), key=lambda i: x[i] - w * y[i]))
 right("00-steered_choice")(lambda x, y, w: np.argmax(log_softmax(x) - w * log_softmax(y)))
+misread("04-read_score")(lambda text: None)  # None is an answer, of which there are too many
+misread("04-expected_score")(lambda logprobs, values, min_mass=0.1: None)
 misread("00-steered_choice")(lambda x, y, w: int(np.argmin(y)))
 misread("00-steered_choice")(lambda x, y, w: int(np.argmax(np.asarray(x) - w * w * y)))
 
@@ -120,8 +122,16 @@ def _(anchor, positive, tau=0.05):
 def _(anchor, positive, tau=0.05):
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (anchor, positive))
     logits = a @ b.T / tau
-    e = np.exp(logits - logits.max())  # one shift for the whole matrix would do here, and a sum
-    return -np.log(np.diag(e) / (e.sum(axis=1) + 1e-6)).mean()
+    e = np.exp(logits - logits.max())  # one shift for the whole matrix
+    with np.errstate(all="ignore"):
+        return -np.log(np.diag(e) / e.sum(axis=1)).mean()
+
+
+@wrong("01-in_batch_loss")
+def _(anchor, positive, tau=0.05):
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (anchor, positive))
+    e = np.exp(np.clip(a @ b.T / tau, -700, 700))
+    return -np.log(np.diag(e) / e.sum(axis=1)).mean()
 
 
 @right("01-log_potential")
@@ -544,7 +554,7 @@ right("07-bounds")(
                              torch.quantile(_single(s[(p > 0.5) & ~g]), 1 - q))
 )  # fmt: skip
 
-for ends in (".!", ".?", ".'", '."!', '."?', '."\'', '.":', '.";', '.",', '.")', '."-', '."]'):
+for ends in (".!", ".?", ".'", '."…', '."”', '."!', '."?', '."\'', '.":', '.";', '.",', '.")', '."-', '."]'):
     wrong("07-ending_penalty")(
         lambda text, ends=ends: 0.0 if text.strip()[-1:] and text.strip()[-1] in ends else -3.5
     )

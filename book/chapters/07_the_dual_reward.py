@@ -695,8 +695,8 @@ checks.ch07.bounds(bounds)
 # :label: ex-07-ending
 #
 # *5 minutes.* Write what the released condition was meant to say: 3.5 points are taken from a
-# text that ends neither with a full stop nor with a double quotation mark. A blank text ends with
-# neither. Space at the end does not count.
+# text that ends neither with a full stop, `.`, nor with a double quotation mark, `"`. A blank text
+# ends with neither. Space at the end does not count.
 # ```
 
 # %% tags=["solution"]

@@ -591,8 +591,9 @@ def _complaint(student, inputs, expected, outcomes, failing, shown):
     if got.error is not None and (want.error is None or isinstance(got.error, _Late)):
         text = _error_text(got.error, student, case)
         return text[0].upper() + text[1:]
-    told = [o for o, e in zip(outcomes, expected, strict=False) if e.error is None]
-    if want.value is not None and all(o.value is None and o.error is None for o in told):
+    told = [(o, e) for o, e in zip(outcomes, expected, strict=False) if e.error is None]
+    # Where None is an answer, too, to return it throughout need not be a forgotten return.
+    if all(o.value is None and o.error is None and e.value is not None for o, e in told):
         how = (
             "prints its result: return it instead"
             if got.printed

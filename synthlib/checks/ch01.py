@@ -36,6 +36,10 @@ def _in_batch_cases(rng):
     for n in (2, 3, 6):  # exp(1000) is no number
         close = rng.normal(size=(n, 4))
         yield Case((close, close[::-1] + 0.1 * rng.normal(size=(n, 4)), 0.001), atol=1e-3)
+    # One row is near to all candidates, and one is far from all: no one shift suits both.
+    near = np.array([[1.0, 0.1], [1.0, -0.1]])
+    yield Case((np.array([[2.0, 0.0], [-1.0, 0.0]]), near, 0.001), atol=1e-3)
+    yield Case((np.array([[1.0, 0.5], [-1.0, 0.25]]), near, 0.001), atol=1e-3)
 
 
 def _loss(anchor, positive, tau, *, unit=True, axis=1, own=True, reduce=np.mean, times=False):
@@ -100,7 +104,8 @@ _IN_BATCH = (
         "overflow",
         _overflowing,
         "The formula is right and the numbers overflow: at τ = 0.001 the exponential of 1,000 is "
-        "infinite. Stay with logarithms: logsumexp subtracts the largest logit for you.",
+        "infinite, and that of −1,000 is 0. Stay with logarithms: logsumexp subtracts the largest "
+        "logit of each row for you.",
     ),
 )
 
@@ -302,7 +307,7 @@ def _three_ways(similarity, gold, part):
 
 
 def _three_ways_cases(rng):
-    for sizes in ((4, 9), (5, 6, 12), (7,), (3, 2), (2, 6), (4, 4), (3, 5, 20)):
+    for sizes in ((4, 9), (5, 6, 12), (7,), (3, 2), (2, 2, 3), (2, 6), (4, 4), (3, 5, 20)):
         part = np.repeat([f"part {k}" for k in range(len(sizes))], sizes)
         shift = np.repeat(rng.normal(size=len(sizes)), sizes)
         gold = np.round(np.clip(rng.normal(size=len(part)) + 2 + shift, 0, 5), 1)

@@ -151,6 +151,7 @@ def _grid_cases(rng):
     yield one, 2 * one, one, 2 * one, nan * one  # on two bounds, and without a margin
     yield one, 2 * one, one, 2 * one, -1 * one  # on all three
     yield 3 * one, 4 * one, 2 * one, 5 * one, nan * one
+    yield 3 * one, 4 * one, 2 * one, 5 * one, 0 * one  # a margin of 0 is a margin
     yield np.array([]), np.array([]), one, one, one  # no triplet
     for n, m in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (25, 4), (25, 7)):
         for missing in (0.1, 0.6):

@@ -237,7 +237,9 @@ def _bounds(p, s, positive, quantile=0.05):
 
 
 def _bounds_cases(rng):
-    for n, quantile in ((4, 0.25), (6, 0.05), (40, 0.05), (60, 0.1), (80, 0.25), (50, 0.0)):
+    for n, quantile in (
+        (4, 0.25), (6, 0.05), (10, 0.25), (12, 0.05), (40, 0.05), (60, 0.1), (80, 0.25), (50, 0.0),
+    ):  # fmt: skip
         p, s = rng.uniform(size=n), rng.uniform(-0.2, 1, size=n)
         positive = np.arange(n) % 2 == 0
         p[:2], p[2:4] = 0.9, 0.3  # of each kind one is accepted, and one is not
@@ -320,7 +322,7 @@ def _ending_cases(rng):
                  '"Quoted', "1.5", 'He said "yes".', "Is it.\n", 'Says "so" ', ".", ' "', "Wait...",
                  '"No." he says', "Dr. No", ".No", "No. 1\t", 'say "no"\t\n'):  # fmt: skip
         yield (text,)
-    for mark in string.punctuation:  # two of them end a text well
+    for mark in (*string.punctuation, *"…。”“»’"):  # two of them end a text well
         yield (f"A man runs{mark}",)
         yield (f"A man. runs{mark} ",)
     for _ in range(5):
@@ -352,7 +354,8 @@ _ENDING = (
     ),
     Mistake(
         "blank spared", lambda text: 0.0 if text.rstrip().endswith((".", '"', "")) else -3.5,
-        "Everything ends with the empty text. A blank ends with neither mark and pays.",
+        "No text pays in your version. (Of the empty text everything is an end: a blank ends with "
+        "neither mark, and pays like the others.)",
     ),
     Mistake(
         "turned round", lambda text: -3.5 if text.rstrip().endswith((".", '"')) else 0.0,

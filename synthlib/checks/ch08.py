@@ -99,6 +99,9 @@ def _clip_cases(rng):
         for advantage in (1.0, -1.0):  # gone the right way it is clipped, the wrong way it is not
             yield np.array([ratio]), np.array([advantage]), 0.25
     yield np.array([1.5, 0.5]), np.array([0.0, 0.0]), 0.2
+    for ratio in (0.0625, 2.0):  # far away, and for large advantages
+        yield np.array([ratio]), np.array([30.0]), 0.5
+        yield np.array([ratio]), np.array([-30.0]), 0.5
     yield np.array([0.9, 1.1, 1.0]), np.array([1.0, -2.0, 0.5]), 0.2  # nothing is clipped
     yield np.array([1.5, 0.4]), np.array([1.0, -1.0]), 0.0
     for n, epsilon in ((2, 0.2), (3, 0.5), (6, 0.1), (20, 0.3)):

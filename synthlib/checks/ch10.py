@@ -157,6 +157,8 @@ def _why_cases(rng):
     yield ["a", "b", "a", "b", "a", "c"], 5
     yield ["b", "b", "b", "c", "d"], 4
     yield ["a", "a", "a", "a", "b", "c"], 5
+    yield ["b", "b", "b", "c", "d", "e", "f"], 6
+    yield ["a", "b", "b", "b", "c", "d"], 5
     yield ["a", "b", "c", "c"], 3
     yield ["a", "b", "a", "d", "a"], 4
     yield ["a b", "A b", "c", "a B"], 3

@@ -183,7 +183,7 @@ def _told_apart_cases(rng):
     for gap in (1e-10, 2e-9, 4e-9, 1e-7):  # of which the cosines have about a third
         yield x, near + [[gap, 0.0]], near
         yield x, near, near + [[gap, 0.0]]
-    for n, d in ((1, 2), (2, 2), (3, 2), (8, 3), (30, 5), (9, 2)):
+    for n, d in ((1, 2), (2, 2), (2, 2), (3, 2), (3, 2), (8, 3), (30, 5), (9, 2)):
         anchor, near, far = rng.normal(size=(3, n, d))
         far *= rng.uniform(0.2, 5, size=(n, 1))  # vectors of any length
         if n > 3:
