@@ -554,7 +554,7 @@ right("07-bounds")(
                              torch.quantile(_single(s[(p > 0.5) & ~g]), 1 - q))
 )  # fmt: skip
 
-for ends in (".!", ".?", ".'", '."…', '."”', '."!', '."?', '."\'', '.":', '.";', '.",', '.")', '."-', '."]'):
+for ends in (".!", ".?", ".'", *(f'."{mark}' for mark in "…”!?':;,)-]")):
     wrong("07-ending_penalty")(
         lambda text, ends=ends: 0.0 if text.strip()[-1:] and text.strip()[-1] in ends else -3.5
     )

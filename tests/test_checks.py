@@ -107,6 +107,54 @@ def test_a_mistake_written_otherwise_is_recognised():
     assert cosine(student).message == MISTAKES[0].hint
 
 
+DOUBLED = (Mistake("twice", lambda x: 2 * x, "You take it twice: once is enough."),)
+
+
+def once(student):
+    return run("once", student, lambda x: x, [1.0, 2.0, 3.0, 4.0], DOUBLED)
+
+
+def test_a_mistake_is_named_only_where_it_is_sure():
+    assert once(lambda x: x + x).message == DOUBLED[0].hint
+    # The same on one input, by chance; on those that fail, and not on the others; on none.
+    for other in (lambda x: x + 1, lambda x: 2 * x if x > 2 else x, lambda x: x - 1):
+        message = once(other).message
+        assert "Smallest input" in message and DOUBLED[0].hint not in message
+
+
+def test_a_second_mistake_does_not_hide_the_first():
+    for other in (lambda x: 1 / (3 - x) and 2 * x, lambda x: 2 * x if x < 4 else float("inf")):
+        assert once(other).message == DOUBLED[0].hint
+    # Of the first there is one result only.
+    assert once(lambda x: 2 * x if x < 2 else float("nan")).message != DOUBLED[0].hint
+
+
+def test_two_values_are_shown_with_the_digits_that_tell_them_apart():
+    message = run("near", lambda x: x * 1.0001, lambda x: x, [1.0]).message
+    assert "Expected 1, got 1.0001." in message
+    message = run("near", lambda x: x + 3e-5, lambda x: x, [1.0]).message
+    assert "Expected 1, got 1.00003." in message
+    message = run("none", lambda x: None, lambda x: None if x < 0 else x, [-1.0, 1.0]).message
+    assert message.startswith("You return None, wanted is a number.")
+
+
+def test_single_precision_is_right_and_a_case_may_be_coarser():
+    assert run("half", lambda x: np.float32(x) / 2, lambda x: x / 2, [0.1, 1e-7, 3.3]).passed
+    case = Case((1e6,), atol=0.1)
+    assert run("large", lambda x: x + 0.05, lambda x: x, [case, 1.0]).message.startswith("1 of 2")
+    assert run("large", lambda x: x + 0.05 * (x > 9), lambda x: x, [case, 1.0]).passed
+    assert not run("large", lambda x: x + 0.2 + x / 10, lambda x: x, [case]).passed
+
+
+def test_of_several_right_results_none_is_shown():
+    def rotation(expected, got):
+        return None if abs(got) == abs(expected) else "the length differs"
+
+    message = run("turn", lambda x: x + 1, lambda x: x, [5.0], compare=rotation).message
+    assert message == "The length differs. Smallest input: x = 5. Got 6."
+    assert run("turn", lambda x: -x, lambda x: x, [5.0], compare=rotation).passed
+
+
 def test_unknown_wrong_answer_shows_the_smallest_failing_input():
     message = cosine(_guard(lambda x, y: solution(x, y) + 1)).message
     assert "3 of 5 inputs fail" in message
