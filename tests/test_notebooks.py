@@ -1,6 +1,11 @@
-"""The notebooks: what their sources give, fit for readers; the student edition runs to its end."""
+"""The notebooks: what their sources give, fit for readers; the student edition runs to its end.
+
+To be quick: where the book's build has executed the complete edition, the cells that both editions
+have, and that nothing of a reader's reaches, are not executed a second time.
+"""
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -155,15 +160,228 @@ def test_cells_do_not_hide_failures(name):
             assert (first, second) != ("except", ":"), f"{name}: a bare except"
 
 
+# ------------------------------------------------------------------ the student edition runs
+IMPORT = ast.Import | ast.ImportFrom
+FIRST = NAMES[0]  # is executed whole in any case, as a reader does
+
+
+def statements(source):
+    """The statements of a cell; lines for IPython alone left out."""
+    return ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.M)).body
+
+
+def is_check(source):
+    """Whether a cell does nothing but call an exercise's check with a function by its name."""
+    return re.fullmatch(r"checks\.ch\d\d\.\w+\([A-Za-z]\w*\)", source.strip()) is not None
+
+
+def names(nodes, context):
+    """Names that are read (ast.Load) or given a value (ast.Store) anywhere in some statements."""
+    return {
+        x.id for node in nodes for x in ast.walk(node)
+        if isinstance(x, ast.Name) and isinstance(x.ctx, context)
+    }  # fmt: skip
+
+
+def bound(source):
+    """Names that a cell gives a value."""
+    made = [x for x in statements(source) if isinstance(x, ast.FunctionDef | ast.ClassDef)]
+    rest = [x for x in statements(source) if x not in made]
+    return {x.name for x in made} | names(rest, ast.Store)
+
+
+#: By these a cell may reach what it does not name: its namespace, IPython's list of results.
+HIDDEN = {"globals", "locals", "vars", "eval", "exec", "get_ipython", "Out", "In", "_", "__"}
+
+
+def reached(complete, student):
+    """Cells that both editions have and that may read what a reader's function has left.
+
+    A student's notebook holds other functions in its solution cells, and their checks say something
+    else; no other cell differs. So every other cell does in it what it does in the complete one,
+    unless it is found here: it names such a function, or might without naming it.
+
+    Returns
+    -------
+    list of str
+        The cells' ids.
+    """
+    open_, found = set(), []
+    for full, cell in zip(complete.cells, student.cells, strict=True):
+        if cell.cell_type != "code":
+            continue
+        if full.source != cell.source:
+            open_ |= bound(cell.source)
+            continue
+        if is_check(cell.source):
+            continue
+        said = names(statements(cell.source), ast.Load)
+        said |= set(re.findall(r"@(\w+)", cell.source))  # in pandas' queries
+        magic = re.search(r"^\s*[%!]", cell.source, re.M)
+        if open_ and (said & (open_ | HIDDEN) or magic):
+            found.append(cell.id)
+    return found
+
+
+def shortened(complete, student):
+    """The student edition with its own cells and their checks; of all others the imports alone."""
+    short = nbformat.from_dict(student)
+    for full, cell in zip(complete.cells, short.cells, strict=True):
+        if cell.cell_type == "code" and full.source == cell.source and not is_check(cell.source):
+            kept = [x for x in statements(cell.source) if isinstance(x, IMPORT)]
+            cell.source = "\n".join(map(ast.unparse, kept))
+    return short
+
+
+@functools.cache
+def executed_by_the_book():
+    """Chapters whose complete edition, as it stands here, the book's build has executed.
+
+    From these sources, data, pins and Python, for an execution is kept under their fingerprint;
+    what raised is not kept.
+    """
+    from jupyter_cache import get_cache
+
+    folder = project.cache_path()
+    if not (folder / "global.db").is_file():
+        return frozenset()
+    cache, found = get_cache(folder), set()
+    for name in NAMES:
+        try:
+            cache.match_cache_notebook(committed(name))
+        except KeyError:
+            continue
+        found.add(name)
+    return frozenset(found)
+
+
+def notebook_of(*cells):
+    return nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(cells)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("after", "want"),
+    [
+        ("y = twice(3)", ["c4"]),
+        ("ways = {'mine': twice}", ["c4"]),
+        ("def four(x):\n    return twice(twice(x))", ["c4"]),
+        ("twice = 3\nprint(twice)", ["c4"]),  # harmless, and executed all the same
+        ("twice = 3", []),
+        ("table.query('a == @twice(b)')", ["c4"]),
+        ("%time twice(3)", ["c4"]),
+        ("y = globals()['twice'](3)", ["c4"]),
+        ("print(_)", ["c4"]),
+        ("print(x)", []),
+    ],
+)
+def test_what_a_readers_function_reaches_is_found(after, want):
+    editions_ = [
+        notebook_of("import math\nx = 1", "twice = x", f"def twice(x):\n    {body}",
+                    "checks.ch42.twice(twice)", after)
+        for body in ("return 2 * x", "raise NotImplementedError")
+    ]  # fmt: skip
+    assert reached(*editions_) == want
+    short = [cell.source for cell in shortened(*editions_).cells]
+    own = [cell.source for cell in editions_[1].cells[2:4]]
+    assert short == ["import math", "", *own, ""]
+
+
+@pytest.mark.parametrize(
+    "check", ["r = checks.ch42.twice(twice)", "checks.ch42.twice(twice).passed or stop()",
+              "checks.ch42.twice(twice(3))", "if checks.ch42.twice(twice):\n    y = 1"],
+)  # fmt: skip
+def test_a_check_that_leaves_something_is_no_mere_check(check):
+    editions_ = [notebook_of(f"def twice(x):\n    {body}", check) for body in ("return 1", "pass")]
+    assert reached(*editions_) == ["c1"]
+
+
+def test_the_books_execution_counts_for_the_same_cells_alone(tmp_path, monkeypatch):
+    """Neither that of an edited chapter, nor one that raised, nor that of other sources."""
+    from counting import Executor
+    from jupyter_cache import get_cache
+
+    name, folder = NAMES[0], tmp_path / "cache"
+    monkeypatch.setattr(project, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(project, "cache_path", lambda: folder)
+    executed_by_the_book.cache_clear()
+    try:
+        for source, want in (("1 / 0", []), ("x = 1", [name])):
+            for other in NAMES:
+                nb = notebook_of("pass" if other != name else source)
+                nbformat.write(nb, tmp_path / f"{other}.ipynb")
+            cache = get_cache(folder)
+            cache.add_nb_to_project(str(tmp_path / f"{name}.ipynb"))
+            Executor(cache).run_and_cache(timeout=300)
+            assert executed_by_the_book() == set(want)
+            executed_by_the_book.cache_clear()
+        nbformat.write(notebook_of("x = 2"), tmp_path / f"{name}.ipynb")
+        assert executed_by_the_book() == set()
+        executed_by_the_book.cache_clear()
+        monkeypatch.setattr(project, "cache_path", lambda: tmp_path / "of other sources")
+        assert executed_by_the_book() == set()
+    finally:
+        executed_by_the_book.cache_clear()
+
+
+def test_chapters_of_the_laboratory_name_the_pocket_tier(root):
+    """So they run on the pocket models whatever SYNTHLIB_TIER names, the preflight's lines apart.
+
+    It is read where no tier is named, in `tiers.get` alone.
+    """
+    readers = [
+        path.relative_to(root).as_posix() for path in sorted((root / "synthlib").rglob("*.py"))
+        if re.search(r"environ\W+(get\W+)?SYNTHLIB_TIER", path.read_text(encoding="utf-8"))
+    ]  # fmt: skip
+    assert readers == ["synthlib/tiers.py"]
+    laboratory = [path for path in CHAPTERS if path.name[:2] < "13"]
+    laboratory += sorted((root / "synthlib" / "experiments").glob("ch0?.py"))
+    laboratory += sorted((root / "synthlib" / "experiments").glob("ch1[012].py"))
+    laboratory += [root / "synthlib" / "experiments" / "lab.py"]
+    for folder in ("methods", "world"):
+        laboratory += sorted((root / "synthlib" / folder).rglob("*.py"))
+    named, runs = 0, 0
+    for path in laboratory:
+        text = path.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(re.sub(r"^\s*[%!].*$", "", text, flags=re.M))))
+        calls = [(node, ast.unparse(node.func)) for node in nodes if isinstance(node, ast.Call)]
+        pocket = {
+            ast.unparse(node.targets[0]) for node in nodes if isinstance(node, ast.Assign)
+            and ast.unparse(node.value).startswith("dict(tier='pocket'")
+        }  # fmt: skip
+        for node, name in calls:
+            if name == "tiers.get":
+                assert ast.unparse(node) == "tiers.get('pocket')", path
+                named += 1
+            if re.fullmatch(r"\w+_run\.\w+", name):  # a run takes the variable for its default
+                given = {ast.unparse(k.value) for k in node.keywords if k.arg in ("tier", None)}
+                assert given & (pocket | {"'pocket'"}), f"{path}: {ast.unparse(node)}"
+                runs += 1
+        imported = [ast.unparse(node) for node in nodes if isinstance(node, IMPORT)]
+        for said in imported:
+            assert not re.search(r"synthlib(\.| import .*\b)options\b", said), path
+            assert re.fullmatch(r"from synthlib\.runs import (\w+) as \1_run", said) or not (
+                re.search(r"synthlib(\.| import .*\b)runs\b", said)
+            ), path
+    assert named > 20 and runs == 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_student_notebook_runs_to_its_end(name, root, monkeypatch):
-    """With nothing filled in, no cell raises and every check says "not done yet"."""
+    """With nothing filled in, no cell raises and every check says "not done yet".
+
+    Whole for the first chapter, for one that the book has not executed, and where a reader's
+    function reaches other cells; else without what the book's execution has shown already.
+    """
     from nbclient import NotebookClient
 
     # Chapters 00 to 12 run on the pocket models, whatever tier is named; the others name their own.
     monkeypatch.setenv("SYNTHLIB_TIER", "colab")
-    nb = committed(name, student=True)
+    complete, nb = committed(name), committed(name, student=True)
+    if name != FIRST and name in executed_by_the_book() and not reached(complete, nb):
+        nb = shortened(complete, nb)
     # nbclient stops at the first cell that raises.
     NotebookClient(
         nb, timeout=3600, startup_timeout=3600,
