@@ -42,8 +42,10 @@ venv: $(STAMP)  ## create .venv with the pinned packages, where it is absent or 
 book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _build/html/index.html
 	$(PY) book/_ext/make_book.py
 
+# A file's tests run in one process, so that what they share is made once; files in their order, for
+# the last ones are short.
 test: $(STAMP)  ## run all tests (those in the browser need the built book, else they are skipped)
-	$(PY) -m pytest -n 2 --dist loadgroup
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 $(COLAB)/.requirements-installed: tests/constraints-colab.txt pyproject.toml synthlib/__init__.py
 	@if [ ! -x $(COLAB)/bin/python ]; then echo "creating $(COLAB)"; $(COLAB_PYTHON) -m venv $(COLAB); fi

@@ -11,7 +11,7 @@ import re
 import browser
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 #: Pages that Sphinx makes by itself.
 GENERATED = {"search.html", "genindex.html", "index.html"}

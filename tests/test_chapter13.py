@@ -131,7 +131,6 @@ def test_every_label_by_hand_is_of_a_recorded_answer(sweep):
     assert mean.loc[0.8, "reader"] < 30 and mean.loc[0.8, "examiner"] > 65
 
 
-@pytest.mark.xdist_group("laptop models")
 def test_the_model_writes_what_is_recorded(sweep):
     """Six answers with contrast, letter for letter but for one near tie of another processor."""
     try:

@@ -42,6 +42,33 @@ def test_every_hook_is_tried_above_and_watches_files_that_exist(root):
         assert any(re.search(hook.get("files", ""), name) for name in tracked)
 
 
+SHARES = """
+import pathlib, pytest
+
+@pytest.fixture(scope="module")
+def made():
+    with open(pathlib.Path(__file__).with_suffix(".made"), "a") as file:
+        file.write("x")
+
+@pytest.mark.parametrize("i", range(8))
+def test_it(made, i):
+    pass
+"""
+
+
+def test_what_the_tests_of_a_file_share_is_made_once(root, tmp_path):
+    """By the options of `make test`: a way of grouping has been without effect before."""
+    (line,) = re.findall(r"\$\(PY\) (-m pytest .*-n 2.*)", (root / "Makefile").read_text("utf-8"))
+    for name in "abc":
+        (tmp_path / f"test_{name}.py").write_text(SHARES)
+    done = subprocess.run(
+        [sys.executable, *shlex.split(line), "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert "24 passed" in done.stdout, done.stdout + done.stderr
+    assert [p.read_text() for p in sorted(tmp_path.glob("*.made"))] == ["x"] * 3
+
+
 def test_the_citation_has_the_packages_version_and_licence(root):
     citation = read(root, "CITATION.cff")
     assert citation["cff-version"] == "1.2.0"

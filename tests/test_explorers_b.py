@@ -15,7 +15,6 @@ from synthlib.viz import script
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(living.missing() is not None, reason=str(living.missing())),
 ]
 HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> & friends'

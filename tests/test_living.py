@@ -24,7 +24,6 @@ from synthlib import viz
 from synthlib.viz import gallery, script, widget
 from synthlib.viz.spec import KINDS, check, chosen, columns, tables
 
-pytestmark = pytest.mark.xdist_group("browser")
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>x", "$a$ & b"]
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>'

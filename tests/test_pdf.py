@@ -121,7 +121,6 @@ style="position: absolute; left: -99px">for readers</i></main></body></html>"""
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 def test_what_is_cut_off_is_seen(tmp_path):
     ready()
     source = tmp_path / "cut.html"
@@ -196,7 +195,6 @@ def starts_of_text(page, form=None, place=(1, 0, 0, 1, 0, 0)):
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 class TestPrinted:
     def test_the_outline_has_all_pages_of_the_book_in_order(self, pdf):
         titles = [title for _, title, _ in make_pdf.contents(browser.SITE)]

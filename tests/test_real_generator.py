@@ -44,7 +44,6 @@ def naive(model, tokenizer, right, wrong, ends):
     return tokenizer.decode(written, skip_special_tokens=True).strip()
 
 
-@pytest.mark.xdist_group("laptop models")
 def test_forty_texts_of_the_real_model_are_the_loops(smollm2):
     model, tokenizer = smollm2
     form = prompts.form_of(model, tokenizer, shots=1)

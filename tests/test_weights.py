@@ -290,8 +290,6 @@ def test_a_run_that_names_it_says_so_before_anything_is_made(dry, entry, tmp_pat
 
 # ------------------------------------------------------------------ the real ones
 
-of_the_real = pytest.mark.xdist_group("laptop models")  # in one process: they are brought once
-
 
 @pytest.fixture(scope="module")
 def real():
@@ -305,7 +303,6 @@ def real():
             pytest.skip(f"the laptop tier's models cannot be had here: {error}")
 
 
-@of_the_real
 def test_the_generator_holds_the_values_of_its_quantised_file(real):
     """One matrix, dequantised by hand: blocks of 32, a scale, a minimum and 16 bytes of nibbles."""
     gguf = pytest.importorskip("gguf")
@@ -326,7 +323,6 @@ def test_the_generator_holds_the_values_of_its_quantised_file(real):
     assert torch.equal(found, torch.tensor(expected).bfloat16().float())
 
 
-@of_the_real
 def test_the_generator_knows_a_capital_and_its_chat_template(real):
     model, tokenizer = models.load_generator("laptop/smollm2-135m-instruct", device="cpu")
     given = tokenizer("The capital of France is", return_tensors="pt")
@@ -337,7 +333,6 @@ def test_the_generator_knows_a_capital_and_its_chat_template(real):
     assert text.endswith("<|im_start|>assistant\n") and text.count("Hello") == 1
 
 
-@of_the_real
 def test_a_run_takes_them_by_their_names(real, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("\n".join(f"The {n}th train was late." for n in range(8)))
     names = ["--generator", "laptop/smollm2-135m-instruct"]
@@ -350,14 +345,12 @@ def test_a_run_takes_them_by_their_names(real, tmp_path, capsys):
     assert "laptop/all-minilm-l6-v2 (90.9 MB)" in out and "no estimate" not in out
 
 
-@of_the_real
 def test_the_encoder_is_the_official_one(real):
     encoder = models.load_encoder("laptop/all-minilm-l6-v2", device="cpu")
     a, b, c = encoder.encode(["A dog runs.", "A puppy is running.", "Taxes went up."])
     assert a @ b > a @ c + 0.4
 
 
-@of_the_real
 def test_the_first_two_layers_are_those_of_the_whole(real):
     """Against the whole encoder's hidden states behind its second layer, averaged by hand."""
     whole = models.load_encoder("laptop/all-minilm-l6-v2", device="cpu")
