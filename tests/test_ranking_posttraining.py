@@ -1,4 +1,7 @@
-"""What chapter 11 measures, on few short lists."""
+"""What chapter 11 measures, on few short lists.
+
+To be quick, no base encoder is trained where only what is made of the marks is looked at.
+"""
 
 import by_hand
 import caches
@@ -9,6 +12,7 @@ import pytest
 from synthlib import ledger, losses
 from synthlib.experiments import ch11 as post
 from synthlib.experiments import lab
+from synthlib.methods import ranking
 
 LISTS = (
     ["a man is running", "a man is running", "a guy is running", "a man walks", "a dog sleeps"],
@@ -111,6 +115,9 @@ def test_measures_name_their_claims(few, monkeypatch):
         return marks.get(name, 10.0) + gain.get(name, 1.0) + steps - 0.5
 
     monkeypatch.setattr(post, "after", after)
+    # The teacher of Table 3's column of misorder: MultiCSR would be trained for minutes.
+    teacher = lab.encoder(post.UNSUPERVISED)
+    monkeypatch.setattr(lab, "base", lambda seed, name, **how: teacher)
     assert post.measure_bases(0) == {
         "11-table1-weak": 2.0, "11-table1-multicsr": -1.0, "11-table4-unsupervised": 4.0,
         "11-table6-bases": 100.0,
@@ -118,6 +125,10 @@ def test_measures_name_their_claims(few, monkeypatch):
     assert post.measure_omega(0) == pytest.approx(0.6)
     assert post.measure_share(0) == pytest.approx(-1.0)
     assert set(post.measure_ablation(0)) == {f"11-table3-{x}" for x in "abcde"}
+    full = kept["11-table3"].set_index(["base", "row"]).loc[("MultiCSR", "full")]
+    phi = ranking.teacher_similarities(teacher.encode, post.lists(0), scale=post.SCALE)
+    assert full["misorder"] == pytest.approx(np.mean([post.misorder(one) for one in phi]))
+    assert (full["lists"], full["sentences"]) == (2, 4.5)
     found = post.measure_tried(0)
     assert found == pytest.approx({"11-adaptive-omega": 0.4, "11-strong-base": -0.6})
     assert set(kept) == {"11-bases", "11-omega", "11-share", "11-table3", "11-tried"}
