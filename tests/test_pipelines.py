@@ -67,7 +67,8 @@ def test_ranking(file, tmp_path):
 
 
 def test_art(file, tmp_path):
-    small = dict(rounds=1, anchors=40, encoder_batch_size=4, ppo_steps=2, ppo_batch_size=8,
+    """Two rounds: adapter and encoder go on, the value head begins each round anew."""
+    small = dict(rounds=2, anchors=20, encoder_batch_size=4, ppo_steps=2, ppo_batch_size=8,
                  ppo_mini_batch_size=4)  # fmt: skip
     run = art_run.run(
         tmp_path / "run", tier="pocket", premises=file, seed=1, control=False, quiet=True,
@@ -78,15 +79,21 @@ def test_art(file, tmp_path):
     before = encoder.encode(LOOKED_AT)
     discriminator = models.load_nli(own.discriminator, device="cpu")
     generator = models.load_generator(own.generator, device="cpu")
-    # A run puts the sentences in an order of its own; the first are written from.
+    # A run puts the sentences in an order of its own; the first are written from, and the eight
+    # that are left are asked for in both rounds.
     drawn = [SENTENCES[i] for i in np.random.default_rng((1, 4)).permutation(len(SENTENCES))]
-    rounds = [(drawn[40:], drawn[:40])]
-    (triplets,), (log,) = art.pipeline(
+    rounds = [(drawn[40:], drawn[:20]), (drawn[40:], drawn[20:40])]
+    triplets, logs = art.pipeline(
         generator, discriminator, encoder, rounds, own, seed=1, progress=False
     )
-    assert [e["reward"] for e in log] == pytest.approx(list(run.log(1)["reward"]), abs=1e-5)
     columns = ["anchor", "positive", "negative"]
-    assert triplets[columns].values.tolist() == run.triplets(1).to_pandas()[columns].values.tolist()
-    same = run.encoder(1, "cpu").encode(LOOKED_AT)
+    for number, (rows, log) in enumerate(zip(triplets, logs, strict=True), start=1):
+        held = run.log(number)
+        for name in ("reward", "kl", "policy_loss", "value_loss"):
+            assert [e[name] for e in log] == pytest.approx(list(held[name]), abs=1e-5), name
+        assert rows[columns].values.tolist() == (
+            run.triplets(number).to_pandas()[columns].values.tolist()
+        )
+    same = run.encoder(2, "cpu").encode(LOOKED_AT)
     assert np.allclose(encoder.encode(LOOKED_AT), same, atol=1e-5)
     assert abs(before - same).max() > 1e-5

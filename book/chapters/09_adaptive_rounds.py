@@ -327,6 +327,7 @@ print(inspect.getsource(art.pipeline).split('"""')[-1])
 
 # %% [markdown]
 # One policy and one encoder live through all rounds: what one learns, the other judges next time.
+# Only the value head begins each round at zero, for a new judge gives new rewards.
 # A loop of two rounds, far too small to teach anything, shows that it turns:
 
 # %%

@@ -19,6 +19,11 @@ would need the merged weights kept beside the adapter.
 § 3.3 "further trains" it, and the bounds and the rewards of a round are those of the encoder that
 will read its triplets. ``start="first"`` in `runs.art.run` is the opposite, for comparison: the
 first encoder on the triplets of all rounds so far.
+
+**Which value head.** Each round's PPO is a training of its own, with a new optimizer and a value
+head that begins at zero. The paper has no word on it, and the released code runs its one pass in a
+process of its own. A round's rewards are other ones, by a new encoder and new bounds, so what the
+head has learnt of the last round's would be a baseline of the wrong size.
 """
 
 from __future__ import annotations
@@ -597,14 +602,18 @@ def pipeline(
     logs : list of lists of dict
         `ppo.train`'s log of each round.
 
+    The adapter goes on from round to round; the value head begins each one at zero.
+
     Source: ART § 3, Figure 1. `runs.art` takes the same stages, resumable.
     """
-    own = policy(generator, settings, seed=seed)
-    done = [
-        one_round(
+    own, triplets, logs = policy(generator, settings, seed=seed), [], []
+    for number, (prompted, anchors) in enumerate(rounds, start=1):
+        for weights in own.value.parameters():
+            torch.nn.init.zeros_(weights)
+        rows, log = one_round(
             own, discriminator, encoder, prompted, anchors, settings, seed=1000 * seed + number,
             encoder_seed=seed, generation_batch=generation_batch, **options,
-        )
-        for number, (prompted, anchors) in enumerate(rounds, start=1)
-    ]  # fmt: skip
-    return [rows for rows, _ in done], [log for _, log in done]
+        )  # fmt: skip
+        triplets.append(rows)
+        logs.append(log)
+    return triplets, logs
