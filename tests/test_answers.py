@@ -52,6 +52,11 @@ wrong("00-spearman")(lambda p, g: 100 * pd.DataFrame({"p": p, "g": g}).corr("spe
 right("00-spearman")(lambda p, g: 100 * np.corrcoef(rankdata(p), rankdata(g))[0, 1])
 right("00-spearman")(lambda p, g: 100 * scipy.stats.pearsonr(rankdata(p), rankdata(g)).statistic)
 right("00-spearman")(lambda p, g: 100 * pd.Series(p).rank().corr(pd.Series(g).rank()))
+def own_spearman(p, g):
+    return 100 * np.corrcoef(rankdata(p), rankdata(g))[0, 1]
+
+
+right("00-spearman")(lambda p, g: own_spearman(p, g))  # a helper of one's own, of whatever name
 right("00-spearman")(lambda p, g: 100 * statistics.correlation(rankdata(p), rankdata(g)))
 
 

@@ -583,8 +583,13 @@ def _complaint(student, inputs, expected, outcomes, failing, shown):
 
     Without `shown` there are several right results, and the reference's is not shown.
     """
-    # What should work and does not comes first; then what should be refused and is not.
-    first = min(failing, key=lambda i: (expected[i].error is not None, i))
+
+    def told_apart(i):
+        return len(set(_both(expected[i].value, outcomes[i].value))) == 2
+
+    # What should work and does not comes first, by an input at which one sees it; then what should
+    # be refused and is not.
+    first = min(failing, key=lambda i: (expected[i].error is not None, not told_apart(i), i))
     if isinstance(outcomes[-1].error, _Late):
         first = max(failing)
     found, case, got, want = failing[first], inputs[first], outcomes[first], expected[first]

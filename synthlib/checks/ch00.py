@@ -209,20 +209,21 @@ _SPEARMAN = (
 
 def _spearman_of_others(function):
     """Whether a function has Spearman's correlation computed by somebody else's code."""
-    own = getattr(inspect.unwrap(function), "__code__", None)
+    own = getattr(inspect.unwrap(function), "__globals__", None)
     found = []
 
     def look(frame, event, argument):
-        code = frame.f_code
-        if event == "call" and own is not None and code.co_filename != own.co_filename:
-            asked = f"{code.co_name} {frame.f_locals.get('method', '')}"
+        # A helper in another cell of the notebook shares the student's names.
+        if event == "call" and own is not None and frame.f_globals is not own:
+            asked = f"{frame.f_code.co_name} {frame.f_locals.get('method', '')}"
             found.append("spearman" in asked)
 
+    before = sys.getprofile()
     sys.setprofile(look)
     try:
         function(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
     finally:
-        sys.setprofile(None)
+        sys.setprofile(before)
     return any(found)
 
 
