@@ -221,9 +221,11 @@ def _same_inner_products(expected, got):
         return None
     mean, spread = got.mean(axis=0), np.cov(got, rowvar=False)
     if not np.allclose(mean, 0, atol=1e-5):
-        return f"the mean of your rows should be 0 in each column; it is {mean.round(3).tolist()}"
+        mean = mean.round(3).tolist()
+        return f"the mean of your rows should be 0 in every column; it is {mean}"
     if not np.allclose(spread, np.eye(len(spread)), atol=1e-5):
-        return f"the covariance of your rows should be the identity; it is {spread.round(3).tolist()}"
+        spread = spread.round(3).tolist()
+        return f"the covariance of your rows should be the identity; it is {spread}"
     return (
         "your rows have mean 0 and the identity as covariance, and are not those of x: they must "
         "stay in their order, and one linear map must make all of them"
