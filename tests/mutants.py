@@ -287,6 +287,15 @@ EQUIVALENT = {
         "' '  →  ' .'": "what stands between all words does not tell texts apart",
         "text.lower()  →  text.upper()": "one way of writing a letter is as good as the other",
     },
+    "15-repeated": {
+        "' '  →  ' .'": "what stands between all words does not tell texts apart",
+    },
+    "15-misorder": {
+        "(None, :)  →  (:,)": _BROADCAST,
+        "(None, :)  →  (None,)": "the same axes, with the last one unnamed",
+        "1  →  0": "no sentence is more similar than itself",
+        "len(s) * (len(s) - 1) / 2  →  len(s) * (len(s) - 1) // 2": "it is always a whole number",
+    },
     "16-told_apart": {
         "np.abs(gap) < 1e-09  →  np.abs(gap) <= 1e-09":
             "two cosines never differ by this very number",

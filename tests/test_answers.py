@@ -5,6 +5,7 @@ single change of the solution gives, and solutions by loops, numpy, torch, other
 single precision. `MISREAD` are wrong answers whose messages must not name a mistake.
 """
 
+import itertools
 import json
 import math
 import re
@@ -812,6 +813,25 @@ def _(texts):
     seen = Counter(tuple(text.casefold().split()) for text in texts)
     return 100 * sum(n for n in seen.values() if n > 1) / len(texts) if texts else np.nan
 
+
+wrong("15-repeated")(lambda texts: 1 - len(set(texts)) / len(texts))
+wrong("15-repeated")(  # blanks within a sentence are left
+    lambda texts: 1 - (len({x.lower().strip() for x in texts}) - 1) / (len(texts) - 1)
+)
+right("15-repeated")(
+    lambda texts: 1 - (len({tuple(x.lower().split()) for x in texts}) - 1) / (len(texts) - 1)
+)
+wrong("15-misorder")(lambda s: float((1 - scipy.stats.kendalltau(range(len(s)), s).statistic) / 2))
+
+
+@right("15-misorder")
+def _(similarities):
+    pairs = list(itertools.combinations(similarities, 2))
+    return sum(later > earlier for earlier, later in pairs) / len(pairs)
+
+
+wrong("15-fair_score")(lambda tried, apart: list(apart.values())[np.argmax(list(tried.values()))])
+right("15-fair_score")(lambda tried, apart: apart[pd.Series(tried).idxmax()])
 
 right("16-told_apart")(
     lambda a, s, o: np.mean([

@@ -13,7 +13,7 @@ import tiny_models
 
 import synthlib
 from synthlib import models, paths, tiers
-from synthlib.experiments import ch13, field
+from synthlib.experiments import ch13, ch15, field
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +25,8 @@ def colab(tmp_path, monkeypatch):
     def put(family, scoring):
         names = {name: tmp_path / name for name in ("generator", "encoder", "guide", "judge")}
         model, tokenizer = tiny_models.instruct(family)
+        if family != "t5":  # eight worked turns, a token a byte
+            model.config.max_position_embeddings = 4096
         model.save_pretrained(names["generator"])
         tokenizer.save_pretrained(names["generator"])
         tiny_models.save(names["encoder"], "bert")
@@ -38,7 +40,11 @@ def colab(tmp_path, monkeypatch):
             scoring=scoring, pooling="mean", alpha=0, beta=5, gamma=0, max_new_tokens=6,
             batch_size=4, max_steps=2, epochs=None,
         )  # fmt: skip
-        tier = dataclasses.replace(tier, multicsr=settings)
+        ranking = dataclasses.replace(
+            tier.ranking, generator=settings.generator, encoder=settings.guide,
+            teacher=settings.guide, max_new_tokens=6,
+        )  # fmt: skip
+        tier = dataclasses.replace(tier, multicsr=settings, ranking=ranking)
         get = tiers.get
         monkeypatch.setattr(tiers, "get", lambda name=None: tier if name == "colab" else get(name))
         monkeypatch.setattr(field, "EXAMINER", str(tmp_path / "examiner"))
@@ -70,6 +76,19 @@ def test_chapter_13_writes_everything_itself(family, scoring, colab, monkeypatch
     assert not recorded and len(held["sweep"]) == 3 * 2 * 5 * len(ch13.OMEGAS)
     assert ("trained" in held) == (len(held["kept"]) > 1)
     assert scoring != "nli" or "trained" in held
+
+
+@pytest.mark.parametrize("family", ["t5", "qwen"])
+def test_chapter_15_writes_everything_itself(family, colab, monkeypatch):
+    colab(family, "nli")
+    monkeypatch.setitem(ch15.LISTS, "colab", 3)
+    recorded = []
+    monkeypatch.setattr(field, "recorded", lambda *name: recorded.append(name))
+    held = run(15)
+    assert not recorded and len(held["table"]) == 3 * len(ch15.WAYS)
+    asked = [form for form, *_ in ch15.FORMS.values()]
+    chats = held["generator"][1].chat_template is not None
+    assert len(held["tried"]) == ch15.TRIED * sum(chats or form != "chat" for form in asked)
 
 
 @pytest.mark.parametrize(("family", "scoring"), [("t5", "nli"), ("qwen", "nli")])

@@ -144,11 +144,11 @@ def broken(text: str) -> bool:
     `LETTERS` letters, one word `LOOP` times at once, or three words in a row that stand in it
     `LOOP` times."""
     words = _words(text)
-    loops = Counter(_runs(words, 3))
+    loops = runs(text, 3)
     return (
         len(words) < 2
         or max(map(len, words)) > LETTERS
-        or any(len(set(run)) == 1 for run in _runs(words, LOOP))
+        or any(len(set(run)) == 1 for run in runs(text, LOOP))
         or max(loops.values(), default=0) >= LOOP
     )
 
@@ -156,8 +156,8 @@ def broken(text: str) -> bool:
 def echoes(text: str, premise: str, instruction: str) -> bool:
     """Whether a text repeats the instruction: `ECHO` words in a row stand in both, and not in the
     premise."""
-    lent = _runs(_words(instruction), ECHO) & _runs(_words(text), ECHO)
-    return bool(set(lent) - set(_runs(_words(premise), ECHO)))
+    lent = runs(instruction, ECHO) & runs(text, ECHO)
+    return bool(set(lent) - set(runs(premise, ECHO)))
 
 
 def outcomes(answers: pd.DataFrame, labels: Sequence[str]) -> list[str]:
@@ -269,7 +269,9 @@ def _words(text):
     return re.findall(r"\w+(?:['’]\w+)*", curation.folded(text))
 
 
-def _runs(words, length):
+def runs(text: str, length: int) -> Counter:
+    """So many words in a row, as tuples, and how often each stands in a text."""
+    words = _words(text)
     return Counter(tuple(words[i : i + length]) for i in range(len(words) - length + 1))
 
 
