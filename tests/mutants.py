@@ -1,9 +1,10 @@
 """Mechanical mutants of the solutions, and which of them the checks of the exercises accept.
 
 Each mutant is the chapter's solution with one change that a slip of the hand or of the mind makes:
-another operator, comparison or constant, a term, a condition, a step or an option left out, the
-other axis, the neighbouring function. A check that accepts one has a hole, unless the change makes
-no difference to anything that the task allows: those stand in `EQUIVALENT`, with the reason.
+another operator, comparison or constant, two operands, arguments or parameters taken for each
+other, a term, a condition, a step or an option left out, the other axis, the neighbouring function.
+A check that accepts one has a hole, unless the change makes no difference to anything that the task
+allows: those stand in `EQUIVALENT`, with the reason.
 
 Run as a program it prints the survivors: ``python tests/mutants.py [chapter …]`` (`make mutants`).
 """
@@ -19,6 +20,7 @@ _OPERATORS = {
     ast.Div: (ast.Mult, ast.FloorDiv), ast.FloorDiv: (ast.Div,), ast.Pow: (ast.Mult,),
     ast.BitAnd: (ast.BitOr,), ast.BitOr: (ast.BitAnd,),
 }  # fmt: skip
+_ORDERED = ast.Sub, ast.Div, ast.FloorDiv, ast.Pow, ast.Mod, ast.MatMult
 _COMPARISONS = {
     ast.Lt: (ast.LtE, ast.Gt), ast.LtE: (ast.Lt, ast.GtE), ast.Gt: (ast.GtE, ast.Lt),
     ast.GtE: (ast.Gt, ast.LtE), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
@@ -34,17 +36,22 @@ _NEIGHBOURS = {
 }  # fmt: skip
 #: What only turns one kind of value into another, or asks what the inputs promise.
 _CONVERSIONS = "float", "int", "list", "tuple", "map", "array", "asarray"
+_SYMMETRIC = "min", "max", "minimum", "maximum"
 _PROMISES = "strict", "dtype"
 #: What is no part of the answer: an error's text, the signature, what asks for promises.
 _LEFT_ALONE = ast.Raise, ast.arguments
 
 
-def _changes(node):
-    """Nodes that may stand in the place of one node."""
+def _changes(node, parameters):
+    """Nodes that may stand in the place of one node of a function with these parameters."""
     if isinstance(node, ast.BinOp):
         for kind in _OPERATORS.get(type(node.op), ()):
             yield ast.BinOp(node.left, kind(), node.right)
+        if isinstance(node.op, _ORDERED):
+            yield ast.BinOp(node.right, node.op, node.left)
         yield from (node.left, node.right)
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in parameters:
+        yield from (ast.Name(name, node.ctx) for name in parameters if name != node.id)
     elif isinstance(node, ast.Compare):
         for i, operator in enumerate(node.ops):
             for kind in _COMPARISONS[type(operator)]:
@@ -107,6 +114,8 @@ def _other_calls(node):
     for i, option in enumerate(node.keywords):
         if option.arg not in _PROMISES:
             yield ast.Call(node.func, node.args, [*node.keywords[:i], *node.keywords[i + 1 :]])
+    if len(node.args) > 1 and name not in _SYMMETRIC:
+        yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
     if name not in _CONVERSIONS:
         if node.args:
             yield node.args[0]
@@ -169,9 +178,10 @@ def _solution(number, exercise):
 def mutants(number, exercise):
     """Pairs (what was changed, in words; the changed function) of an exercise's solution."""
     name, tree = _solution(number, exercise)
+    parameters = [argument.arg for argument in tree.args.args]
     seen, told = {ast.unparse(tree)}, {}
     for position, node in enumerate(_nodes(tree)):
-        for change in _changes(node):
+        for change in _changes(node, parameters):
             changed = _Replace(position, change).visit(copy.deepcopy(tree))
             text = ast.unparse(ast.fix_missing_locations(changed))
             if text in seen:
@@ -210,11 +220,30 @@ _BLANK = "of a blank text nothing is left, from whichever end it is taken away"
 _SUMMED = "the order of what is summed up does not matter"
 _NORMALISED = "a shift falls out of the quotient, and scores of probabilities do not overflow"
 _NOWHERE = "a label that one of the two never uses adds 0 to the chance"
+_LENGTH = "both have the same length"
+_EITHER = "the correlation is the same in either direction"
 EQUIVALENT = {
+    "00-spearman": {
+        "predicted  →  gold  (2)": _LENGTH,
+        "gold  →  predicted  (2)": _LENGTH,
+        "x @ y  →  y @ x": _EITHER,
+    },
+    "01-whiten": {
+        "x - x.mean(axis=0)  →  x.mean(axis=0) - x": "a reflection is as good as a rotation",
+    },
     "01-three_ways": {
+        "spearmanr(similarity[inside], gold[inside])  →  "
+        "spearmanr(gold[inside], similarity[inside])": _EITHER,
+        "spearmanr(similarity, gold)  →  spearmanr(gold, similarity)": _EITHER,
         "inside.sum()  →  inside.mean()": "what is in proportion to the sizes weighs like them",
     },
+    "02-outcome_shares": {
+        "zip(premises, outputs, labels, strict=True)  →  "
+        "zip(outputs, premises, labels, strict=True)":
+            "the two texts are compared with each other only",
+    },
     "02-spearman": {
+        "np.corrcoef(ranks(x), ranks(y))  →  np.corrcoef(ranks(y), ranks(x))": _EITHER,
         "values[None, :] < values[:, None]  →  values[None, :] > values[:, None]":
             "both lists ranked from above correlate like both ranked from below",
         "(None, :)  →  (:,)": _BROADCAST,
@@ -229,6 +258,9 @@ EQUIVALENT = {
         "1  →  0": _SHIFTED,
         "1  →  -1": _SHIFTED,
         "1  →  -1  (2)": "the table of correlations is symmetric, of two rows and two columns",
+    },
+    "04-expected_score": {
+        "p @ values  →  values @ p": "the product of two vectors is the same in either order",
     },
     "04-loosest_beta": {
         "np.unique(b)  →  np.asarray(b)": "a score that is tried twice keeps its precision",
@@ -247,6 +279,14 @@ EQUIVALENT = {
     },
     "07-ending_penalty": {
         "text.rstrip()  →  text.strip()": "only the end is looked at",
+    },
+    "08-gae_row": {
+        "rewards  →  values": _LENGTH,
+        "rewards  →  values  (2)": _LENGTH,
+    },
+    "08-clipped_objective": {
+        "np.clip(ratio, 1 - epsilon, 1 + epsilon)  →  np.clip(1 - epsilon, ratio, 1 + epsilon)":
+            "the larger of the ratio and the lower bound, whichever of them is called the bound",
     },
     "10-next_word": {
         "scores - scores.max()  →  scores + scores.max()": _NORMALISED,
@@ -276,7 +316,14 @@ EQUIVALENT = {
         "(None, :)  →  (:,)": _BROADCAST,
         "(None, :)  →  (None,)": "the same axes, with the last one unnamed",
     },
+    "12-pair_features": {
+        "u - v  →  v - u": "the absolute value forgets the direction",
+    },
     "13-kappa": {
+        "first  →  second": _NOWHERE,
+        "second  →  first": _NOWHERE,
+        "first  →  second  (2)": _LENGTH,
+        "zip(first, second)  →  zip(second, first)": "two readers agree with each other",
         "set(first) | set(second)  →  set(first) & set(second)": _NOWHERE,
         "set(first) | set(second)  →  set(first)": _NOWHERE,
         "set(first) | set(second)  →  set(second)": _NOWHERE,

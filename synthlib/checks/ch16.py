@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from synthlib import curation
-from synthlib.checks import Mistake, run, wrong_answers
+from synthlib.checks import Case, Mistake, run, wrong_answers
 
 Z = 1.96
 
@@ -181,8 +181,9 @@ def _told_apart_cases(rng):
     # Cosines that differ by less than 1e-9 are a tie, and by more are none.
     x, near = np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])
     for gap in (1e-10, 2e-9, 4e-9, 1e-7):  # of which the cosines have about a third
-        yield x, near + [[gap, 0.0]], near
-        yield x, near, near + [[gap, 0.0]]
+        note = f"one number is larger by {gap:g}"
+        yield Case((x, near + [[gap, 0.0]], near), note=note)
+        yield Case((x, near, near + [[gap, 0.0]]), note=note)
     for n, d in ((1, 2), (2, 2), (2, 2), (3, 2), (3, 2), (8, 3), (30, 5), (9, 2)):
         anchor, near, far = rng.normal(size=(3, n, d))
         far *= rng.uniform(0.2, 5, size=(n, 1))  # vectors of any length
