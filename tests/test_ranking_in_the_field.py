@@ -105,6 +105,35 @@ def test_a_list_of_which_nothing_came_counts_as_one_without_order(table):
     assert nothing["order"].item() == 0 == nothing["distance"].item()
 
 
+def test_what_a_reader_said_stands_beside_the_cosines(table, tmp_path, monkeypatch):
+    """Two pairs of one list in which the reader finds one nearer, one of another in which not."""
+    anchor = "A cat sleeps."
+    one = unit(LISTS["directional", 1.5])
+    nearer = "first" if one[1] @ one[0] > one[9] @ one[0] else "second"
+    other = "second" if nearer == "first" else "first"
+    read = pd.DataFrame(
+        [
+            (0, "directional", 1.5, anchor, 1, 9, nearer),
+            (0, "directional", 1.5, anchor, 1, 9, other),
+            (0, "step", np.nan, anchor, 1, 2, "alike"),
+            (7, "step", np.nan, anchor, 1, 2, "none"),  # of a seed that is not shown
+        ],
+        columns=["seed", "method", "lam", "anchor", "place_first", "place_second", "nearer"],
+    )
+    read.to_csv(tmp_path / "read.csv", index=False)
+    monkeypatch.setattr(ch15, "NEARER", tmp_path / "read.csv")
+    found = ch15.by_hand(table[table["list"] == 0]).round(1)
+    assert found.loc[("directional", 1.5)].tolist() == [2, 0, 0, 2, 50, 50]
+    assert found.loc[[("step", np.nan)]].iloc[0, :4].tolist() == [1, 0, 100, 0]
+    assert found.iloc[-1].tolist() == [3, 0, 33.3, 2, 50, 50]
+
+
+def test_the_reader_and_the_encoder_on_the_recorded_lists():
+    found = ch15.by_hand(field.recorded("15-lists"))
+    assert found.iloc[-1, :4].tolist() == [200, 19, 31, 100]
+    assert found.iloc[-1, 4] == 98 and found.iloc[-1, 5] == 96
+
+
 def test_every_list_has_one_verdict(table):
     found = ch15.dropped(table)
     assert found.groupby(["method", "lam"], dropna=False)["lists"].sum().eq(2).all()

@@ -615,6 +615,8 @@ checks.ch12.left_to_do(left_to_do)
 # ## What to read next
 #
 # - {doc}`/book/reference/when_to_use_what` puts the three methods side by side.
+# - {doc}`/notebooks/15_ranking_in_the_field`: lists that a real model writes of real sentences, and whether a real
+#   encoder that is good already gains by them.
 # - {cite:t}`he2025ranking`, Tables 2 and 7 and Appendix F, with this page beside it.
 # - {cite:t}`muennighoff2023mteb` define the reranking tasks, {cite:t}`conneau2018senteval` the
 #   transfer tasks.

@@ -16,7 +16,7 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 
-from synthlib import answers, curation, decoding, evaluation, ledger, prompts, tiers
+from synthlib import answers, curation, decoding, evaluation, ledger, paths, prompts, tiers
 from synthlib.evaluation.embedding import embed, unit_rows
 from synthlib.experiments import ch10, ch11, ch13, field
 from synthlib.methods import ranking
@@ -41,6 +41,7 @@ FORMS = {
 }
 TRIED, TRIED_STEPS = 4, 8  # lists of each, and their sentences
 CHOSEN = "text, eight rewritings"
+NEARER = paths.DATA / "field" / "labels" / "ranking.csv"  # 200 pairs, read by hand
 
 
 # ------------------------------------------------------------------ lists
@@ -156,6 +157,59 @@ def sentences(table):
                 "lent": lent(text),
             })  # fmt: skip
     return pd.DataFrame(found)
+
+
+def by_hand(table):
+    """What a reader said of pairs of sentences of the lists, beside the encoder's cosines.
+
+    Of each pair the reader, who saw neither the way of writing nor places nor cosines, said which
+    sentence is nearer to the anchor (``data/field/labelling.md``).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `lists`, with the column seed.
+
+    Returns
+    -------
+    DataFrame
+        Index method and λ, and a last row over all: pairs, none and alike (percent in which one
+        was no statement, and in which neither was nearer), decided (the number of the others), and
+        of these the percent in which `encoder` and `place` say the same as the reader: the nearer
+        one has the larger cosine, and comes first in the list.
+    """
+    cosine = sentences(table).set_index(["seed", "method", "lam", "list", "position"])["cosine"]
+    where = {
+        (one.seed, one.method, str(one.lam), one.sentences.split("\n")[0]): (
+            one.seed, one.method, one.lam, one.list
+        )
+        for one in table.itertuples()
+    }  # fmt: skip
+    read = pd.read_csv(NEARER, dtype={"lam": float})
+    read = read[read["seed"].isin(table["seed"])]
+    rows = []
+    for one in read.itertuples():
+        key = where[one.seed, one.method, str(one.lam), one.anchor]
+        first, second = cosine[*key, one.place_first], cosine[*key, one.place_second]
+        decided = one.nearer in ("first", "second")
+        rows.append({
+            "method": one.method, "lam": one.lam, "none": one.nearer == "none",
+            "alike": one.nearer == "alike", "decided": decided,
+            "encoder": decided and (first > second) == (one.nearer == "first"),
+            "place": decided and (one.place_first < one.place_second) == (one.nearer == "first"),
+        })  # fmt: skip
+    each = pd.DataFrame(rows)
+    parts = [*each.groupby(["method", "lam"], dropna=False), (("all", np.nan), each)]
+    counted = []
+    for (method, lam), part in parts:
+        n = max(part["decided"].sum(), 1)
+        counted.append({
+            "method": method, "lam": lam, "pairs": len(part), "none": 100 * part["none"].mean(),
+            "alike": 100 * part["alike"].mean(), "decided": part["decided"].sum(),
+            "encoder": 100 * part["encoder"].sum() / n if part["decided"].any() else np.nan,
+            "place": 100 * part["place"].sum() / n if part["decided"].any() else np.nan,
+        })  # fmt: skip
+    return pd.DataFrame(counted).set_index(["method", "lam"])
 
 
 BY = ["method", "lam", "seed"]
@@ -629,6 +683,12 @@ def measure_lists(seed):
         "15-kept": ours["kept"],
         "15-length": ours["growth"],
     }
+
+
+@ledger.measure("15-ruler", reads=(*RECORDED_LISTS, "data/field/labels/ranking.csv"), tier="laptop")
+def measure_ruler(seed):
+    """Whether a reader and the encoder find the same sentence nearer, of the recorded lists."""
+    return {"15-ruler": by_hand(field.recorded("15-lists", seed))["encoder"].iloc[-1]}
 
 
 @ledger.measure(
