@@ -28,7 +28,7 @@
 # - tell a list that is in order from one that stands still, and a far sentence from nonsense;
 # - post-train a real encoder in a minute, and say what its teacher brought and what the lists did.
 #
-# **Time and memory.** On the tier `laptop` one to two and a half minutes of one processor core and 2 GB of
+# **Time and memory.** On the tier `laptop` about a minute of one processor core and 2 GB of
 # memory, once 180 MB of models are there (`python -m synthlib models get laptop`; no account is
 # needed). On `colab` and `paper` the same cells write and train with that tier's models; how long
 # that takes we have not measured. What needs scores of people, the table of gains on STS, is
@@ -315,8 +315,9 @@ viz.Figure(
 #
 # And it does not read. Our own rule on the text finds no broken sentence at 0.5, and 3 % at 1.5.
 # Read the lists, and you find more. By our own reading most of the eighteen at 0.5 hold a sentence
-# that nobody would write: *A boat is rowing a group of three women. A banana is being eaten by a banana. A city is
-# circling a car.* They have the form of sentences, and the form is all that a rule can see.
+# that nobody would write: *A boat is rowing a group of three women. A banana is being eaten by a
+# banana. A city is circling a car.* They have the form of sentences, and the form is all that a rule
+# can see.
 #
 # ### Is the ruler right?
 #
