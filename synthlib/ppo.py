@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import os
@@ -203,10 +204,69 @@ class Policy(nn.Module):
             # The logits before a token are the ones that it was chosen from.
             logits = out.logits[:, -length - 1 : -1]
             hidden = out.hidden_states[-1][:, -length - 1 : -1]
+        return self._scores(logits, hidden, answers, temperature)
+
+    def _scores(self, logits, hidden, answers, temperature):
         log_p = (logits.float() / temperature).log_softmax(-1)  # [B, T, V]
         entropy = -(log_p.exp() * log_p).sum(-1)
         chosen = log_p.gather(-1, answers.answer[..., None]).squeeze(-1)
         return chosen, entropy, self.value(hidden.float()).squeeze(-1)
+
+
+class SharedPolicy(Policy):
+    """A `Policy` whose passes read what the prompts of a batch begin with once, for all of them.
+
+    With worked examples most of a prompt is the same for every anchor. Each distinct beginning
+    (`decoding.beginnings`) is read in a pass of its own, and its keys and values go to all of its
+    prompts; on the way back their gradients add up in it. Numbers are those of `Policy` but for
+    rounding. Where a model allows no such thing (by trial, `decoding.way_of`), and where nothing is
+    to be shared, it is `Policy`. To find what is shared each pass reads the prompts' tokens, for
+    which a GPU is waited for.
+    """
+
+    def forward(self, answers: Answers, temperature=1.0):
+        """As `Policy.forward`."""
+        length = answers.answer.shape[1]
+        way = decoding.way_of(self.model, self.tokenizer, answers.prompt, length)
+        known = decoding.forward_options(self.model)
+        able = way.shared and way.padded and not self.seq2seq
+        if not able or not {"past_key_values", "logits_to_keep", "position_ids"} <= set(known):
+            return super().forward(answers, temperature)
+        prompts = [
+            list(itertools.compress(row, own))
+            for row, own in zip(answers.prompt.tolist(), answers.prompt_mask.tolist(), strict=True)
+        ]
+        begins = decoding.beginnings(prompts)
+        if not any(begins):
+            return super().forward(answers, temperature)
+        heads = [tuple(p[:n]) for p, n in zip(prompts, begins, strict=True)]
+        distinct = list(dict.fromkeys(filter(None, heads)))
+        read, read_mask = self._left(distinct)
+        out = self.model(
+            input_ids=read, attention_mask=read_mask, use_cache=True, logits_to_keep=1,
+            position_ids=(read_mask.cumsum(1) - 1).clamp(min=0),
+        )  # fmt: skip
+        # A prompt without a beginning gets another's, masked out.
+        place = torch.tensor([distinct.index(head) if head else 0 for head in heads])
+        place = memory.moved(place, self.device)
+        cache = out.past_key_values
+        cache.reorder_cache(place)
+        rest, rest_mask = self._left([p[n:] for p, n in zip(prompts, begins, strict=True)])
+        own = memory.moved(torch.tensor([[n > 0] for n in begins]), self.device).long()
+        mask = torch.cat([read_mask[place] * own, rest_mask, answers.mask.long()], dim=1)
+        ids = torch.cat([rest, answers.answer], dim=1)
+        out = self.model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :],
+            output_hidden_states=True, logits_to_keep=length + 1,
+        )  # fmt: skip
+        before = slice(-length - 1, -1)  # the logits before a token are those it was chosen from
+        logits, hidden = out.logits[:, before], out.hidden_states[-1][:, before]
+        return self._scores(logits, hidden, answers, temperature)
+
+    def _left(self, rows):
+        ids, mask = _padded([torch.tensor(row) for row in rows], self.pad, left=True)
+        return ids.to(self.device), mask.to(self.device)
 
 
 def lora_layers(model, targets=None):

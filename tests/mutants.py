@@ -334,6 +334,12 @@ EQUIVALENT = {
         "' '  →  ' .'": "what stands between all words does not tell texts apart",
         "text.lower()  →  text.upper()": "one way of writing a letter is as good as the other",
     },
+    "14-best_of": {
+        "zip(ordered, choices)  →  zip(choices, ordered)": "a product has no order",
+    },
+    "14-parting": {
+        "reward  →  right": _LENGTH,
+    },
     "15-repeated": {
         "' '  →  ' .'": "what stands between all words does not tell texts apart",
     },

@@ -814,6 +814,54 @@ def _(texts):
     return 100 * sum(n for n in seen.values() if n > 1) / len(texts) if texts else np.nan
 
 
+@right("14-best_of")
+def _(rewards, n):
+    found = [max(chosen) for chosen in itertools.combinations(rewards, n)]
+    return torch.tensor(found, dtype=torch.float32).mean()
+
+
+@wrong("14-best_of")
+def _(rewards, n):
+    parts = [rewards[i : i + n] for i in range(0, len(rewards) - n + 1, n)]
+    return sum(max(part) for part in parts) / len(parts)  # some choices, not all
+
+
+wrong("14-copy_reward")(
+    lambda p, kind, omega, up, down, w1=0.5, w2=0.5: w1 * (p - omega) - w2 * (kind == "negative")
+)
+wrong("14-copy_reward")(
+    lambda p, kind, omega, up, down, w1=0.5, w2=0.5: (
+        w1 * (p - omega) + w2 * (np.sign(down - 1) if kind == "negative" else np.sign(1 - up))
+    )
+)
+right("14-copy_reward")(
+    lambda p, kind, omega, up, down, w1=0.5, w2=0.5: (
+        w1 * (p - omega) + w2 * (np.sign(down - 1) if kind == "negative" else 0)
+    )
+)
+
+
+@right("14-parting")
+def _(reward, right, window=3):
+    for end in range(window, len(reward)):
+        first, now = slice(window), slice(end + 1 - window, end + 1)
+        if end + 1 < 2 * window:
+            continue
+        if sum(reward[now]) > sum(reward[first]) and sum(right[now]) < sum(right[first]):
+            return end + 1
+
+
+@wrong("14-parting")
+def _(reward, right, window=3):
+    for end in range(2 * window, len(reward) + 1, window):  # windows side by side
+        now = slice(end - window, end)
+        if np.mean(reward[now]) > np.mean(reward[:window]) and (
+            np.mean(right[now]) < np.mean(right[:window])
+        ):
+            return end
+    return None
+
+
 wrong("15-repeated")(lambda texts: 1 - len(set(texts)) / len(texts))
 wrong("15-repeated")(  # blanks within a sentence are left
     lambda texts: 1 - (len({x.lower().strip() for x in texts}) - 1) / (len(texts) - 1)
@@ -832,7 +880,6 @@ def _(similarities):
 
 wrong("15-fair_score")(lambda tried, apart: list(apart.values())[np.argmax(list(tried.values()))])
 right("15-fair_score")(lambda tried, apart: apart[pd.Series(tried).idxmax()])
-
 right("16-told_apart")(
     lambda a, s, o: np.mean([
         0.5 if abs(x - y) < 1e-9 else x > y

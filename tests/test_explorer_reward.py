@@ -90,6 +90,11 @@ def test_the_figure_says_what_is_wanted():
     assert "cliffs lie at cosines of 0.75" in figure.alt
     best = figure.tables["still"].query("oracle == 'best of 4'")
     assert len(best) == 12
+    assert figure.spec["options"]["who"] == "the oracle"
+    other = reward_landscape(
+        some_answers(), BOUNDS, who="the examiner", label="fig-14-landscape", caption="c"
+    )
+    assert other.spec["options"]["who"] == "the examiner"
     with pytest.raises(ValueError, match="needs a column 'p'"):
         reward_landscape(some_answers().drop(columns="p"), BOUNDS)
     with pytest.raises(ValueError, match="empty"):

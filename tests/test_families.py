@@ -306,6 +306,56 @@ def test_a_policy_scores_each_answer_as_if_it_stood_alone(name):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in policy.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [("Llama", True), ("GPT2", True), ("Qwen3", True), ("Mixtral", True), ("Falcon alibi", True),
+     ("Gemma2", False), ("Gemma3", False), ("Mistral", False), ("Bloom", False), ("Jamba", False),
+     ("Lfm2", True), ("Mamba", False)],
+)  # fmt: skip
+def test_a_policy_that_shares_beginnings_scores_each_answer_as_if_it_stood_alone(
+    name, shares, monkeypatch
+):
+    monkeypatch.setattr(decoding, "PASS", 0)  # tiny windows: short beginnings are shared, too
+    model, tokenizer = made(name), tokenizer_of(name)
+    targets = ("in_proj", "x_proj") if name == "Mamba" else "all-linear"
+    policy = ppo.SharedPolicy(model, tokenizer, r=2, targets=targets)
+    with torch.no_grad():  # an adapter that does something, a value head that is not 0
+        for key, p in policy.named_parameters():
+            if "lora_B" in key or key.startswith("value"):
+                torch.nn.init.normal_(p, std=0.2)
+    # Two beginnings of several lengths, prompts of several lengths behind them, and one alone.
+    heads = [" ".join(six_prompts(seed)[0].split()[:n]) for seed, n in ((0, 24), (1, 30))]
+    rests = ["the red dog", "a", "two cats sleep in the park", "it", "the red dog runs"]
+    prompts = [f"{heads[i % 2]} {rest}" for i, rest in enumerate(rests)] + ["a cat"]
+    torch.manual_seed(0)
+    answers = policy.write(prompts, max_new_tokens=5)
+    weight = torch.rand(answers.mask.shape) * answers.mask
+
+    def scored(parts):
+        policy.zero_grad()
+        found = [policy(part, 0.8) for part in parts]
+        found = [torch.cat(column) for column in zip(*found, strict=True)]
+        sum((weight * column).sum() for column in found).backward()
+        grads = {k: p.grad.clone() for k, p in policy.named_parameters() if p.grad is not None}
+        return [column.detach() for column in found], grads
+
+    passes, whole = [], policy.model.forward
+
+    def counted(*args, **options):
+        passes.append(options["input_ids"].shape)
+        return whole(*args, **options)
+
+    expected, theirs = scored([answers.rows([i]) for i in range(len(prompts))])
+    monkeypatch.setattr(policy.model, "forward", counted)
+    found, own = scored([answers])
+    assert (len(passes) == 2 and passes[0][0] == 2) == shares
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a[answers.mask], b[answers.mask], atol=1e-4)
+    assert set(own) == set(theirs)
+    for key, grad in own.items():
+        assert torch.allclose(grad, theirs[key], atol=1e-4 * max(1, theirs[key].abs().max())), key
+
+
 def test_a_model_that_cannot_be_read_is_refused_at_once():
     model = made("SwitchTransformers")
     with pytest.raises(ValueError, match="SwitchTransformers.* cannot be read token by token here"):

@@ -13,7 +13,8 @@ import tiny_models
 
 import synthlib
 from synthlib import models, paths, tiers
-from synthlib.experiments import ch13, ch15, field
+from synthlib.evaluation import examination
+from synthlib.experiments import ch13, ch14, ch15, field
 
 pytestmark = pytest.mark.slow
 
@@ -40,11 +41,16 @@ def colab(tmp_path, monkeypatch):
             scoring=scoring, pooling="mean", alpha=0, beta=5, gamma=0, max_new_tokens=6,
             batch_size=4, max_steps=2, epochs=None,
         )  # fmt: skip
+        art = dataclasses.replace(
+            tier.art, generator=settings.generator, discriminator=settings.judge,
+            encoder=settings.guide, corpus=tiers.CAPTIONS, max_new_tokens=6, ppo_steps=2,
+            ppo_batch_size=4, ppo_mini_batch_size=2, encoder_batch_size=4,
+        )  # fmt: skip
         ranking = dataclasses.replace(
             tier.ranking, generator=settings.generator, encoder=settings.guide,
             teacher=settings.guide, max_new_tokens=6,
         )  # fmt: skip
-        tier = dataclasses.replace(tier, multicsr=settings, ranking=ranking)
+        tier = dataclasses.replace(tier, multicsr=settings, art=art, ranking=ranking)
         get = tiers.get
         monkeypatch.setattr(tiers, "get", lambda name=None: tier if name == "colab" else get(name))
         monkeypatch.setattr(field, "EXAMINER", str(tmp_path / "examiner"))
@@ -96,3 +102,20 @@ def test_chapter_16_runs_on_these_models(family, scoring, colab):
     colab(family, scoring)
     held = run(16)
     assert set(held["live"]["kind"]) == {"entailment", "contradiction"}
+
+
+@pytest.mark.parametrize("family", ["t5", "qwen"])
+def test_chapter_14_tunes_these_models(family, colab, monkeypatch):
+    colab(family, "nli")
+    monkeypatch.setattr(ch14, "EXAMINED", 6)
+    monkeypatch.setattr(
+        examination, "development", lambda which: lambda encode: ch13.keeps_order(encode)
+    )
+    recorded = []
+    monkeypatch.setattr(field, "recorded", lambda *name: recorded.append(name))
+    held = run(14)
+    assert not recorded and len(held["samples"]) == 2 * 6 * ch14.ANSWERS
+    assert list(held["log"]["step"]) == [1, 2]
+    assert len(held["tuned"]) == 2 * 6 * ch14.TUNED_ANSWERS
+    arms = {name for name, rows in held["triplets"].items() if len(rows)}
+    assert "no filter" in arms and set(held["training"]["arm"]) == {"none", *arms}

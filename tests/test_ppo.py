@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from synthlib import memory, models, ppo
+from synthlib import decoding, memory, models, ppo
 
 PROMPTS = ["the man runs", "a red dog sleeps in the park", "two", "not a cat eats"]
 
@@ -49,6 +49,51 @@ def plain(policy, prompt, answer):
             logits = policy.model(input_ids=torch.cat([tokens, before], 1)).logits
         found.append(logits[0, -1].log_softmax(-1)[answer[t]])
     return torch.stack(found)
+
+
+def test_what_prompts_begin_with_is_read_once_with_the_same_gradients(policy, monkeypatch):
+    monkeypatch.setattr(decoding, "PASS", 0)  # tiny windows: short beginnings are shared, too
+    heads = ["the man runs in the park " * 4, "a red dog sleeps " * 5]
+    prompts = [heads[i % 2] + text for i, text in enumerate([*PROMPTS, "the dog eats"])]
+    prompts += ["a cat", heads[0] + "a cat"]
+    torch.manual_seed(3)
+    answers = policy.write(prompts, max_new_tokens=6)
+    weight = torch.rand(answers.mask.shape) * answers.mask
+    found, read = [], []
+    whole = policy.model.forward
+
+    def counted(*args, **options):
+        shape = options.get("input_ids").shape
+        read.append(shape[0] * shape[1])
+        return whole(*args, **options)
+
+    monkeypatch.setattr(policy.model, "forward", counted)
+    for kind in (ppo.Policy, ppo.SharedPolicy):
+        monkeypatch.setattr(policy, "__class__", kind)
+        policy.zero_grad()
+        log_p, entropy, value = policy(answers, 0.7)
+        (weight * (log_p + entropy + value)).sum().backward()
+        grads = {k: p.grad for k, p in policy.named_parameters() if p.grad is not None}
+        found.append(([x[answers.mask] for x in (log_p, entropy, value)], grads))
+    if not policy.seq2seq:
+        assert len(read) == 3 and sum(read[1:]) < 0.7 * read[0]
+    (plainly, own), (shared, theirs) = found
+    for a, b in zip(plainly, shared, strict=True):
+        assert (a - b).abs().max() < 1e-4
+    assert set(own) == set(theirs) and any("lora" in name for name in own)
+    for name in own:
+        close = 1e-4 * max(1.0, own[name].abs().max().item())
+        assert (own[name] - theirs[name]).abs().max() < close, name
+
+
+def test_prompts_without_a_common_beginning_are_read_as_ever(policy, monkeypatch):
+    monkeypatch.setattr(policy, "__class__", ppo.SharedPolicy)
+    torch.manual_seed(3)
+    answers = policy.write(PROMPTS, max_new_tokens=4)
+    with torch.no_grad():
+        plainly = ppo.Policy.forward(policy, answers)
+        shared = policy(answers)
+    assert all(torch.equal(a, b) for a, b in zip(plainly, shared, strict=True))
 
 
 def test_log_probabilities_equal_a_plain_pass_whatever_the_padding(policy):
@@ -628,7 +673,7 @@ import contextlib, torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 from test_ppo import TASKS, fixed, gradients, word
-from synthlib import memory, models, ppo
+from synthlib import decoding, memory, models, ppo
 rank = int(os.environ["RANK"])
 PartialState(cpu=True)
 policy, rest, mask = fixed({folder!r})

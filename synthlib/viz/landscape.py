@@ -13,7 +13,9 @@ ASKED = {"positive": "positives", "negative": "hard negatives"}
 COUNTS = [1, 2, 4, 8, 16]
 
 
-def reward_landscape(answers, bounds, *, policy=None, w1=0.5, w2=0.5, **words):
+def reward_landscape(
+    answers, bounds, *, policy=None, w1=0.5, w2=0.5, who="the oracle", **words
+):  # fmt: skip
     """Colour is the reward over cosine and probability; a generator's real answers lie on it.
 
     Parameters
@@ -21,13 +23,15 @@ def reward_landscape(answers, bounds, *, policy=None, w1=0.5, w2=0.5, **words):
     answers : DataFrame
         Several answers to each request: row (of the anchor), kind ("positive" or "negative"),
         candidate (0, 1, …), anchor, text, p (probability of the target), similarity, right (what
-        the oracle says).
+        `who` says).
     bounds : `rewards.Bounds`
         Ω, α⁺ and α⁻ at the start.
     policy : DataFrame, optional
         What a policy wrote while it was tuned: step, and kind, anchor, text, p, similarity, right.
     w1, w2 : float
         Weights at the start.
+    who : str
+        Who says what is right, in the words of the page.
     **words
         label and caption of the `Figure`.
 
@@ -71,7 +75,7 @@ def reward_landscape(answers, bounds, *, policy=None, w1=0.5, w2=0.5, **words):
         tables,
         {
             "kind": "explorer", "explorer": "reward", "controls": controls,
-            "options": {"probe": {"s": 0.9, "p": 0.95}},
+            "options": {"probe": {"s": 0.9, "p": 0.95}, "who": who},
             "static": {
                 "kind": "scatter", "data": "still", "x": "similarity", "y": "p",
                 "series": "oracle", "facet": "asked", "height": 3.6,

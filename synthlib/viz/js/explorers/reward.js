@@ -122,6 +122,7 @@ SC.explorers.reward = (() => {
     const high = wide ? 400 : 320, across = wide ? Math.round(view.width * 0.6) : view.width;
     const picture = view.picture(wide ? high : high + 210, { name: "The landscape of the dual reward" });
     const f = map(view, picture, { left: 0, top: 0, width: across, height: high }, now);
+    const who = view.options.who || "the oracle";
     const picked = new Set(now.best), marks = [], faint = { right: "", wrong: "" };
     const hidden = new Set(o.hidden || []), place = (row) => [f.x(clamp(row.similarity, LOW, 1)), f.y(row.p)];
     const shown = now.rows.filter((row) => !hidden.has(row.right ? "right" : "wrong"));
@@ -139,7 +140,7 @@ SC.explorers.reward = (() => {
       marks.push({
         x, y, group: name, row,
         lines: [row.anchor, `→ ${SC.text(row.text)}`, ["similarity", two(row.similarity)], ["probability", two(row.p)],
-          ["reward", signed(SC.reward.dual(row.similarity, row.p, row.kind, o))], ["the oracle says", name]],
+          ["reward", signed(SC.reward.dual(row.similarity, row.p, row.kind, o))], [`${who} says`, name]],
       });
     }
     cut(view, picture, wide ? { left: across + 6, top: 0, width: view.width - across - 6, height: high }
@@ -161,7 +162,7 @@ SC.explorers.reward = (() => {
       move: (px, py) => to(f.x.invert(px), f.y.invert(py)), key: (dx, dy) => to(o.probe.s + dx * 0.01, o.probe.p + dy * 0.01),
       label: "Probe: arrow keys change similarity and probability", name: "probe", value: `similarity ${two(now.s)}, probability ${two(now.p)}, reward ${signed(now.r)}`,
     });
-    view.legend([{ value: "right", label: "right, by the oracle", token: "blue", marker: "o", kind: "dot" },
+    view.legend([{ value: "right", label: `right, by ${who}`, token: "blue", marker: "o", kind: "dot" },
       { value: "wrong", label: "wrong", token: "orange", marker: "X", kind: "dot" }],
       { title: now.policy ? "the policy's answers:" : "answers (large: what earns most):" });
     view.root.append(view.html("div", { style: { "font-size": "13px" } }, sentences(view).map((text) => view.html("p", { style: { margin: "0.2em 0" } }, text))));
