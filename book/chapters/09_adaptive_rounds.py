@@ -901,6 +901,7 @@ checks.ch09.triplets(triplets)
 #
 # ## What to read next
 #
+# - {doc}`/notebooks/14_art_in_the_field` asks the same of a real model, with real sentences.
 # - {doc}`/book/reference/when_to_use_what`: where tuning pays, beside everything else that you could do.
 # - Xu and colleagues {cite}`xu2024art`, Section 4: the tables of this chapter at full size.
 # - Zhang and colleagues {cite}`zhang2023syncse` on data from a large model, without tuning: SynCSE.
