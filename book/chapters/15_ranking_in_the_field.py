@@ -327,13 +327,15 @@ viz.Figure(
 # `data/field/labelling.md`).
 
 # %%
-if TIER == "laptop":
-    read = ch15.by_hand(table)
-    read = read.astype({"pairs": int, "decided": int}).rename(columns={
-        "none": "no statement (%)", "alike": "alike (%)", "encoder": "encoder agrees (%)",
-        "place": "place agrees (%)",
-    })
-read.round(0) if TIER == "laptop" else "these pairs are of the lists recorded on laptop"
+read = ch15.by_hand(table) if TIER == "laptop" else pd.DataFrame()  # pairs of the recorded lists
+read.index = [
+    method.replace("_", " ") + ("" if np.isnan(lam) else f", λ = {lam:g}")
+    for method, lam in read.index
+]
+read.rename(columns={
+    "none": "no statement (%)", "alike": "alike (%)", "encoder": "encoder agrees (%)",
+    "place": "place agrees (%)",
+}).style.format(precision=0, na_rep="–")
 
 # %% [markdown]
 # Where the reader could decide, the encoder nearly always says the same. So far by our ruler is far.
