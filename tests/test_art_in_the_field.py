@@ -118,6 +118,16 @@ def test_a_run_tells_what_the_examiner_saw(who, small):
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
 
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [({}, ppo.Policy), ({"shots": 4}, ppo.SharedPolicy), ({"form": "examples"}, ppo.SharedPolicy)],
+)
+def test_the_command_reads_worked_examples_once_too(who, small, changed, kind):
+    policy = art.policy(who.generator, dataclasses.replace(small, **changed))
+    policy.model.unload()
+    assert type(policy) is kind
+
+
 def test_a_run_is_that_of_the_plain_policy(who, small):
     asked = corpora.premises(8, 6)
     run = ch14.tune(who, asked, small, seed=3, shown=(), chosen=BOUNDS)

@@ -93,10 +93,13 @@ def policy(generator, settings, *, adapter=None, seed=0) -> ppo.Policy:
     seed : int
         Of the adapter's first weights.
 
+    With worked examples in the prompts it is a `ppo.SharedPolicy`, which reads them once a batch.
+
     Source: ART § 3.2.1, § 4.1.2.
     """
     torch.manual_seed(seed)
-    return ppo.Policy(
+    examples = settings.form == "examples" or settings.shots
+    return (ppo.SharedPolicy if examples else ppo.Policy)(
         *generator, r=settings.lora_r, alpha=settings.lora_alpha, adapter=adapter,
         targets=targets(generator[0], settings),
     )  # fmt: skip
