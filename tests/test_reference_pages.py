@@ -130,9 +130,7 @@ def test_a_measurement_says_the_precision_that_is_not_the_usual_one(build, monke
 
 def test_the_page_says_how_old_each_measurement_is_and_counts_them(build):
     for claim, fingerprint in [(CLAIM, "now"), ("02-nli-accuracy", "before"), (T5, "before")]:
-        ledger.records.write(
-            ledger.records.MEASURED, claim, [90.0], (0,), fingerprint=fingerprint
-        )
+        ledger.records.write(ledger.records.MEASURED, claim, [90.0], (0,), fingerprint=fingerprint)
     doubtful = ledger.records.read(ledger.records.MEASURED, "02-nli-accuracy")
     ledger.records.store(ledger.records.MEASURED, doubtful | {"again": "with <more> pairs"})
     entry = ledger.records.read(ledger.records.MEASURED, T5)
@@ -199,16 +197,33 @@ def test_every_prompt_is_on_the_page_of_prompts(root):
     }
 
 
-def test_course_counts_exercises_and_claims(build, tmp_path, monkeypatch):
+def test_course_counts_minutes_exercises_and_claims(build, tmp_path, monkeypatch):
     import project
 
-    chapter = "# %% [markdown]\n# # The lab\n#\n# ```{exercise} One\n# :label: a\n# ```\n"
+    prose = "\n".join(["# " + " ".join(["word"] * 100)] * 15)  # 1,500 words, ten minutes
+    code = "\n".join(["x = 1", "# said why", ""] * 60)  # 60 lines, five minutes
+    chapter = (
+        f"# %% [markdown]\n# # The lab\n#\n{prose}\n# $$\n# {'a ' * 999}\n# $$\n# %%\n{code}\n"
+        f'# %% tags=["hide-input"]\n{code}\n# %% [markdown]\n# ## Exercises\n#\n'
+        "# ```{exercise} One\n# :label: a\n#\n# *Easy, 10 minutes.* Do.\n# ```\n"
+        "# ```{exercise} Two\n# :label: b\n#\n# *15 minutes.* Do it again.\n# ```\n"
+    )
     (tmp_path / "00_lab.py").write_text(chapter)
     monkeypatch.setattr(project, "chapters", lambda: [tmp_path / "00_lab.py"])
     page, warnings, _ = build("# Course\n\n```{course}\n```\n")
     cells = re.findall(r"<td><p>(.*?)</p></td>", page)
-    assert cells[1:] == ["1", str(len(ledger.claims(0)))] and "The lab" in cells[0]
+    assert cells[1:] == ["15", "–", "25", "2", str(len(ledger.claims(0)))] and "The lab" in cells[0]
     assert "notebooks/00_lab" in warnings  # the link is a real one: here its page is not there
+
+
+def test_every_exercise_says_its_minutes_and_every_chapter_has_its_processor_minutes(root):
+    from course_page import exercise_minutes, processor_minutes
+
+    runs = processor_minutes()
+    for path in sorted((root / "book" / "chapters").glob("[0-9][0-9]_*.py")):
+        minutes = exercise_minutes(path.read_text("utf-8"))
+        assert len(minutes) >= 3 and all(5 <= m <= 60 for m in minutes), path.stem
+        assert float(runs[path.stem]) > 0, path.stem
 
 
 def cells(row):

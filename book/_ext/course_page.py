@@ -3,10 +3,11 @@
     ```{course}
     ```
 
-lists each chapter with a link, the number of its exercises and of its claims in the ledger. It is
-counted from the sources, so that it is true of the book in which it stands.
+lists each chapter with a link, its minutes, the number of its exercises and of its claims in the
+ledger. It is counted from the sources, so that it is true of the book in which it stands.
 """
 
+import csv
 import re
 
 import project
@@ -16,25 +17,76 @@ from sphinx.util.docutils import SphinxDirective
 
 from synthlib import ledger
 
+#: Minutes of reading: so many words of prose a minute, and so many lines of code that is not
+#: folded. Slower than a novel is read (200 to 300 words), since there are formulas and figures.
+WORDS, LINES = 150, 12
+#: Processor minutes of each chapter as built for the release, from `minutes.csv`.
+RUNS = "book/_ext/minutes.csv"
 
-def chapter_row(path):
-    """One line of the table: link, exercises, claims."""
+
+def reading_minutes(source):
+    """Minutes that a chapter's prose and its visible code take to read.
+
+    Parameters
+    ----------
+    source : str
+        A chapter (py:percent). Its exercises are left out: they say themselves what they take.
+
+    Returns
+    -------
+    float
+    """
+    words = lines = 0
+    for cell in re.split(r"^# %%", source.split("\n# ## Exercises\n")[0], flags=re.M)[1:]:
+        head, _, body = cell.partition("\n")
+        if "[markdown]" in head:
+            prose = re.sub(r"\$\$.*?\$\$", "", body, flags=re.S)
+            words += len(re.findall(r"[^\W\d_]{2,}|\d+", prose))
+        elif "hide-input" not in head:
+            code = (line.strip() for line in body.splitlines())
+            lines += sum(1 for line in code if line and not line.startswith("#"))
+    return words / WORDS + lines / LINES
+
+
+def exercise_minutes(source):
+    """Minutes of each exercise of a chapter, as they stand at its head ("*Easy, 10 minutes.*")."""
+    found = re.findall(r"^# [`:]{3,}\{exercise\}.*?^# [`:]{3,}$", source, flags=re.M | re.S)
+    said = [re.search(r"\*[^*\n]*?(\d+) minutes\.\*", text) for text in found]
+    return [int(minutes[1]) if minutes else 0 for minutes in said]
+
+
+def chapter_row(path, runs=None):
+    """One line of the table: link, minutes, exercises, claims."""
     source = path.read_text(encoding="utf-8")
     title = re.search(r"^# # (.+)$", source, flags=re.M)
-    exercises = len(re.findall(r"^# [`:]{3,}\{exercise\}", source, flags=re.M))
+    exercises = exercise_minutes(source)
     claims = len(ledger.claims(int(path.stem[:2])))
     name = title[1].strip() if title else path.stem
-    return f"| {{doc}}`{name} </notebooks/{path.stem}>` | {exercises} | {claims} |"
+    cells = [
+        f"{{doc}}`{name} </notebooks/{path.stem}>`", f"{max(5, 5 * round(reading_minutes(source) / 5))}",
+        (runs or {}).get(path.stem, "–"), f"{sum(exercises)}", f"{len(exercises)}", f"{claims}",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def processor_minutes():
+    """Processor minutes of each chapter by the name of its file."""
+    with open(project.ROOT / RUNS, encoding="utf-8") as file:
+        return {row["chapter"]: row["minutes"] for row in csv.DictReader(file)}
+
+
+HEAD = "| chapter | to read | to run | exercises | their number | claims in the ledger |"
 
 
 class Course(SphinxDirective):
     """Table of the chapters that exist."""
 
     def run(self):
-        rows = [chapter_row(path) for path in project.chapters()]
+        runs = processor_minutes()
+        rows = [chapter_row(path, runs) for path in project.chapters()]
         if not rows:
             return [nodes.paragraph(text="No chapter has been built yet.")]
-        lines = ["| chapter | exercises | claims in the ledger |", "|---|---|---|", *rows]
+        lines = [HEAD, "|---|---|---|---|---|---|", *rows]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, ""), self.content_offset, container)
         return container.children

@@ -828,7 +828,7 @@ ledger.show(
 # ```{exercise} One slot
 # :label: ex-02-slot
 #
-# Write the relation of one slot, from premise to hypothesis.
+# *Medium, 15 minutes.* Write the relation of one slot, from premise to hypothesis.
 # The taxonomy comes as a dictionary from each concept to its parent, `None` at the root; a slot
 # that is not told is `None` as well.
 # The answers are `"equal"`, `"entails"`, `"open"` and `"excludes"`.
@@ -863,7 +863,7 @@ checks.ch02.slot_relation(slot_relation)
 # ```{exercise} From slots to a label
 # :label: ex-02-label
 #
-# Combine the slots to a label by {eq}`eq-02-nli` and the table of denials.
+# *Medium, 15 minutes.* Combine the slots to a label by {eq}`eq-02-nli` and the table of denials.
 # `forward` holds the relations from premise to hypothesis, `backward` those from hypothesis to
 # premise, both as if the scenes were affirmed.
 # ```
@@ -895,7 +895,7 @@ checks.ch02.nli_label(nli_label)
 # ```{exercise} What became of an instruction
 # :label: ex-02-outcomes
 #
-# Count the five outcomes, in percent of all outputs, as a dictionary with the keys `right`,
+# *Easy, 10 minutes.* Count the five outcomes, in percent of all outputs, as a dictionary with the keys `right`,
 # `copied`, `opposite`, `neutral`, `broken`.
 # `labels` holds the oracle's label of each pair of premise and output, `None` where the output
 # cannot be read; `kind` is what was asked for, `"entailment"` or `"contradiction"`.
@@ -928,7 +928,7 @@ checks.ch02.outcome_shares(outcome_shares)
 # ```{exercise} A rank correlation with ties
 # :label: ex-02-spearman
 #
-# The judge that writes its scores knows eleven numbers, so many pairs tie.
+# *Medium, 10 minutes.* The judge that writes its scores knows eleven numbers, so many pairs tie.
 # Write Spearman's correlation, times 100, of two equally long lists: values that tie share the
 # mean of their ranks.
 # Numpy is enough.
