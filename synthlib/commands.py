@@ -423,3 +423,21 @@ def page_model() -> Parser:
         help="folder, made where absent (default: _build/models)")  # fmt: skip
     add("--only", nargs="+", metavar="NAME", help="of them (default: all)")
     return parser
+
+
+def questions() -> Parser:
+    """Of ``questions``."""
+    parser = Parser(
+        prog="python -m synthlib questions",
+        description="Write the book's questions, ten a chapter, for Moodle, or as a sheet to "
+        "print.\nEach has its answer, with the reason for or against every option, or a rubric.",
+        epilog="  python -m synthlib questions --format gift\n"
+        "  python -m synthlib questions --format md --chapters 3 4 --answers --out key.md",
+    )
+    add = parser.add_argument
+    add("--format", choices=("gift", "md"), default="gift", help="gift: Moodle; md: Markdown, to "
+        "print (default: gift)")  # fmt: skip
+    add("--chapters", nargs="+", type=whole, metavar="N", help="(default: all)")
+    add("--answers", action="store_true", help="with md: also what is right, and why")
+    add("--out", type=path, metavar="FILE", help="default: questions.txt, questions.md")
+    return parser

@@ -14,7 +14,7 @@ FORBIDDEN = {
     "viz": ("methods", "runs", "experiments", "checks"),
 }
 #: What the book's extension may take from the package.
-EXTENSION = {"ledger", "prompts", "tiers", "viz", "weights"}
+EXTENSION = {"ledger", "prompts", "questions", "tiers", "viz", "weights"}
 
 
 @pytest.fixture(scope="module")

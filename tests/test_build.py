@@ -377,6 +377,8 @@ def test_cache_follows_kernels_and_data_but_not_live_records(small):
     (small.root / "data" / "papers" / ".t.run" / "state.json").write_text("1")
     (small.root / "synthlib" / "viz" / "js").mkdir(parents=True)  # draws in the page
     (small.root / "synthlib" / "viz" / "js" / "core.js").write_text("1")
+    (small.root / "data" / "questions").mkdir()  # a page shows them, no cell reads them
+    (small.root / "data" / "questions" / "03.toml").write_text("1")
     assert project.kernel_hash() == first
     seen = {first}
     for name in (
@@ -767,6 +769,7 @@ def test_the_wheel_holds_code_and_data_and_works_alone(root, tmp_path):
     }
     assert {n.replace("data/", "synthlib/_data/", 1) for n in data} <= set(names)
     assert any(n.startswith("synthlib/_data/papers/") for n in names)
+    assert "synthlib/_data/questions/00.toml" in names
     assert not any(n.startswith("synthlib/_data/ledger/live/") for n in names)
     code = "from synthlib import paths; print(paths.DATA, paths.BUILD, paths.ROOT)"
     out = subprocess.run(

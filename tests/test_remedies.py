@@ -1206,6 +1206,9 @@ TABLE = {
     "test_a_folder_in_use_after_a_while_and_another_one": {
         "runs/shards.py": ["another process is at work"],
     },
+    "test_questions.test_a_sheet_has_answers_only_where_they_are_asked_for": {
+        "questions.py": ["--answers belongs to md"],
+    },
     "test_a_shard_that_is_gone_is_made_by_the_same_command": {
         "runs/shards.py": ["run the command again"],
     },
@@ -1231,6 +1234,7 @@ NONE = {
     "write ranking lists, post-train, evaluate",
     "judged {}; put out (a triplet may break several rules):", "pip did not find it",
     "write a page of what a run has done, to be read by anybody",
+    "write the questions to the chapters, for Moodle or paper",
 }  # fmt: skip
 
 

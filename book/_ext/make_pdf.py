@@ -29,7 +29,7 @@ REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "hea
 #: What makes no sense on paper: marks and controls, and the notes that lead to them.
 SCREEN_ONLY = (
     "script, noscript, a.headerlink, button, .sc-data, [data-sc-figure], .sc-living, .screen-only, "
-    "picture source, img.only-dark"
+    "picture source, img.only-dark, .sc-quiz input, .sc-quiz-answer, .sc-quiz-says"
 )
 
 #: Lines of code up to which a block is not divided between two pages.

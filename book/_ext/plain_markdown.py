@@ -22,7 +22,7 @@ REFERENCES = {"numref", "ref", "prf:ref", "doc"}
 #: Directives that only arrange a page; their text is kept without a heading.
 SILENT = {"container", "div", "grid", "grid-item", "tab-set", "epigraph", "margin", "aside"}
 #: Directives whose content makes no sense outside the book.
-DROPPED = {"toctree", "bibliography", "contents", "tableofcontents", "raw"}
+DROPPED = {"toctree", "bibliography", "contents", "tableofcontents", "raw", "quiz"}
 #: Directives that hold code; their argument is its language.
 CODE = {"code", "code-block", "sourcecode"}
 

@@ -58,7 +58,8 @@ def kernel_hash() -> str:
     there are chapters on real language the models that they find. An execution cache under this
     name is never used after one of them changed. `data/ledger/live` is left out: the chapters write
     to it while they run; so are hidden folders, where a training run keeps what is unfinished, and
-    the scripts of living figures, which draw in the page what an output holds.
+    the scripts of living figures, which draw in the page what an output holds, and the questions,
+    which a page shows and no cell reads.
     """
     digest = hashlib.sha256(sys.version.encode())
     if field_chapters():
@@ -70,7 +71,8 @@ def kernel_hash() -> str:
         relative = path.relative_to(ROOT)
         hidden = any(part.startswith((".", "__pycache__")) for part in relative.parts)
         page = relative.parts[:3] == ("synthlib", "viz", "js")
-        if hidden or page or relative.parts[:3] == ("data", "ledger", "live"):
+        asked = relative.parts[:2] == ("data", "questions")
+        if hidden or page or asked or relative.parts[:3] == ("data", "ledger", "live"):
             continue
         content = hashlib.sha256(path.read_bytes()).digest()
         digest.update(relative.as_posix().encode() + b"\0" + content)

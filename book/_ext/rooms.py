@@ -18,7 +18,7 @@ PACKAGE = "synthlib"
 ROOMS = {
     "door": ("the commands, and preflight", [PACKAGE, "__main__"]),
     "viz": ("figures: data in, picture and living page out", ["viz"]),
-    "checks": ("each exercise against an independent reference", ["checks"]),
+    "checks": ("exercises, each against a reference; questions", ["checks", "questions"]),
     "experiments": ("what the chapters measure", ["experiments", "world.report"]),
     "runs": ("a whole method from the command line, and its report", ["runs", "reporting"]),
     "methods": ("the stages of each paper", ["methods"]),

@@ -426,6 +426,9 @@ checks.ch00.spearman(spearman)
 # 2. The oracle marks what was done. No station may ask it.
 # 3. One run shows that a road can be walked; an effect is claimed after three seeds.
 #
+# ```{quiz} 0
+# ```
+#
 # ## What to read next
 #
 # {doc}`/notebooks/01_sentence_embeddings` takes stations 4 and 5 apart: what an embedding is, what contrast does to a space, and how an honest figure is reported.

@@ -1157,6 +1157,9 @@ checks.ch03.first_flip(first_flip)
 #    generator, so sweep it.
 # 3. A noisy instruction is worth subtracting if it errs in the direction in which the model errs.
 #
+# ```{quiz} 3
+# ```
+#
 # ## What to read next
 #
 # Contrast has repaired a good part of the corpus, and left the rest as it was.

@@ -850,6 +850,9 @@ checks.ch04.loosest_beta(loosest_beta)
 # 3. Purity pays most where sentences share their words, and past a point it is bought with
 #    quantity.
 #
+# ```{quiz} 4
+# ```
+#
 # ## What to read next
 #
 # Curation looks at one triplet at a time. What goes wrong *between* the triplets of a batch is

@@ -919,6 +919,9 @@ checks.ch10.prompts_read(prompts_read)
 # 3. A measure of order flatters whoever copies; look at the distance covered and at the kept
 #    lists too.
 #
+# ```{quiz} 10
+# ```
+#
 # ## What to read next
 #
 # {doc}`/notebooks/11_refined_similarity` trains an encoder on such lists, and corrects a

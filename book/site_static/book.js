@@ -1,4 +1,4 @@
-// The book's own script: search on file://, references at citations, paper. Plain script, no dependence.
+// The book's own script: search on file://, references at citations, quizzes, paper. Plain script, no dependence.
 (function () {
   "use strict";
 
@@ -78,10 +78,37 @@
     addEventListener("resize", hide);
   }
 
+  // --- Quizzes -----------------------------------------------------------------------------------
+  // Each option's reason stands folded below its question; here a button brings the one that belongs to
+  // the reader's choice. The choice alone says nothing yet: arrow keys pass over options on their way.
+  function quizzes() {
+    for (const group of document.querySelectorAll(".sc-quiz fieldset")) {
+      const says = group.querySelector(".sc-quiz-says"), check = group.querySelector(".sc-quiz-check");
+      const clear = () => { says.replaceChildren(); delete says.dataset.is; };
+      check.hidden = false;
+      check.addEventListener("click", () => {
+        const chosen = group.querySelector("input:checked");
+        clear();
+        if (!chosen) { says.textContent = "Choose an answer first."; return; }
+        const reason = group.querySelector(`[data-option="${chosen.value}"]`);
+        says.dataset.is = reason.dataset.is;
+        says.append(...[...reason.childNodes].map((node) => node.cloneNode(true)));
+      });
+      group.addEventListener("change", clear);
+    }
+    // MathJax makes each formula a stop of the Tab key: among options Tab goes to the options.
+    addEventListener("load", () => {
+      const set = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
+      if (set) set.then(() => {
+        for (const formula of document.querySelectorAll(".sc-quiz mjx-container")) formula.removeAttribute("tabindex");
+      });
+    });
+  }
+
   // --- Paper: nothing folded, no dark ground, and after printing all as it was --------------------
   let folded = [], mode = null;
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("article details:not([open])")];
+    folded = [...document.querySelectorAll("article details:not([open], .sc-quiz-answer)")];
     for (const one of folded) one.open = true;
     mode = document.documentElement.dataset.theme;
     document.documentElement.dataset.theme = "light";
@@ -92,6 +119,7 @@
     folded = [];
   });
 
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", references);
-  else references();
+  const begin = () => { references(); quizzes(); };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
 })();

@@ -1,0 +1,539 @@
+"""The bank of questions: whole and fair, read back from every file that is made of it, and asked
+in a page by pointer, by keyboard and without a script."""
+
+import io
+import json
+import math
+import re
+from collections import Counter
+
+import living
+import pytest
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+from synthlib import paths, questions
+from synthlib.__main__ import main
+
+BANK = {chapter: questions.read(chapter) for chapter in questions.chapters()}
+ALL = [question for bank in BANK.values() for question in bank]
+CHOICES = [question for question in ALL if question.kind == "choice"]
+
+
+# ------------------------------------------------------------------ the bank
+@pytest.mark.parametrize("chapter", BANK)
+def test_a_chapter_has_ten_questions_of_all_kinds_and_asks_some_in_its_page(chapter, root):
+    kinds = Counter(q.kind for q in BANK[chapter])
+    short = kinds["number"] + kinds["text"]
+    found = {"choice": kinds["choice"], "short": short, "open": kinds["open"]}
+    assert found == questions.WANTED == {"choice": 6, "short": 2, "open": 2}
+    assert 3 <= sum(q.page for q in BANK[chapter]) <= 5
+    (path,) = (root / "book/chapters").glob(f"{chapter:02d}_*.py")
+    source = path.read_text("utf-8")
+    assert re.search(r"^# # (.+)$", source, re.M)[1] == questions.title(chapter)
+    remember, read = (source.index(f"# ## {t}") for t in ("Three sentences", "What to read next"))
+    assert re.findall(r"\{quiz\} (\d+)", source[remember:read]) == [str(chapter)]
+
+
+def test_no_chapter_asks_for_questions_that_are_not_there(root):
+    sources = sorted((root / "book/chapters").glob("*.py"))
+    asked = {int(p.name[:2]) for p in sources if "{quiz}" in p.read_text("utf-8")}
+    assert asked == set(BANK)
+    for path in sorted((root / "notebooks").rglob("*.ipynb")):
+        assert "quiz}" not in path.read_text("utf-8"), path.name
+
+
+def test_ids_are_unique_and_no_question_is_asked_twice():
+    for values in ([q.id for q in ALL], [q.ask for q in ALL]):
+        assert not [v for v, n in Counter(values).items() if n > 1]
+
+
+def test_neither_place_nor_length_gives_the_right_option_away():
+    """Who always takes B, or the longest option, is right in a quarter of the questions, give or
+    take what chance does."""
+    n = len(CHOICES)
+    chance = 2 * math.sqrt(n * 0.25 * 0.75)
+    places = Counter(q.right for q in CHOICES)
+    assert all(abs(places[letter] - n / 4) <= chance for letter in "ABCD"), places
+    longest = shortest = 0
+    for question in CHOICES:
+        lengths = sorted(len(option.text) for option in question.options)
+        right = next(len(option.text) for option in question.options if option.right)
+        longest += right == lengths[3] > lengths[2]
+        shortest += right == lengths[0] < lengths[1]
+        assert right <= 1.6 * lengths[1], f"{question.id}: the right option stands out"
+    assert max(longest, shortest) <= n / 4 + chance, (longest, shortest, n)
+
+
+def test_every_option_has_a_reason_of_its_own_that_is_a_sentence():
+    for question in CHOICES:
+        reasons = [option.why for option in question.options]
+        assert len(set(reasons)) == 4, question.id
+        assert all(len(why) >= 20 and why.rstrip()[-1] in ".!?" for why in reasons), question.id
+
+
+#: Each number once more, computed from what the question says.
+BY_HAND = {
+    "00-tie": 0.1 / 3.0,
+    "00-rank": (2 + 3 + 4) / 3,
+    "03-first-flip": (4.0 - 3.4) / (3.0 - 1.5),
+    "03-scale": 1 - 1 / 1.5,
+    "04-expected": (4.0 * 0.3 + 5.0 * 0.2) / (0.3 + 0.2),
+    "04-first-number": 0,
+    "10-straight": math.hypot(3, 4) / (3 + 4),
+    "10-next-word": (0.3**2 / 0.1) / (0.5**2 / 0.5 + 0.3**2 / 0.1 + 0.2**2 / 0.4),
+}
+
+
+def test_every_number_is_what_it_comes_to_by_hand():
+    numbers = {q.id: q for q in ALL if q.kind == "number"}
+    assert set(numbers) == set(BY_HAND)
+    for name, question in numbers.items():
+        assert abs(question.answer - BY_HAND[name]) <= question.tolerance / 2 + 1e-12, name
+        assert question.tolerance <= 0.06 * max(abs(question.answer), 1), name
+
+
+def test_figures_are_those_of_the_ledger_and_of_the_papers():
+    sources = "".join(p.read_text("utf-8") for p in questions.FOLDER.glob("*.toml"))
+    named = re.findall(r"\{(ledger|paper):([\w-]+)\}", sources)
+    assert named
+    text = "\n".join([q.ask + q.why + "".join(o.text + o.why for o in q.options)
+                      + "".join(q.rubric) for q in ALL])  # fmt: skip
+    assert "{ledger" not in text and "{paper" not in text
+    for source, claim in named:
+        if source == "paper":
+            continue
+        entry = json.loads((paths.DATA / f"ledger/measured/{claim}.json").read_text("utf-8"))
+        values = list(entry["values"].values())
+        mean = sum(values) / len(values)
+        shown = {f"{mean:.{digits}f}".replace("-", "−") for digits in (0, 1, 2, 3)}
+        assert any(one in text for one in shown), claim
+
+
+# ------------------------------------------------------------------ what is refused
+CHOICE = """\
+[[question]]
+id = "42-a"
+ask = "Is $x$ *good*?"
+right = ["yes", "It is."]
+wrong = [["no", "Not so."], ["maybe", "Not so either."], ["never", "Nor so."]]
+page = true
+"""
+NUMBER = '[[question]]\nid = "42-n"\nask = "?"\nanswer = 1.5\ntolerance = 0.1\nwhy = "So."\n'
+TEXT = '[[question]]\nid = "42-t"\nask = "?"\naccept = ["beta"]\nwhy = "So."\n'
+OPEN = '[[question]]\nid = "42-o"\nask = "?"\nrubric = ["a", "b", "c"]\n'
+
+
+def write(folder, *entries):
+    text = 'title = "A chapter"\n' + "\n".join(entries)
+    (folder / "42.toml").write_text(text, "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("entry", "old", "new", "message"), [
+    (CHOICE, "42-a", "41-a", r"42\.toml, question 1: the id is to be 42- and small letters, got"),
+    (CHOICE, ', ["never", "Nor so."]', "", r"question 1 \(42-a\): three wrong options are wanted"),
+    (CHOICE, '"never"', '"no"', "two options are the same"),
+    (CHOICE, '["no", "Not so."]', '["no"]', "a wrong option: a list of 2 is wanted"),
+    (CHOICE, "$x$", "$x", "ask has a \\$ or a ` that is not closed"),
+    (CHOICE, "page", "pages", "unknown pages"),
+    (CHOICE, '"Is $x$', '"""One.\n\nTwo: is $x$', "TOML"),
+    (CHOICE, '"Is $x$ *good*?"', '"One.\\n\\nTwo?"', "one paragraph is what a page's question"),
+    (CHOICE, '"It is."', '" "', "right is to be text, got ' '"),
+    (CHOICE, "It is", "It is {ledger:03-nothing}", "no claim of the ledger is named 03-nothing"),
+    (CHOICE, "It is", "It is {paper:00-gain}", "00-gain has no figure from the paper"),
+    (CHOICE, "page = true", "answer = 1", "exactly one of right, answer, accept, rubric makes"),
+    (NUMBER, 'why = "So."\n', "", "why missing"),
+    (NUMBER, "1.5", '"1.5"', "answer and tolerance are to be numbers"),
+    (NUMBER, "1.5", "nan", "answer and tolerance are to be numbers"),
+    (NUMBER, "0.1", "-0.1", "the tolerance is below zero: -0.1"),
+    (TEXT, '"beta"', '"be*"', "plain words, and 'be\\*' is a sign to Moodle"),
+    (TEXT, '"beta"', '"True"', "is a sign to Moodle"),
+    (TEXT, '["beta"]', "[]", "accept: a list with something is wanted"),
+    (OPEN, ', "c"]', "]", "rubric: a list of 3 is wanted"),
+    (OPEN, "[[question]]", "[question]", "a title and \\[\\[question\\]\\]s are wanted"),
+])  # fmt: skip
+def test_a_faulty_question_is_named_with_its_fault(tmp_path, entry, old, new, message):
+    assert questions.read(42, write(tmp_path, entry))
+    assert old in entry
+    with pytest.raises(ValueError, match=message) as error:
+        questions.read(42, write(tmp_path, entry.replace(old, new)))
+    assert str(error.value).startswith("42.toml") and "\n" not in str(error.value)
+
+
+def test_two_questions_with_one_name_and_a_chapter_without_any(tmp_path):
+    with pytest.raises(ValueError, match=r"42\.toml: two questions have the id 42-n"):
+        questions.read(42, write(tmp_path, NUMBER, NUMBER))
+    with pytest.raises(FileNotFoundError, match="chapter 7 has no questions; those with some: 42"):
+        questions.read(7, tmp_path)
+
+
+# ------------------------------------------------------------------ reading the exports back
+HOSTILE = r"""
+[[question]]
+id = "42-hostile"
+ask = '''Braces {a=b} ~ # : and $\nu\ne\{1\}$, `x[i] -> {y: "#"}` <script>alert(1)</script> & 50 %
+
+A second paragraph with \n and \\ in it.
+```
+if x:
+    y = {1: "~"}
+```'''
+right = ['''$\text{if } a<b$ = right''', '''Because # of {this} \ and ~that.''']
+wrong = [['''%50% of $\{x\}$''', '''No: \= is no sign.'''], ['''// a comment?''', '''None.'''],
+         ['''[html] or *not*''', '''In [brackets] it is.''']]
+"""
+
+
+def of_gift(text):
+    """Moodle's reading of GIFT, from its rules: blank lines part, a backslash takes a sign's
+    meaning away, and what is left of the signs divides."""
+    found, category = [], None
+    for block in re.split(r"\n[ \t]*\n", text.strip()):
+        lines = [line.strip() for line in block.split("\n")]
+        block = "\n".join(line for line in lines if not line.startswith("//"))
+        signs = []  # (character, is a sign)
+        at = 0
+        while at < len(block):
+            if block[at] == "\\" and at + 1 < len(block) and block[at + 1] in "\\~=#{}:n":
+                signs.append(("\n" if block[at + 1] == "n" else block[at + 1], False))
+                at += 2
+            else:
+                signs.append((block[at], block[at] in "~=#{}:"))
+                at += 1
+        plain = "".join(c for c, _ in signs)
+        if plain.startswith("$CATEGORY:"):
+            category = plain.partition(":")[2].strip()
+            continue
+        colon = (":", True)
+        assert signs[:2] == [colon, colon]
+        end = next(n for n in range(2, len(signs)) if signs[n : n + 2] == [colon, colon])
+        name = plain[2:end]
+        start, stop = signs.index(("{", True)), signs.index(("}", True))
+        assert not plain[stop + 1 :].strip(), "text behind the answers would make a gap of them"
+        asked = plain[end + 2 : start]
+        assert asked.startswith("[html]")
+        inner, general = signs[start + 1 : stop], ""
+        marks = [n for n in range(len(inner) - 3) if all(inner[n + k] == ("#", True)
+                                                         for k in range(4))]  # fmt: skip
+        if marks:
+            general = "".join(c for c, _ in inner[marks[-1] + 4 :])
+            inner = inner[: marks[-1]]
+        while inner and inner[0][0].isspace():
+            inner = inner[1:]
+        entry = {"name": name, "category": category, "ask": asked[6:], "general": general}
+        if not inner:
+            found.append(entry | {"kind": "essay"})
+        elif inner[0] == ("#", True):
+            answer, tolerance = "".join(c for c, _ in inner[1:]).split(":")
+            answers = (float(answer), float(tolerance))
+            found.append(entry | {"kind": "numerical", "answer": answers})
+        else:
+            answers = []
+            for c, sign in inner:
+                if sign and c in "=~":
+                    answers.append([c, ["", ""], 0])
+                elif sign and c == "#":
+                    answers[-1][2] = 1
+                else:
+                    answers[-1][1][answers[-1][2]] += c
+            kind = "multichoice" if any(a[0] == "~" for a in answers) else "shortanswer"
+            answers = [(sign, said.strip(), why.strip()) for sign, (said, why), _ in answers]
+            found.append(entry | {"kind": kind, "answers": answers})
+    return found
+
+
+def shown(fragment):
+    """What a reader sees of an HTML fragment, formulas between dollars."""
+    page = BeautifulSoup(fragment.replace("<br>", "\n"), "html.parser")
+    assert {tag.name for tag in page.find_all(True)} <= {"p", "pre", "em", "code", "ul", "li"}
+    assert not page.find_all(attrs=True) or all(not tag.attrs for tag in page.find_all(True))
+    text = page.get_text().replace(r"\(", "$").replace(r"\)", "$")
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def meant(text):
+    """What a text of the bank says, without its marks."""
+    text = re.sub(r"```\n(.*?)\n```", r"\1", text, flags=re.S)
+    parts = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
+    parts[::2] = [re.sub(r"\*([^*\s][^*]*)\*", r"\1", part) for part in parts[::2]]
+    return re.sub(r"\s+", "", "".join(part.strip("`") for part in parts))
+
+
+def same(fragment, text):
+    return re.sub(r"\s+", "", shown(fragment)) == meant(text)
+
+
+def compare_gift(found, bank):
+    assert [entry["name"] for entry in found] == [question.id for question in bank]
+    for entry, question in zip(found, bank, strict=True):
+        assert same(entry["ask"], question.ask), question.id
+        if question.kind == "choice":
+            assert entry["kind"] == "multichoice"
+            assert [sign == "=" for sign, _, _ in entry["answers"]] == [
+                option.right for option in question.options
+            ]
+            for (_, text, why), option in zip(entry["answers"], question.options, strict=True):
+                assert same(text, option.text) and same(why, option.why), question.id
+        elif question.kind == "number":
+            assert entry["kind"] == "numerical"
+            assert entry["answer"] == (question.answer, question.tolerance)
+            assert same(entry["general"], question.why)
+        elif question.kind == "text":
+            assert entry["kind"] == "shortanswer"
+            assert [(s, t) for s, t, _ in entry["answers"]] == [("=", t) for t in question.accept]
+            assert same(entry["general"], question.why)
+        else:
+            assert entry["kind"] == "essay"
+            levels = [li.get_text() for li in BeautifulSoup(entry["general"], "html.parser")("li")]
+            assert [level[: len(mark)] for level, mark in zip(
+                levels, ("2 points", "1 point", "0 points"), strict=True)] == [
+                "2 points", "1 point", "0 points"]  # fmt: skip
+
+
+def test_moodle_reads_the_whole_bank_as_it_was_written(tmp_path, capsys):
+    out = tmp_path / "all.txt"
+    assert main(["questions", "--format", "gift", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"({len(ALL)} questions of {len(BANK)} chapters)" in said
+    found = of_gift(out.read_text("utf-8"))
+    compare_gift(found, ALL)
+    for entry, question in zip(found, ALL, strict=True):
+        chapter = int(question.id[:2])
+        category = f"Synthetic Contrast/{chapter:02d} {questions.title(chapter)}"
+        assert entry["category"] == category and "/" not in questions.title(chapter)
+
+
+def test_signs_of_gift_and_of_html_in_a_text_stay_text(tmp_path):
+    bank = questions.read(42, write(tmp_path, HOSTILE, NUMBER, TEXT, OPEN))
+    text = questions.to_gift([("x", bank)])
+    found = of_gift(text)
+    compare_gift(found, bank)
+    assert "<script>" not in text and r"\(\nu\ne\{1\}\)" in found[0]["ask"]
+    # Inside of code, line ends and indentation are there.
+    assert '<pre>if x:<br>    y = {1: "~"}</pre>' in found[0]["ask"]
+
+
+def test_html_of_a_text():
+    assert questions.to_html("a *b c* `x*y*z` $a*b*c$ 2 * 3 * 4") == (
+        r"a <em>b c</em> <code>x*y*z</code> \(a*b*c\) 2 * 3 * 4"
+    )
+    assert questions.to_html("one\nline\n\ntwo") == "<p>one line</p><p>two</p>"
+
+
+def test_a_sheet_has_answers_only_where_they_are_asked_for(tmp_path, capsys):
+    names = [tmp_path / "sheet.md", tmp_path / "key.md"]
+    argv = ["questions", "--format", "md", "--chapters", "3", "3"]
+    assert main([*argv, "--out", str(names[0])]) == 0
+    assert main([*argv, "--answers", "--out", str(names[1])]) == 0
+    sheet, key = (name.read_text("utf-8") for name in names)
+    assert "10 questions of 1 chapter)" in capsys.readouterr().out
+    for question in BANK[3]:
+        assert question.ask in sheet and question.ask in key
+        for option in question.options:
+            assert f"** {option.text}" in sheet
+            assert option.why not in sheet and option.why in key
+        for text in (*question.rubric, question.why):
+            assert not text or (text not in sheet and text in key)
+    assert ">" not in re.sub(r"`[^`]*`|\$[^$]*\$", "", sheet)
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["--chapters", "77"], "error: chapter 77 has no questions; those with some: 00, "),
+    (["--chapters", "one"], "a whole number is wanted, got one"),
+    (["--format", "qti3"], "invalid choice"),
+    (["--out", "nowhere/x.txt"], "the folder nowhere does not exist"),
+    (["--format", "gift", "--answers"], "--answers belongs to md: the other formats have them"),
+])  # fmt: skip
+def test_mistakes_of_the_command_end_in_one_line(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(["questions", *argv])
+    except SystemExit as left:
+        code = left.code
+    said = capsys.readouterr().err
+    assert code == 2 and message in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------ in a page
+@pytest.fixture(scope="module")
+def build(tmp_path_factory, root):
+    """Builds a page with the directive; returns the file and the warnings."""
+
+    def run(text, theme="basic", **more):
+        folder = tmp_path_factory.mktemp("book")
+        (folder / "index.md").write_text(text, "utf-8")
+        static = str(root / "book/site_static")
+        settings = {
+            "extensions": ["myst_parser", "quiz_page"], "source_suffix": {".md": "markdown"},
+            "myst_enable_extensions": ["dollarmath"], "html_theme": theme, "project": "Book",
+            "html_static_path": [static], "html_css_files": ["figures.css", "book.css"],
+            "html_js_files": ["book.js"], "html_context": {"default_mode": "auto"},
+            "mathjax_path": "vendor/mathjax/tex-mml-chtml.js", **more,
+        }  # fmt: skip
+        warnings = io.StringIO()
+        with docutils_namespace():
+            app = Sphinx(
+                str(folder), None, str(folder / "out"), str(folder / "trees"), "html", settings,
+                status=None, warning=warnings, freshenv=True,
+            )  # fmt: skip
+            app.build()
+        return folder / "out/index.html", warnings.getvalue()
+
+    return run
+
+
+def text_of(tag):
+    """A tag's text, its formulas between dollars and its quotes straight."""
+    text = tag.get_text().replace(r"\(", "$").replace(r"\)", "$")
+    return re.sub(r"\s+", "", text.replace("’", "'").replace("“", '"').replace("”", '"'))
+
+
+@pytest.mark.parametrize("chapter", BANK)
+def test_a_page_asks_what_the_bank_has_for_it(build, chapter):
+    file, warnings = build(f"# One\n\n```{{quiz}} {chapter}\n```\n", smartquotes=False)
+    assert not warnings
+    quiz = BeautifulSoup(file.read_text("utf-8"), "html.parser").select_one("details.sc-quiz")
+    asked = [question for question in BANK[chapter] if question.page]
+    groups = quiz.select("fieldset")
+    assert len(groups) == len(asked) and "open" not in quiz.attrs
+    for group, question in zip(groups, asked, strict=True):
+        assert text_of(group.legend).partition(".")[2] == meant(question.ask)
+        names = {radio["name"] for radio in group.select("input[type=radio]")}
+        assert len(names) == 1
+        for letter, option in zip("ABCD", question.options, strict=True):
+            (radio,) = group.select(f"input[value={letter}]")
+            (label,) = group.select(f'label[for="{radio["id"]}"]')
+            assert text_of(label) == letter + meant(option.text)
+            (reason,) = group.select(f'[data-option="{letter}"]')
+            is_ = "right" if option.right else "wrong"
+            assert reason["data-is"] == is_
+            assert text_of(reason) == f"{letter}is{is_}." + meant(option.why)
+        (status,) = group.select('[role="status"]')
+        assert not status.get_text()
+    key = quiz.select_one(".sc-quiz-key").get_text()
+    assert re.findall(r"\d ([A-D])", key) == [question.right for question in asked]
+
+
+@pytest.mark.parametrize(("argument", "message"), [
+    ("77", "chapter 77 has no questions"), ("three", "invalid literal"),
+])  # fmt: skip
+def test_a_wrong_directive_is_a_warning_of_the_build(build, argument, message):
+    _, warnings = build(f"# One\n\n```{{quiz}} {argument}\n```\n")
+    assert message in warnings
+
+
+def test_what_is_text_in_the_bank_is_text_in_the_page(build, tmp_path, monkeypatch):
+    entry = CHOICE.replace('"yes"', "'<img src=x onerror=alert(1)> a < b'")
+    monkeypatch.setattr(questions, "FOLDER", write(tmp_path, entry))
+    file, _ = build("# One\n\n```{quiz} 42\n```\n")
+    page = BeautifulSoup(file.read_text("utf-8"), "html.parser")
+    assert not page.select("img, [onerror]")
+
+
+def test_other_builders_leave_it_out(build):
+    import quiz_page
+    from docutils import nodes
+
+    with pytest.raises(nodes.SkipNode):
+        quiz_page.skip(None, None)
+
+
+def test_notebooks_have_none_of_it():
+    import plain_markdown
+
+    text = "1. One.\n\n```{quiz} 3\n```\n\n## Next\n"
+    assert plain_markdown.to_plain(text) == "1. One.\n\n\n## Next"
+
+
+needs_browser = pytest.mark.skipif(bool(living.missing()), reason=str(living.missing()))
+
+
+@needs_browser
+def test_a_quiz_answers_the_keyboard_and_says_why(build):
+    file, _ = build("# One\n\n```{quiz} 3\n```\n", theme="sphinx_book_theme")
+    asked = [question for question in BANK[3] if question.page][0]
+    right = "ABCD".index(asked.right)
+    code = """async (page) => {
+      const seen = {}, says = page.locator('.sc-quiz-says').first();
+      seen.folded = !(await page.locator('.sc-quiz legend').first().isVisible());
+      await page.evaluate(() => window.MathJax.startup.promise);
+      await page.waitForTimeout(50);
+      await page.locator('.sc-quiz > summary').focus();
+      await page.keyboard.press('Enter');
+      seen.unfolded = await page.locator('.sc-quiz legend').first().isVisible();
+      await page.keyboard.press('Tab');  // into the group of options
+      seen.radio = await page.evaluate(() => document.activeElement.type);
+      await page.keyboard.press('Space');
+      seen.chosen = await page.evaluate(() => document.activeElement.value);
+      seen.silent = await says.textContent();
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      seen.first = await says.textContent();
+      await page.keyboard.press('Shift+Tab');
+      for (let n = 0; n < RIGHT; n++) await page.keyboard.press('ArrowDown');
+      seen.cleared = RIGHT ? await says.textContent() : '';
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      seen.second = await says.getAttribute('data-is');
+      seen.math = await says.locator('mjx-container').count();
+      await page.locator('.sc-quiz-check').nth(1).click();
+      seen.none = await page.locator('.sc-quiz-says').nth(1).textContent();
+      seen.small = await page.evaluate(() => [...document.querySelectorAll('.sc-quiz-check, .sc-quiz-option label')]
+        .filter((e) => e.getBoundingClientRect().height < 23.5).length);
+      seen.wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      return seen;
+    }""".replace("RIGHT", str(right))  # noqa: E501
+    for width, scheme in ((1200, "light"), (390, "dark")):
+        (report,) = living.run({"file": file, "code": code, "width": width, "scheme": scheme})
+        seen = report["result"]
+        assert not report["errors"] and not report["remote"]
+        assert seen["folded"] and seen["unfolded"]
+        assert (seen["radio"], seen["chosen"], seen["silent"]) == ("radio", "A", "")
+        assert seen["first"].startswith(f"A is {'right' if right == 0 else 'wrong'}.")
+        assert seen["cleared"] == "" and seen["second"] == "right"
+        assert seen["none"] == "Choose an answer first."
+        assert seen["small"] == 0 and seen["wide"] <= 0
+
+
+@needs_browser
+def test_without_a_script_and_on_paper_it_can_be_read(build):
+    file, _ = build("# One\n\n```{quiz} 3\n```\n", theme="sphinx_book_theme")
+    plain = """async (page) => {
+      await page.locator('.sc-quiz > summary').click();
+      await page.locator('.sc-quiz-answer > summary').first().click();
+      return [await page.locator('.sc-quiz-check').first().isVisible(),
+              await page.locator('.sc-quiz-answer li').first().isVisible(),
+              await page.locator('.sc-quiz-key').isVisible()];
+    }"""
+    paper = """async (page) => {
+      await page.emulateMedia({ media: 'print' });
+      await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+      const shown = (query) => page.locator(query).first().isVisible();
+      const seen = [await shown('.sc-quiz legend'), await shown('.sc-quiz-key'), await shown('.sc-quiz-answer'),
+                    await shown('.sc-quiz button'), await shown('.sc-quiz input')];
+      await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+      return [...seen, await page.evaluate(() => document.querySelector('.sc-quiz').open)];
+    }"""  # noqa: E501
+    without, printed = living.run(
+        {"file": file, "code": plain, "javascript": False}, {"file": file, "code": paper}
+    )
+    assert without["result"] == [False, True, False]
+    assert printed["result"] == [True, True, False, False, False, False]
+
+
+def test_the_pdf_leaves_the_answers_out():
+    import make_pdf
+
+    article = BeautifulSoup(
+        '<article><details class="sc-quiz"><summary>Check</summary><fieldset><legend>Q</legend>'
+        '<input type="radio"><label>A</label><button hidden>Check</button>'
+        '<p class="sc-quiz-says"></p><details class="sc-quiz-answer">because</details></fieldset>'
+        '<p class="sc-quiz-key">Right: 1 A.</p></details></article>',
+        "html.parser",
+    ).article
+    make_pdf.prepare(article, "notebooks/03_x.html", "Three")
+    assert article.get_text(" ", strip=True) == "Check Q A Right: 1 A."
+    assert not article.select("input, button")
