@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import statistics
 from collections import Counter
 
 import living
@@ -77,12 +78,30 @@ def test_every_option_has_a_reason_of_its_own_that_is_a_sentence():
 BY_HAND = {
     "00-tie": 0.1 / 3.0,
     "00-rank": (2 + 3 + 4) / 3,
+    "01-blind-loss": math.log(2 * 128),
+    "01-two-candidates": -math.log(math.exp(20) / (math.exp(20) + math.exp(18))),
+    "02-denied": 5 * ((1 - 0.15) / 0.85) ** 1.25 * 1 * 0.4,
+    "02-right-share": 100 * (6 - 2) / 10,
     "03-first-flip": (4.0 - 3.4) / (3.0 - 1.5),
     "03-scale": 1 - 1 / 1.5,
     "04-expected": (4.0 * 0.3 + 5.0 * 0.2) / (0.3 + 0.2),
     "04-first-number": 0,
+    "05-copies-loss": -math.log(math.exp(3.0) / (4 * math.exp(3.0) + 4 * math.exp(3.0))),
+    "05-unseen-pairs": sum(2 for x in range(8) for y in range(8) if x != y),
+    "06-standard-error": statistics.stdev([1, 2, 3]) / math.sqrt(3),
+    "06-ndcg": (1 / math.log2(3)) / (1 / math.log2(2)),
+    "07-by-hand": 0.5 * (0.9 - 0.5) + 0.5 * (1 - 0.6) * -1,
+    "07-break-even": 0.95 - 1 / 2,
+    "08-advantage": 0.5**2 * (1 + 0 - 0.5) + 0.5 * (0 + 0.5 - 0.5) + (0 + 0.5 - 0.5),
+    "08-best-policy": 0.2 * math.exp(1 / 0.5) / (0.8 + 0.2 * math.exp(1 / 0.5)),
+    "09-usable-share": (0.5 + 0.5 * 0.5) * (0.8 + 0.2 * 0.8),
+    "09-budget": 3 * 10 * 64 + 3 * 100 * 3 + 3 * 100 * 3,
     "10-straight": math.hypot(3, 4) / (3 + 4),
     "10-next-word": (0.3**2 / 0.1) / (0.5**2 / 0.5 + 0.3**2 / 0.1 + 0.2**2 / 0.4),
+    "11-refined": 0.5 + math.log(0.5 * (0.8 - 0.5) + 1),
+    "11-equal-scores": math.log(math.factorial(3)),
+    "12-average-precision": (1 / 1 + 2 / 4) / 2,
+    "12-mean-gain": 100 * ((24 + 60) - (20 + 60)) / (20 + 60),
 }
 
 

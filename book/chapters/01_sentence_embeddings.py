@@ -1095,6 +1095,9 @@ checks.ch01.three_ways(three_ways)
 # 3. Without labels, whoever shares words is kin; it takes a paraphrase and a hard negative to
 #    teach otherwise.
 #
+# ```{quiz} 1
+# ```
+#
 # ## What to read next
 #
 # - {cite:t}`gao2021simcse` is the paper behind this chapter: short, clear, and the base of all

@@ -972,6 +972,9 @@ checks.ch02.spearman(spearman)
 #    mistake away.
 # 3. The sizes of effects were chosen with the world; their directions are what to believe.
 #
+# ```{quiz} 2
+# ```
+#
 # ## What to read next
 #
 # {cite:t}`bowman2015snli` tell how people annotated inference, and {cite:t}`cer2017stsb` how they

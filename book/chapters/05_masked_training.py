@@ -1053,6 +1053,9 @@ checks.ch05.pairs_per_epoch(pairs_per_epoch)
 #    not.
 # 3. A frozen guide is asked once, and then the mask costs next to nothing.
 #
+# ```{quiz} 5
+# ```
+#
 # ## What to read next
 #
 # - {cite:t}`zhou2022dclr` met false negatives in unsupervised training, and weighted them down

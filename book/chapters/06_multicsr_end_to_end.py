@@ -1110,6 +1110,9 @@ checks.ch06.read_triplets(read_triplets)
 # 3. Generated triplets are worth most where labels are few. Look at what the selection keeps
 #    before you train on it.
 #
+# ```{quiz} 6
+# ```
+#
 # ## What to read next
 #
 # - {doc}`/book/reference/when_to_use_what`, what the evidence of all chapters says for your own case.

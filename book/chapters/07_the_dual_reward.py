@@ -725,6 +725,9 @@ checks.ch07.ending_penalty(ending_penalty)
 # 3. A reward is what the code pays: print its parts, look for the laziest text, and let best of
 #    $n$ show where it leads.
 #
+# ```{quiz} 7
+# ```
+#
 # ## What to read next
 #
 # Best of $n$ shows where a reward leads; reinforcement learning goes there. Chapter 8 builds the

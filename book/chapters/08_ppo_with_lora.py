@@ -901,6 +901,9 @@ checks.ch08.best_policy(best_policy)
 #    it is.
 # 3. A cheat raises what is paid. So log what you do not pay for, and read answers.
 #
+# ```{quiz} 8
+# ```
+#
 # ## What to read next
 #
 # - {cite:t}`ziegler2019finetuning` put the KL penalty and the value head on a language model, with an adaptive

@@ -899,6 +899,9 @@ checks.ch09.triplets(triplets)
 # 3. Tuning pays where the filter cannot work: no discriminator when one writes, few anchors, dear
 #    answers.
 #
+# ```{quiz} 9
+# ```
+#
 # ## What to read next
 #
 # - {doc}`/notebooks/14_art_in_the_field` asks the same of a real model, with real sentences.

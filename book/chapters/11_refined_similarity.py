@@ -948,6 +948,9 @@ checks.ch11.out_of_order(out_of_order)
 # 3. Where equations, algorithm and code disagree, ask which of them brings the target nearer to
 #    its purpose.
 #
+# ```{quiz} 11
+# ```
+#
 # ## What to read next
 #
 # - {cite:t}`he2025ranking`, § 3.2 and Appendix D: now with a pencil.

@@ -614,6 +614,9 @@ checks.ch12.left_to_do(left_to_do)
 # 3. Percent of a mark that is itself in percent are not points: read a table of gains with its
 #    unit.
 #
+# ```{quiz} 12
+# ```
+#
 # ## What to read next
 #
 # - {doc}`/book/reference/when_to_use_what` puts the three methods side by side.
