@@ -2,6 +2,7 @@
 in a page by pointer, by keyboard and without a script."""
 
 import io
+import itertools
 import json
 import math
 import re
@@ -102,6 +103,14 @@ BY_HAND = {
     "11-equal-scores": math.log(math.factorial(3)),
     "12-average-precision": (1 / 1 + 2 / 4) / 2,
     "12-mean-gain": 100 * ((24 + 60) - (20 + 60)) / (20 + 60),
+    "13-true-share": (0.62 - (1 - 0.8)) / (0.9 - (1 - 0.8)),
+    "13-kappa": (0.8 - (0.8**2 + 0.2**2)) / (1 - (0.8**2 + 0.2**2)),
+    "14-best-of-two": statistics.mean(map(max, itertools.combinations([1, 2, 4], 2))),
+    "14-copy-reward": 0.5 * (0.1 - 0.5) + 0.5 * -1,
+    "15-misorder": 1 / math.comb(4, 2),
+    "15-repeated": 2 / 4,
+    "16-wilson": 2 * (1.96**2 / 16) / (1 + 1.96**2 / 8),
+    "16-told-apart": (2 + 0.5) / 4,
 }
 
 

@@ -567,6 +567,9 @@ checks.ch13.alike(alike)
 #    much of it breaks the sentence.
 # 3. An examiner that has learnt from good text cannot see bad text; read your outputs.
 #
+# ```{quiz} 13
+# ```
+#
 # ## What to read next
 #
 # The next chapter trains the writer itself, with ART's reward from a real NLI model.

@@ -682,6 +682,9 @@ checks.ch14.parting(parting)
 # 2. Best of $n$ and PPO both look for what the judge believes, its errors included; read what they find.
 # 3. Give the filter the same budget before you praise the tuning.
 #
+# ```{quiz} 14
+# ```
+#
 # ## What to read next
 #
 # - Xu and colleagues {cite}`xu2024art`, Section 4: the same questions at full size.

@@ -627,6 +627,9 @@ checks.ch15.fair_score(fair_score)
 # 3. A good teacher lifts a weak encoder; a strong one learns nothing from the lists of a small
 #    writer.
 #
+# ```{quiz} 15
+# ```
+#
 # ## What to read next
 #
 # - {doc}`/notebooks/10_directional_decoding` and {doc}`/notebooks/11_refined_similarity` have the

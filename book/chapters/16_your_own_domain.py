@@ -588,6 +588,9 @@ checks.ch16.told_apart(told_apart)
 # 2. Know who counts. An examiner that cannot read your domain gives numbers all the same.
 # 3. An examination that is passed without reading is none.
 #
+# ```{quiz} 16
+# ```
+#
 # ## What to read next
 #
 # - {cite:t}`bowman2015snli` on how pairs are written and labelled by people.
