@@ -29,6 +29,8 @@ _ELSEWHERE = {
     "compare-pocket": (
         "synthlib.experiments.ch02", "measure other small models beside the committed ones"
     ),
+    "grade": ("synthlib.grading", "points and messages for a class's notebooks, in one table"),
+    "otter": ("synthlib.grading.otter", "the notebooks in the format of Otter-Grader"),
     "figures": ("synthlib.viz.gallery", "write the book's figures with their data"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
     "questions": ("synthlib.questions", "write the questions to the chapters, for Moodle or paper"),
@@ -187,7 +189,7 @@ def _interrupt_again(otherwise, unraisable) -> None:
 
 def _goes_on(argv) -> str:
     """What the same command does after an interruption."""
-    long = ("run", "field", "field-judges", "figures", "ledger", "models", "pocket")
+    long = ("run", "field", "field-judges", "figures", "grade", "ledger", "models", "pocket")
     if argv and argv[0] in long and "--dry-run" not in argv:
         return "; the same command goes on from here"
     return ""

@@ -441,3 +441,63 @@ def questions() -> Parser:
     add("--answers", action="store_true", help="with md: also what is right, and why")
     add("--out", type=path, metavar="FILE", help="default: questions.txt, questions.md")
     return parser
+
+
+def grade() -> Parser:
+    """Of ``grade``."""
+    parser = Parser(
+        prog="python -m synthlib grade",
+        description="Grade a class: run submitted student notebooks, each in a kernel of its own "
+        "without a network, and check\ntheir exercises with the checks of this package. One line "
+        "a student, with points and messages.",
+        epilog="A submission decides nothing: its functions are called with the checks' inputs, "
+        "and what they give is compared\nin another process. Interrupted, the same command goes "
+        "on; what is marked is kept in NAME.journal.jsonl.\n\n"
+        "  python -m synthlib grade submissions --out results.csv\n"
+        "  python -m synthlib grade --list > weights.csv\n"
+        "  python -m synthlib grade submissions --chapter 3 --weights weights.csv --out 03.json",
+    )
+    add = parser.add_argument
+    add("folder", nargs="?", type=path, metavar="FOLDER",
+        help="with a notebook a student, or a folder a student")  # fmt: skip
+    add("--out", type=path, metavar="FILE", help="a name that ends in .csv or .json")
+    add("--weights", type=path, metavar="FILE.csv", help="points of the exercises: exercise,points "
+        "a line (default: 1 each)")  # fmt: skip
+    add("--chapter", type=whole, metavar="N", help="that was set; a notebook of another has no "
+        "points (default: what each is of)")  # fmt: skip
+    add("--notebooks", type=path, metavar="DIR", help="folder of the notebooks that were handed "
+        "out (default: notebooks/student of the repository)")  # fmt: skip
+    add("--list", action="store_true", help="print all exercises as a table of weights, and stop")
+    group = parser.add_argument_group("limits")
+    add = group.add_argument
+    add("--jobs", type=whole, default=2, metavar="N", help="notebooks at a time (default: 2)")
+    add("--seconds", type=number, default=120.0, metavar="X", help="that a cell, or an exercise, "
+        "may take (default: 120)")  # fmt: skip
+    add("--minutes", type=number, default=10.0, metavar="X", help="that a notebook may take "
+        "(default: 10)")  # fmt: skip
+    add("--memory", type=number, default=4.0, metavar="GB", help="that a notebook may take "
+        "(default: 4)")  # fmt: skip
+    add("--whole", action="store_true", help="run every cell, not only the student's own and what "
+        "they need")  # fmt: skip
+    add("--again", action="store_true", help="mark what is marked already, too")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def otter() -> Parser:
+    """Of ``otter``."""
+    parser = Parser(
+        prog="python -m synthlib otter",
+        description="Write the chapters' notebooks in the format of Otter-Grader's `otter assign`, "
+        "with solutions,\npoints and tests: for courses that grade with Otter. Not for students.",
+        epilog="  python -m synthlib otter --chapter 3 --out otter\n"
+        "  otter assign otter/03_contrastive_generation.ipynb dist",
+    )
+    add = parser.add_argument
+    add("--out", type=path, required=True, metavar="DIR", help="folder for the notebooks")
+    add("--chapter", type=whole, metavar="N", help="of this one (default: all)")
+    add("--weights", type=path, metavar="FILE.csv", help="points of the exercises: exercise,points "
+        "a line (default: 1 each)")  # fmt: skip
+    add("--notebooks", type=path, metavar="DIR", help="folder of the complete notebooks, with "
+        "student/ in it (default: notebooks of the repository)")  # fmt: skip
+    return parser

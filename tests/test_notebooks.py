@@ -15,6 +15,8 @@ import nbformat
 import project
 import pytest
 
+from synthlib.grading.cells import IMPORT, bound, imports, is_check, names, statements
+
 CHAPTERS = project.chapters()
 NAMES = [path.stem for path in CHAPTERS]
 
@@ -161,33 +163,7 @@ def test_cells_do_not_hide_failures(name):
 
 
 # ------------------------------------------------------------------ the student edition runs
-IMPORT = ast.Import | ast.ImportFrom
 FIRST = NAMES[0]  # is executed whole in any case, as a reader does
-
-
-def statements(source):
-    """The statements of a cell; lines for IPython alone left out."""
-    return ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.M)).body
-
-
-def is_check(source):
-    """Whether a cell does nothing but call an exercise's check with a function by its name."""
-    return re.fullmatch(r"checks\.ch\d\d\.\w+\([A-Za-z]\w*\)", source.strip()) is not None
-
-
-def names(nodes, context):
-    """Names that are read (ast.Load) or given a value (ast.Store) anywhere in some statements."""
-    return {
-        x.id for node in nodes for x in ast.walk(node)
-        if isinstance(x, ast.Name) and isinstance(x.ctx, context)
-    }  # fmt: skip
-
-
-def bound(source):
-    """Names that a cell gives a value."""
-    made = [x for x in statements(source) if isinstance(x, ast.FunctionDef | ast.ClassDef)]
-    rest = [x for x in statements(source) if x not in made]
-    return {x.name for x in made} | names(rest, ast.Store)
 
 
 #: By these a cell may reach what it does not name: its namespace, IPython's list of results.
@@ -228,8 +204,7 @@ def shortened(complete, student):
     short = nbformat.from_dict(student)
     for full, cell in zip(complete.cells, short.cells, strict=True):
         if cell.cell_type == "code" and full.source == cell.source and not is_check(cell.source):
-            kept = [x for x in statements(cell.source) if isinstance(x, IMPORT)]
-            cell.source = "\n".join(map(ast.unparse, kept))
+            cell.source = imports(cell.source)
     return short
 
 

@@ -893,6 +893,27 @@ def test_names_and_arguments(capsys, refused, done, here, tmp_path, monkeypatch)
 #: Test → module → pieces of the messages that it follows. A test of another file than this one
 #: and `test_remedies_of_parts` has its file's name before it.
 TABLE = {
+    "test_grading.test_what_a_message_names_works": {
+        "grading/__init__.py": [
+            "there is no folder {}: give the one", "holds no notebook (.ipynb)",
+            "ends in neither .csv nor .json", "the folder {} does not exist; make it",
+            "there is no chapter {}: choose from", "a folder and --out are wanted",
+        ],
+        "grading/handouts.py": ["with --notebooks"],
+        "grading/results.py": ["does not begin with exercise,points", "there is no exercise {}"],
+    },
+    "test_otter.test_editions_that_do_not_belong_together_are_refused": {
+        "grading/otter.py": ["different numbers of cells: run `make notebooks`"],
+    },
+    "test_otter.test_one_chapter_by_the_command_and_none_that_there_is_not": {
+        "grading/otter.py": ["there is no chapter {}: choose from"],
+    },
+    "test_grading.test_what_pip_installs_runs_notebooks": {
+        "grading/__init__.py": ["pip install ipykernel nbclient"],
+    },
+    "test_grading.test_checks_that_change_on_disk_end_it": {
+        "grading/__init__.py": ["start again with --again"],
+    },
     "test_weights.test_what_a_message_names_brings_the_model": {
         "weights.py": [
             "came damaged: give the same", "`--source hub` takes", "without --source the package"

@@ -18,6 +18,7 @@ PACKAGE = "synthlib"
 ROOMS = {
     "door": ("the commands, and preflight", [PACKAGE, "__main__"]),
     "viz": ("figures: data in, picture and living page out", ["viz"]),
+    "grading": ("a class's notebooks, run and marked", ["grading"]),
     "checks": ("exercises, each against a reference; questions", ["checks", "questions"]),
     "experiments": ("what the chapters measure", ["experiments", "world.report"]),
     "runs": ("a whole method from the command line, and its report", ["runs", "reporting"]),

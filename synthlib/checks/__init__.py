@@ -19,10 +19,11 @@ import inspect
 import io
 import linecache
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -34,13 +35,15 @@ _ALIKE = "What you return agrees with the expected result"
 
 
 def __getattr__(name):
-    """Import a chapter's checks where they are first used: ``checks.ch01``."""
+    """Import a chapter's checks where they are first used: ``checks.ch01``; ``checks.all()``."""
     if name.startswith("ch") and name[2:].isdigit():
         try:
             return importlib.import_module(f"{__name__}.{name}")
         except ModuleNotFoundError as error:
             if error.name != f"{__name__}.{name}":
                 raise
+    if name == "all":
+        return importlib.import_module(f"{__name__}.registry").every
     raise AttributeError(f"synthlib.checks has no attribute {name!r}")
 
 
@@ -68,6 +71,10 @@ class Result:
         if self.message.startswith(NOT_YET):
             return "○", "open", "#60646b"
         return "✗", "try again", "#c53200"
+
+    def to_dict(self):
+        """The three fields, as JSON can hold them."""
+        return asdict(self)
 
     def __repr__(self):
         symbol, word, _ = self._verdict
@@ -125,7 +132,7 @@ def wrong_answers(mistakes):
 
 
 # ------------------------------------------------------------------ one call
-class _Late(BaseException):
+class Late(BaseException):
     """Raised in a function that runs too long; no ``except Exception`` of its can catch it."""
 
 
@@ -141,7 +148,7 @@ def _time_limit(seconds):
         return
 
     def stop(number, frame):
-        raise _Late
+        raise Late
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -153,19 +160,58 @@ def _time_limit(seconds):
 
 
 @dataclass
-class _Outcome:
-    """What one call gave: a value or an error, what it printed and did to its arguments."""
+class Outcome:
+    """What one call gave: a value or an error, what it printed and did to its arguments.
+
+    Attributes
+    ----------
+    value : object
+    error : exception or None
+    where : str
+        The place of the error in the function's own code, in words.
+    printed : str
+    changed : str or None
+        Name of the argument that the call has changed.
+    """
 
     value: object = None
     error: BaseException | None = None
+    where: str = ""
     printed: str = ""
     changed: str | None = None
 
 
-def _call(function, case, seconds=None):
-    """Call with copies of the arguments; nothing is raised, nothing printed."""
+class Elsewhere:
+    """A student's function that runs in another process, where nothing of a check is in reach.
+
+    `run` takes one in place of the function. It may have ``__signature__``, and has these methods.
+    """
+
+    def outcomes(self, cases, seconds):
+        """`Outcome` of each `Case`, as `answers` gives them."""
+        raise NotImplementedError
+
+    def calls_outside(self, *args):
+        """As the function `calls_outside` gives it."""
+        raise NotImplementedError
+
+    def __call__(self, *args, **kwargs):
+        """The result of one call; raises what the function raises."""
+        (outcome,) = self.outcomes([Case(args, kwargs)], None)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+
+def call(function, case, seconds=None):
+    """Call with copies of the arguments; nothing is raised, nothing printed.
+
+    Returns
+    -------
+    Outcome
+    """
     args, kwargs = copy.deepcopy((case.args, dict(case.kwargs)))
-    outcome, printed = _Outcome(), io.StringIO()
+    outcome, printed = Outcome(), io.StringIO()
     try:
         with (
             contextlib.redirect_stdout(printed),
@@ -175,8 +221,8 @@ def _call(function, case, seconds=None):
         ):
             warnings.simplefilter("ignore")
             outcome.value = function(*args, **kwargs)
-    except (Exception, _Late, SystemExit) as error:
-        outcome.error = error
+    except (Exception, Late, SystemExit) as error:
+        outcome.error, outcome.where = error, _where(error, function)
     outcome.printed = printed.getvalue()
     with contextlib.suppress(Exception):
         # A result that shares memory with an argument must not change with it later.
@@ -432,13 +478,14 @@ def _where(error, function):
     return f"{place} (`{line}`)" if line else place
 
 
-def _error_text(error, function, case):
-    if isinstance(error, _Late):
+def _error_text(outcome, function, case):
+    error = outcome.error
+    if isinstance(error, Late):
         return "your function runs too long: does each of its loops end?"
     text = " ".join(str(error).split())[:200]
     kind = type(error).__name__
     return (
-        f"{kind}{_where(error, function)}: {text or 'no message'}. Input: {_inputs(case, function)}"
+        f"{kind}{outcome.where}: {text or 'no message'}. Input: {_inputs(case, function)}"
     )
 
 
@@ -541,8 +588,8 @@ def run(
         given = _kind(student)
         return say(False, f"Give the function itself, without calling it; you gave {given}.")
     # The expected values are there before the student's function sees any input.
-    expected = [_call(reference, case) for case in inputs]
-    outcomes = _answers(student, inputs, seconds)
+    expected = [call(reference, case) for case in inputs]
+    outcomes = answers(student, inputs, seconds)
     if isinstance(outcomes[-1].error, NotImplementedError):
         text = str(outcomes[-1].error).strip()
         return say(False, text if text.startswith(NOT_YET) else NOT_YET)
@@ -563,12 +610,14 @@ def run(
     return say(True, f"{_ALIKE} on {'the one input' if number == 1 else f'all {number} inputs'}.")
 
 
-def _answers(student, inputs, seconds):
+def answers(student, inputs, seconds):
     """Outcomes of the student's function, up to one that is not written yet or too slow."""
+    if isinstance(student, Elsewhere):
+        return student.outcomes(inputs, seconds)
     outcomes = []
     for case in inputs:
-        outcomes.append(_call(student, case, seconds))
-        if isinstance(outcomes[-1].error, (NotImplementedError, _Late)):
+        outcomes.append(call(student, case, seconds))
+        if isinstance(outcomes[-1].error, (NotImplementedError, Late)):
             break
     return outcomes
 
@@ -590,11 +639,11 @@ def _complaint(student, inputs, expected, outcomes, failing, shown):
     # What should work and does not comes first, by an input at which one sees it; then what should
     # be refused and is not.
     first = min(failing, key=lambda i: (expected[i].error is not None, not told_apart(i), i))
-    if isinstance(outcomes[-1].error, _Late):
+    if isinstance(outcomes[-1].error, Late):
         first = max(failing)
     found, case, got, want = failing[first], inputs[first], outcomes[first], expected[first]
-    if got.error is not None and (want.error is None or isinstance(got.error, _Late)):
-        text = _error_text(got.error, student, case)
+    if got.error is not None and (want.error is None or isinstance(got.error, Late)):
+        text = _error_text(got, student, case)
         return text[0].upper() + text[1:]
     told = [(o, e) for o, e in zip(outcomes, expected, strict=False) if e.error is None]
     # Where None is an answer, too, to return it throughout need not be a forgotten return.
@@ -629,7 +678,7 @@ def _known_mistake(mistakes, inputs, outcomes, failing, compare):
     for mistake in mistakes:
         shared, plain, every = 0, 0, True
         for i, got in enumerate(outcomes):
-            theirs = _call(mistake.function, inputs[i])
+            theirs = call(mistake.function, inputs[i])
             if theirs.error is not None and got.error is not None:
                 alike = type(theirs.error) is type(got.error)
             else:
@@ -656,6 +705,38 @@ def _astray(outcome):
         return True
     numbers = _array(outcome.value) if _is_array(outcome.value) else _numbers(outcome.value)
     return numbers is not None and numbers.dtype.kind == "f" and not np.isfinite(numbers).all()
+
+
+def calls_outside(function, *args):
+    """What a function calls that is not of its own notebook: code's name and argument `method`.
+
+    Parameters
+    ----------
+    function : callable
+    *args
+        It is called with them.
+
+    Returns
+    -------
+    list of str
+    """
+    if isinstance(function, Elsewhere):
+        return function.calls_outside(*args)
+    own = getattr(inspect.unwrap(function), "__globals__", None)
+    found = []
+
+    def look(frame, event, argument):
+        # A helper in another cell of the notebook shares the student's names.
+        if event == "call" and own is not None and frame.f_globals is not own:
+            found.append(f"{frame.f_code.co_name} {frame.f_locals.get('method', '')}")
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        function(*args)
+    finally:
+        sys.setprofile(before)
+    return found
 
 
 def result(exercise, passed, message):
