@@ -385,15 +385,16 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
         asked.append(Path(path).stem)
         if len(asked) == 3:
             raise KeyboardInterrupt
+        time.sleep(0.1)
         return {k: v for k, v in one(7, EXERCISES[: int(path[-7])]).items() if k != "file"}
 
     monkeypatch.setattr(grading.Marker, "mark", mark)
     argv = ["grade", str(folder), "--out", str(tmp_path / "r.csv"), "--jobs", "1", "--quiet"]
     assert main(argv) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
-    assert not (tmp_path / "r.csv").exists() and 1 <= len(asked) <= 4
     journal = tmp_path / "r.journal.jsonl"
-    held = journal.read_text().count("\n")
+    held = journal.read_text().count("\n") if journal.exists() else 0
+    assert not (tmp_path / "r.csv").exists() and held < 5
     with journal.open("a") as stream:
         stream.write('{"key": "half a li')  # a write that was interrupted
     asked[:] = ["x"] * 10
@@ -404,8 +405,8 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     asked.clear()
     put(folder, "s3.ipynb", solved(1, "own = 'handed in again'"))
     assert main(argv) == 0 and asked == ["s3"]
-    asked.clear()
-    assert main([*argv, "--again"]) == 0 and len(asked) == 5
+    asked[:] = ["x"] * 10
+    assert main([*argv, "--again"]) == 0 and len(asked) == 10 + 5
 
 
 def test_checks_that_change_on_disk_end_it(tmp_path, monkeypatch):
