@@ -63,7 +63,8 @@ def chapter_row(path, runs=None):
     claims = len(ledger.claims(int(path.stem[:2])))
     name = title[1].strip() if title else path.stem
     cells = [
-        f"{{doc}}`{name} </notebooks/{path.stem}>`", f"{max(5, 5 * round(reading_minutes(source) / 5))}",
+        f"{{doc}}`{name} </notebooks/{path.stem}>`",
+        f"{max(5, 5 * round(reading_minutes(source) / 5))}",
         (runs or {}).get(path.stem, "–"), f"{sum(exercises)}", f"{len(exercises)}", f"{claims}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
