@@ -33,7 +33,9 @@ _ELSEWHERE = {
     "otter": ("synthlib.grading.otter", "the notebooks in the format of Otter-Grader"),
     "figures": ("synthlib.viz.gallery", "write the book's figures with their data"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
-    "questions": ("synthlib.questions", "write the questions to the chapters, for Moodle or paper"),
+    "questions": (
+        "synthlib.questions", "write the questions to the chapters, for Moodle, Canvas, paper"
+    ),
     "page-model": ("synthlib.viz.page_model", "write the models that a page of the book runs"),
 }
 

@@ -429,17 +429,20 @@ def questions() -> Parser:
     """Of ``questions``."""
     parser = Parser(
         prog="python -m synthlib questions",
-        description="Write the book's questions, ten a chapter, for Moodle, or as a sheet to "
-        "print.\nEach has its answer, with the reason for or against every option, or a rubric.",
+        description="Write the book's questions, ten a chapter, for Moodle or Canvas, or as a "
+        "sheet to print.\nEach has its answer, with the reason for or against every option, or a "
+        "rubric.",
         epilog="  python -m synthlib questions --format gift\n"
+        "  python -m synthlib questions --format qti --chapters 3 4 5 6 --out multicsr.zip\n"
         "  python -m synthlib questions --format md --chapters 3 4 --answers --out key.md",
     )
     add = parser.add_argument
-    add("--format", choices=("gift", "md"), default="gift", help="gift: Moodle; md: Markdown, to "
-        "print (default: gift)")  # fmt: skip
+    add("--format", choices=("gift", "qti", "md"), default="gift", help="gift: Moodle; qti: Canvas "
+        "(a zip of QTI 1.2); md: Markdown, to print (default: gift)")  # fmt: skip
     add("--chapters", nargs="+", type=whole, metavar="N", help="(default: all)")
     add("--answers", action="store_true", help="with md: also what is right, and why")
-    add("--out", type=path, metavar="FILE", help="default: questions.txt, questions.md")
+    add("--out", type=path, metavar="FILE", help="default: questions.txt, questions.zip, "
+        "questions.md")  # fmt: skip
     return parser
 
 

@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import hashlib
 import html
+import io
 import math
 import re
 import tomllib
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from synthlib import commands, ledger, paths
 
 __all__ = [
     "Option", "Question", "chapters", "main", "pieces", "read", "title", "to_gift", "to_html",
-    "to_md",
+    "to_md", "to_qti",
 ]  # fmt: skip
 
 FOLDER = paths.DATA / "questions"
@@ -291,8 +295,8 @@ def to_html(text: str, mathematics: Callable[[str], str] = _inline_math) -> str:
         done.append(shown)
     parts = [part.strip() for part in re.split(r"\n\s*\n", "".join(done)) if part.strip()]
     parts = [part if part.startswith("<pre>") else part.replace("\n", " ") for part in parts]
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) < 2:
+        return "".join(parts)
     return "".join(part if part.startswith("<pre>") else f"<p>{part}</p>" for part in parts)
 
 
@@ -305,6 +309,12 @@ def _rubric(question: Question) -> list[tuple[str, str]]:
     most = POINTS["open"]
     marks = (f"{most} points", f"{most // 2} point", "0 points")
     return list(zip(marks, question.rubric, strict=True))
+
+
+def _levels(question: Question, mathematics: Callable[[str], str]) -> str:
+    """A rubric as HTML."""
+    levels = ((mark, to_html(level, mathematics)) for mark, level in _rubric(question))
+    return f"<ul>{''.join(f'<li>{mark}: {level}</li>' for mark, level in levels)}</ul>"
 
 
 # ------------------------------------------------------------------ Moodle
@@ -346,12 +356,178 @@ def to_gift(banks: Iterable[tuple[str, Sequence[Question]]]) -> str:
                 answers = "{" + " ".join(f"={_escaped(one)}" for one in question.accept)
                 answers += f"####{_escaped(to_html(question.why))}}}"
             else:
-                levels = "".join(
-                    f"<li>{mark}: {to_html(level)}</li>" for mark, level in _rubric(question)
-                )
-                answers = "{####" + _escaped(f"<ul>{levels}</ul>") + "}"
+                answers = "{####" + _escaped(_levels(question, _inline_math)) + "}"
             blocks.append(f"::{question.id}::{body}{answers}")
     return "\n\n".join(blocks) + "\n"
+
+
+# ------------------------------------------------------------------ Canvas
+_QTI = "http://www.imsglobal.org/xsd/ims_qtiasiv1p2"
+_PACKAGE = "http://www.imsglobal.org/xsd/imsccv1p1/imscp_v1p1"
+_CANVAS = "http://canvas.instructure.com/xsd/cccv1p0"
+_TYPES = {
+    "choice": "multiple_choice_question", "number": "numerical_question",
+    "text": "short_answer_question", "open": "essay_question",
+}  # fmt: skip
+
+
+def _equation(formula: str) -> str:
+    """A formula as Canvas writes it, whose pages run no script: a picture that its server draws."""
+    said = html.escape(formula)
+    address = quote(quote(formula, safe=""), safe="")
+    return (
+        f'<img class="equation_image" title="{said}" src="/equation_images/{address}" '
+        f'alt="LaTeX: {said}" data-equation-content="{said}">'
+    )
+
+
+def to_qti(banks: Iterable[tuple[str, Sequence[Question]]]) -> bytes:
+    """Questions as a package of QTI 1.2, which Canvas imports.
+
+    Parameters
+    ----------
+    banks : iterable of (title, questions)
+        Each becomes a quiz, and a question bank beside it.
+
+    Returns
+    -------
+    bytes
+        Of a zip: the same bytes for the same questions.
+    """
+    files, manifest = {}, Element("manifest", identifier="synthetic-contrast", xmlns=_PACKAGE)
+    about = SubElement(manifest, "metadata")
+    SubElement(about, "schema").text = "IMS Content"
+    SubElement(about, "schemaversion").text = "1.1.3"
+    SubElement(manifest, "organizations")
+    resources = SubElement(manifest, "resources")
+    for heading, questions in banks:
+        name = "chapter-" + questions[0].id[:2]
+        quiz, meta = f"{name}/{name}.xml", f"{name}/assessment_meta.xml"
+        entry = SubElement(resources, "resource", identifier=name, type="imsqti_xmlv1p2")
+        SubElement(entry, "file", href=quiz)
+        SubElement(entry, "dependency", identifierref=f"{name}-meta")
+        kind = "associatedcontent/imscc_xmlv1p1/learning-application-resource"
+        entry = SubElement(resources, "resource", identifier=f"{name}-meta", type=kind, href=meta)
+        SubElement(entry, "file", href=meta)
+        files[quiz] = _assessment(name, heading, questions)
+        files[meta] = _about_quiz(name, heading, sum(POINTS[q.kind] for q in questions))
+    files = {"imsmanifest.xml": manifest, **files}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, tree in files.items():
+            about = zipfile.ZipInfo(name)  # its date is that of no clock
+            about.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(about, tostring(tree, encoding="UTF-8", xml_declaration=True))
+    return buffer.getvalue()
+
+
+def _about_quiz(name, heading, points) -> Element:
+    """What Canvas wants to know of a quiz: a practice quiz that nobody sees yet."""
+    quiz = Element("quiz", identifier=name, xmlns=_CANVAS)
+    said = {
+        "title": heading, "description": "", "shuffle_answers": "true",
+        "scoring_policy": "keep_highest", "quiz_type": "practice_quiz",
+        "points_possible": f"{points}.0", "show_correct_answers": "true",
+        "allowed_attempts": "-1", "available": "false",
+    }  # fmt: skip
+    for key, value in said.items():
+        SubElement(quiz, key).text = value
+    return quiz
+
+
+def _assessment(name, heading, questions) -> Element:
+    root = Element("questestinterop", xmlns=_QTI)
+    quiz = SubElement(root, "assessment", ident=name, title=heading)
+    section = SubElement(quiz, "section", ident="root_section")
+    for question in questions:
+        section.append(_item(question))
+    return root
+
+
+def _material(parent, fragment):
+    text = SubElement(SubElement(parent, "material"), "mattext", texttype="text/html")
+    text.text = fragment
+
+
+def _item(question: Question) -> Element:
+    """One question: what is asked, which answers count, what is said to them."""
+    item = Element("item", ident=f"q-{question.id}", title=question.id)
+    letters = LETTERS[: len(question.options)]
+    fields = SubElement(SubElement(item, "itemmetadata"), "qtimetadata")
+    told = {
+        "question_type": _TYPES[question.kind],
+        "points_possible": f"{POINTS[question.kind]}.0",
+        "original_answer_ids": ",".join(f"q-{question.id}-{letter}" for letter in letters),
+        "assessment_question_identifierref": f"ref-{question.id}",
+    }
+    for label, value in told.items():
+        field = SubElement(fields, "qtimetadatafield")
+        SubElement(field, "fieldlabel").text = label
+        SubElement(field, "fieldentry").text = value
+
+    shown = SubElement(item, "presentation")
+    _material(shown, to_html(question.ask, _equation))
+    if question.kind == "choice":
+        asked = SubElement(shown, "response_lid", ident="response1", rcardinality="Single")
+        choices = SubElement(asked, "render_choice")
+        for letter, option in zip(letters, question.options, strict=True):
+            one = SubElement(choices, "response_label", ident=f"q-{question.id}-{letter}")
+            _material(one, to_html(option.text, _equation))
+    else:
+        asked = SubElement(shown, "response_str", ident="response1", rcardinality="Single")
+        typed = SubElement(asked, "render_fib")
+        if question.kind == "number":
+            typed.set("fibtype", "Decimal")
+        SubElement(typed, "response_label", ident="answer1", rshuffle="No")
+
+    judged = SubElement(item, "resprocessing")
+    outcomes = SubElement(judged, "outcomes")
+    SubElement(outcomes, "decvar", maxvalue="100", minvalue="0", varname="SCORE",
+               vartype="Decimal")  # fmt: skip
+    said = {}
+    for letter, option in zip(letters, question.options, strict=True):
+        name = f"q-{question.id}-{letter}"
+        _say(judged, f"{name}_fb", name)
+        said[f"{name}_fb"] = to_html(option.why, _equation)
+    if not question.options:
+        _say(judged, "general_fb")
+        why = to_html(question.why, _equation)
+        said["general_fb"] = why or _levels(question, _equation)
+    _score(judged, question, letters)
+    for name, fragment in said.items():
+        _material(SubElement(SubElement(item, "itemfeedback", ident=name), "flow_mat"), fragment)
+    return item
+
+
+def _say(judged, name, chosen=None):
+    """What is said to an answer, or to any."""
+    case = SubElement(judged, "respcondition", {"continue": "Yes"})
+    when = SubElement(case, "conditionvar")
+    if chosen is None:
+        SubElement(when, "other")
+    else:
+        SubElement(when, "varequal", respident="response1").text = chosen
+    SubElement(case, "displayfeedback", feedbacktype="Response", linkrefid=name)
+
+
+def _score(judged, question, letters):
+    """Which answers count; an open question waits for whoever marks it."""
+    case = SubElement(judged, "respcondition", {"continue": "No"})
+    when = SubElement(case, "conditionvar")
+    if question.kind == "open":
+        SubElement(when, "other")
+        return
+    if question.kind == "number":
+        either = SubElement(when, "or")
+        SubElement(either, "varequal", respident="response1").text = shown(question.answer)
+        between = SubElement(either, "and")
+        for tag, end in (("vargte", -1), ("varlte", 1)):
+            bound = question.answer + end * question.tolerance
+            SubElement(between, tag, respident="response1").text = shown(bound)
+    right = [f"q-{question.id}-{a}" for a in letters if a == question.right] if letters else []
+    for one in (*right, *question.accept):
+        SubElement(when, "varequal", respident="response1").text = one
+    SubElement(case, "setvar", action="Set", varname="SCORE").text = "100"
 
 
 # ------------------------------------------------------------------ paper
@@ -399,7 +575,10 @@ def _answers(question):
 
 
 # ------------------------------------------------------------------ the command
-_FORMATS = {"gift": ("questions.txt", to_gift), "md": ("questions.md", to_md)}
+_FORMATS = {
+    "gift": ("questions.txt", to_gift), "qti": ("questions.zip", to_qti),
+    "md": ("questions.md", to_md),
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,10 @@ import json
 import math
 import re
 import statistics
+import zipfile
 from collections import Counter
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import living
 import pytest
@@ -274,7 +277,7 @@ def of_gift(text):
 
 def shown(fragment):
     """What a reader sees of an HTML fragment, formulas between dollars."""
-    page = BeautifulSoup(fragment.replace("<br>", "\n"), "html.parser")
+    page = BeautifulSoup(re.sub("<br/?>", "\n", fragment), "html.parser")
     assert {tag.name for tag in page.find_all(True)} <= {"p", "pre", "em", "code", "ul", "li"}
     assert not page.find_all(attrs=True) or all(not tag.attrs for tag in page.find_all(True))
     text = page.get_text().replace(r"\(", "$").replace(r"\)", "$")
@@ -343,6 +346,131 @@ def test_signs_of_gift_and_of_html_in_a_text_stay_text(tmp_path):
     assert '<pre>if x:<br>    y = {1: "~"}</pre>' in found[0]["ask"]
 
 
+def of_qti(content):
+    """A package's quizzes: title and questions, each with what it says to an answer and pays."""
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    read = {name: ElementTree.fromstring(archive.read(name)) for name in archive.namelist()}
+    for tree in read.values():  # without namespaces
+        for tag in tree.iter():
+            tag.tag = tag.tag.partition("}")[2] or tag.tag
+    manifest, found = read.pop("imsmanifest.xml"), []
+    listed = {file.get("href") for file in manifest.iter("file")}
+    assert listed == set(read), "a file that nobody names is not imported"
+    for resource in manifest.iter("resource"):
+        if resource.get("type") != "imsqti_xmlv1p2":
+            continue
+        (file,), (needs,) = resource.findall("file"), resource.findall("dependency")
+        (meta,) = [one.find("file").get("href") for one in manifest.iter("resource")
+                   if one.get("identifier") == needs.get("identifierref")]  # fmt: skip
+        (quiz,) = read[file.get("href")].iter("assessment")
+        assert read[meta].findtext("title") == quiz.get("title")
+        items = list(quiz.iter("item"))
+        points = 0
+        for item in items:
+            fields = {f.findtext("fieldlabel"): f.findtext("fieldentry")
+                      for f in item.iter("qtimetadatafield")}  # fmt: skip
+            points += float(fields["points_possible"])
+            item.set("type", fields["question_type"])
+            ids = [label.get("ident") for label in item.iter("response_label")]
+            if fields["original_answer_ids"]:
+                assert fields["original_answer_ids"].split(",") == ids
+        assert float(read[meta].findtext("points_possible")) == points
+        found.append((quiz.get("title"), items))
+    return found
+
+
+def holds(condition, answer):
+    """Whether an answer meets a condition of QTI."""
+    parts = {"or": any, "and": all, "conditionvar": any}
+    if condition.tag in parts:
+        return parts[condition.tag](holds(part, answer) for part in condition)
+    if condition.tag == "other":
+        return True
+    if condition.tag == "varequal":
+        return answer.strip().lower() == condition.text.lower()
+    within = {"vargte": float.__ge__, "varlte": float.__le__}[condition.tag]
+    try:
+        return within(float(answer), float(condition.text))
+    except ValueError:
+        return False
+
+
+def marked(item, answer):
+    """Score of an answer, and the texts that are said to it."""
+    score, said = 0, []
+    texts = {f.get("ident"): f.find(".//mattext").text for f in item.iter("itemfeedback")}
+    for case in item.iter("respcondition"):
+        if not holds(case.find("conditionvar"), answer):
+            continue
+        said += [texts[shown.get("linkrefid")] for shown in case.iter("displayfeedback")]
+        score = max([score, *(float(one.text) for one in case.iter("setvar"))])
+        if case.get("continue") == "No":
+            break
+    return score, said
+
+
+def from_canvas(fragment):
+    """An HTML fragment with the formulas of its pictures between dollars."""
+    page = BeautifulSoup(fragment, "html.parser")
+    for picture in page("img"):
+        formula = picture["data-equation-content"]
+        address = picture["src"].removeprefix("/equation_images/")
+        assert unquote(unquote(address)) == formula and "/" not in address
+        assert picture["class"] == ["equation_image"] and picture["alt"] == f"LaTeX: {formula}"
+        picture.replace_with(f"${formula}$")
+    return str(page)
+
+
+def compare_qti(items, bank):
+    assert [item.get("title") for item in items] == [question.id for question in bank]
+    for item, question in zip(items, bank, strict=True):
+        assert item.get("type").startswith({"choice": "multiple_choice", "number": "numerical",
+            "text": "short_answer", "open": "essay"}[question.kind])  # fmt: skip
+        assert same(from_canvas(item.find("presentation/material/mattext").text), question.ask)
+        if question.kind == "choice":
+            labels = list(item.iter("response_label"))
+            for label, option in zip(labels, question.options, strict=True):
+                assert same(from_canvas(label.find(".//mattext").text), option.text)
+                score, (why,) = marked(item, label.get("ident"))
+                assert score == (100 if option.right else 0) and same(from_canvas(why), option.why)
+        elif question.kind == "number":
+            edge, step = question.tolerance, max(question.tolerance, 0.01) / 10
+            for answer, right in [(0, True), (edge, True), (-edge, True), (edge + step, False),
+                                  (-edge - step, False)]:  # fmt: skip
+                score, (why,) = marked(item, f"{question.answer + answer:.10g}")
+                assert (score == 100) == right, (question.id, answer)
+                assert same(from_canvas(why), question.why)
+        elif question.kind == "text":
+            assert all(marked(item, one.upper())[0] == 100 for one in question.accept)
+            assert marked(item, "something else")[0] == 0
+        else:
+            score, (rubric,) = marked(item, "a long answer")
+            assert score == 0, "an open question waits for whoever marks it"
+            levels = [li.get_text() for li in BeautifulSoup(rubric, "html.parser")("li")]
+            assert [level.partition(":")[0] for level in levels] == [
+                "2 points", "1 point", "0 points",
+            ]  # fmt: skip
+
+
+def test_canvas_reads_the_whole_bank_as_it_was_written(tmp_path, capsys):
+    out = tmp_path / "all.zip"
+    assert main(["questions", "--format", "qti", "--out", str(out)]) == 0
+    found = of_qti(out.read_bytes())
+    assert [title for title, _ in found] == [f"{n:02d} {questions.title(n)}" for n in BANK]
+    for (_, items), bank in zip(found, BANK.values(), strict=True):
+        compare_qti(items, bank)
+    before = out.read_bytes()
+    main(["questions", "--format", "qti", "--out", str(out)])
+    assert out.read_bytes() == before
+
+
+def test_signs_of_xml_and_of_html_in_a_text_stay_text(tmp_path):
+    bank = questions.read(42, write(tmp_path, HOSTILE, NUMBER, TEXT, OPEN))
+    ((title, items),) = of_qti(questions.to_qti([('<"&', bank)]))
+    assert title == '<"&'
+    compare_qti(items, bank)
+
+
 def test_html_of_a_text():
     assert questions.to_html("a *b c* `x*y*z` $a*b*c$ 2 * 3 * 4") == (
         r"a <em>b c</em> <code>x*y*z</code> \(a*b*c\) 2 * 3 * 4"
@@ -370,7 +498,8 @@ def test_a_sheet_has_answers_only_where_they_are_asked_for(tmp_path, capsys):
 @pytest.mark.parametrize(("argv", "message"), [
     (["--chapters", "77"], "error: chapter 77 has no questions; those with some: 00, "),
     (["--chapters", "one"], "a whole number is wanted, got one"),
-    (["--format", "qti3"], "invalid choice"),
+    (["--format", "word"], "invalid choice"),
+    (["--format", "qti", "--answers"], "--answers belongs to md: the other formats have them"),
     (["--out", "nowhere/x.txt"], "the folder nowhere does not exist"),
     (["--format", "gift", "--answers"], "--answers belongs to md: the other formats have them"),
 ])  # fmt: skip

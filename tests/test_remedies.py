@@ -1255,7 +1255,7 @@ NONE = {
     "write ranking lists, post-train, evaluate",
     "judged {}; put out (a triplet may break several rules):", "pip did not find it",
     "write a page of what a run has done, to be read by anybody",
-    "write the questions to the chapters, for Moodle or paper",
+    "write the questions to the chapters, for Moodle, Canvas, paper",
 }  # fmt: skip
 
 
