@@ -625,6 +625,28 @@ def test_a_chapter_is_counted_by_the_work_of_its_processors(tmp_path):
     assert np.isnan(seconds(tmp_path / "cache", "another.ipynb"))
 
 
+def test_a_chapters_memory_is_what_its_processes_hold_together(tmp_path):
+    """The kernel with 300 MB and a child with 300 MB more, for three seconds; then neither."""
+    from counting import Executor, peak_memory
+    from jupyter_cache import get_cache
+
+    hold = "import time; held = bytearray(b'x') * 300_000_000; time.sleep(3)"
+    cells = {
+        "small": "import time; time.sleep(1)",
+        "large": f"import subprocess, sys\n{hold}\n"
+        f"subprocess.run([sys.executable, '-c', {hold!r}], check=True)",
+    }
+    cache = get_cache(tmp_path / "cache")
+    for name, source in cells.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+        cache.add_nb_to_project(str(tmp_path / f"{name}.ipynb"))
+    assert len(Executor(cache).run_and_cache(timeout=600).succeeded) == 2
+    small, large = (peak_memory(tmp_path / "cache", f"{name}.ipynb") for name in cells)
+    assert 20 < small < 200 and 590 < large - small < 750
+    assert np.isnan(peak_memory(tmp_path / "cache", "another.ipynb"))
+
+
 def test_a_chapter_over_its_budget_is_named():
     minutes = {"01_a": 4.9, "02_b": float("nan"), "03_c": 5.2}
     (line,) = make_book.over_budget(minutes)
@@ -661,6 +683,7 @@ def test_expected_minutes_are_those_of_chapters_and_within_their_budget():
 
 
 # ------------------------------------------------------------------ pins, ranges, packaging
+
 
 def pins(root, file="constraints.txt"):
     """Pinned requirements by name; several per name where they differ by environment."""
@@ -872,3 +895,18 @@ def test_generated_things_are_not_committed(root):
     names = [name for name, _ in tracked(root)]
     assert not [n for n in names if n.startswith(("_build/", ".venv/", "data/ledger/live/"))]
     assert not [n for n in names if n.endswith((".pyc", "uv.lock", "package-lock.json", ".tmp"))]
+
+
+def test_the_foot_of_a_page_says_version_licences_and_where_the_rest_is(monkeypatch):
+    import book_site
+    import project
+
+    monkeypatch.setattr(project, "repository", lambda: ("https://example.org/a?b&c", "main"))
+    foot = book_site.footer(lambda document: f"../{document}.html")
+    assert (
+        f"Version {project.version()} " in foot and "creativecommons.org/licenses/by/4.0/" in foot
+    )
+    assert 'href="../book/reference/status.html"' in foot
+    assert '<a href="https://example.org/a?b&amp;c">source</a>' in foot
+    monkeypatch.setattr(project, "repository", lambda: ("", "main"))
+    assert "source" not in book_site.footer(str)

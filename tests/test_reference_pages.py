@@ -226,6 +226,28 @@ def test_every_exercise_says_its_minutes_and_every_chapter_has_its_processor_min
         assert float(runs[path.stem]) > 0, path.stem
 
 
+def test_status_has_each_chapters_time_memory_and_day(build, tmp_path, monkeypatch):
+    import os
+
+    import counting
+    import project
+
+    cache = tmp_path / "cache"
+    for name in ("02_b.py", "13_c.py"):
+        (tmp_path / name).write_text("# # A chapter")
+    monkeypatch.setattr(project, "chapters", lambda: [tmp_path / n for n in ("02_b.py", "13_c.py")])
+    monkeypatch.setenv("BOOK_CACHE", str(cache))
+    file = counting.file_of(cache, "02_b.ipynb")
+    file.parent.mkdir(parents=True)
+    file.write_text("90.0 1249")
+    os.utime(file, (1_700_000_000, 1_700_000_000))  # 2023-11-14
+    page, _, _ = build("# Status\n\n```{status}\n```\n")
+    found = [html.unescape(c) for c in re.findall(r"<td>(?:<p>)?(.*?)(?:</p>)?</td>", page)]
+    assert found[1:6] == ["pocket", "1.5", "–", "1.2 GB", "2023-11-14"]
+    assert found[7:12] == ["laptop", "not counted", "–", "not counted", "–"]
+    assert "Built with Python 3." in page and "torch 2." in page
+
+
 def cells(row):
     """The texts of a table's row, its paragraphs apart by a bar and its quotes straight."""
     found = re.findall(r"<td>(.*?)</td>", row, re.S)

@@ -9,8 +9,10 @@
   of the reference pages a letter ("Figure B.1").
 - Each chapter offers its student notebook for download.
 - Pages without JavaScript are light, and folded cells are named by what they say.
+- The foot of a page says version and licences.
 """
 
+import html
 import os
 import re
 import shutil
@@ -132,8 +134,34 @@ def breakable(body):
     return re.sub(r"<td\b.*?</td>", cell, body, flags=re.S)
 
 
+def footer(pathto):
+    """What stands at the foot of every page: version, licences, where the rest is.
+
+    Parameters
+    ----------
+    pathto : callable
+        Address of a document of the book, as seen from the page.
+    """
+    links = [
+        ("status of this build", pathto("book/reference/status")),
+        ("what changed", pathto("book/reference/changelog")),
+        ("accessibility", pathto("book/reference/accessibility")),
+    ]
+    url, _ = project.repository()
+    if url:
+        links.append(("source", url))
+    shown = " · ".join(f'<a href="{html.escape(to)}">{name}</a>' for name, to in links)
+    licence = "https://creativecommons.org/licenses/by/4.0/"
+    return (
+        f"<p>Version {html.escape(project.version())} · text and figures "
+        f'<a rel="license" href="{licence}">CC BY 4.0</a>, code MIT · {shown}</p>'
+    )
+
+
 def finish_page(app, pagename, templatename, context, doctree):
-    """Drop scripts that name a content delivery network; offer the student notebook."""
+    """Drop scripts that name a content delivery network; offer the student notebook; the footer."""
+    if "pathto" in context:
+        context["theme_extra_footer"] = footer(context["pathto"])
 
     def from_thebe(script):
         body = (getattr(script, "attributes", None) or {}).get("body") or ""

@@ -62,9 +62,9 @@ def chapter_row(path, runs=None):
     exercises = exercise_minutes(source)
     claims = len(ledger.claims(int(path.stem[:2])))
     name = title[1].strip() if title else path.stem
+    reading = max(5, 5 * round(reading_minutes(source) / 5))
     cells = [
-        f"{{doc}}`{name} </notebooks/{path.stem}>`",
-        f"{max(5, 5 * round(reading_minutes(source) / 5))}",
+        f"{{doc}}`{name} </notebooks/{path.stem}>`", f"{reading}",
         (runs or {}).get(path.stem, "–"), f"{sum(exercises)}", f"{len(exercises)}", f"{claims}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"

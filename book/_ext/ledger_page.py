@@ -210,6 +210,7 @@ def setup(app):
     """Register the directives of this page and of the other generated pages of reference."""
     app.setup_extension("prompts_page")
     app.setup_extension("course_page")
+    app.setup_extension("status_page")
     app.setup_extension("architecture_page")
     app.setup_extension("tiers_page")
     app.add_css_file("reference.css")

@@ -125,7 +125,7 @@ def origin(fingerprint: str) -> dict:
         "fingerprint": fingerprint,
         "precision": models.training_precision(),  # of what was trained for it, if anything
         "device": _device(),
-        "processor": _processor(),
+        "processor": processor(),
         "vectors": _vectors(),  # figures may differ in their last digits between two kinds
         "versions": _versions(),
     }
@@ -162,7 +162,7 @@ def _device() -> str:
 
 
 @lru_cache(maxsize=1)
-def _processor() -> str:
+def processor() -> str:
     """The processor's name."""
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text("utf-8"))
