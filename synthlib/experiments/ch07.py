@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from synthlib import curation, judging, ledger, models, rewards, tiers
+from synthlib import curation, judging, ledger, models, ppo, prompts, rewards, tiers
 from synthlib.methods import art
 from synthlib.world import corpora, nli
 
@@ -27,6 +27,8 @@ PROBES = 200  # anchors whose answers set the bounds, as in a round of the run
 QUANTILES = (0.01, 0.05, 0.1, 0.25)
 NONE = rewards.Bounds(0.0, -1.0, 1.0)  # bounds that bind nothing
 STEPS, SHOWN, WATCHED = 32, (0, 4, 8, 16, 24, 32), 60  # of the policy on the landscape
+OMEGAS = (0.0, 0.99)  # between which Ω moves: all that it can take from an answer
+BATCH = 64  # answers of a step of PPO
 UNSUPERVISED = "pocket/simcse-unsup-bert"
 ASKED = {"positive": "entailment", "negative": "contradiction"}
 READS = (
@@ -237,6 +239,77 @@ def tuned(seed, steps=STEPS, watched=WATCHED) -> pd.DataFrame:
     return pd.concat(shown, ignore_index=True)
 
 
+def at_the_token(seed, batch=BATCH) -> pd.DataFrame:
+    """The advantages that PPO gives the tokens of its first batch, with Ω = 0 and with Ω = 0.99.
+
+    The answers are the same, and so is the value head, which has learnt nothing yet (it is 0
+    everywhere). What differs is the constant that Ω takes from every answer's reward.
+
+    Returns
+    -------
+    DataFrame
+        answer, kind, place (of the token), left (tokens that follow it), one column an Ω of
+        `OMEGAS`: the advantage, whitened over the tokens of the batch as in every step.
+
+    Source: ART Eq. 2; `ppo.token_rewards`, `ppo.gae`, `ppo.whiten` in the order of `ppo.train`.
+    """
+    import torch
+
+    own = dataclasses.replace(tiers.get("pocket").art, w1=0.5, w2=0.5)
+    _, discriminator, encoder = judges()
+    generator = models.load_generator(own.generator, device="cpu")
+    policy = art.policy(generator, own, seed=seed)
+    asked = art.tasks(corpora.premises(batch // 2, 80_000 + seed), prompts.form_of(*generator))
+    anchors, kinds = [task["anchor"] for task in asked], [task["kind"] for task in asked]
+    torch.manual_seed(seed)
+    answers = policy.write(
+        [task["prompt"] for task in asked], max_new_tokens=own.max_new_tokens, temperature=1.0
+    )
+    texts = policy.texts(answers)
+    with torch.no_grad():
+        log_p, _, value = policy(answers)
+        with policy.adapter_off():
+            reference = policy(answers)[0]
+    found = {}
+    for omega in OMEGAS:
+        bound = bounds(seed)._replace(lower_bound=omega)
+        r1, r2 = (
+            part(completions=texts, anchor=anchors, kind=kinds)
+            for part in rewards.reward_functions(discriminator, encoder.encode, **bound._asdict())
+        )
+        earned = torch.as_tensor(rewards.dual_reward(r1, r2)).float()
+        each = ppo.token_rewards(earned, log_p, reference, answers.mask, kl=own.kl)
+        advantages, _ = ppo.gae(each, value, answers.mask)
+        found[f"{omega:g}"] = ppo.whiten(advantages, answers.mask)[answers.mask].numpy()
+    rows, places = (index.numpy() for index in torch.nonzero(answers.mask, as_tuple=True))
+    length = answers.mask.sum(1).numpy()
+    return pd.DataFrame({
+        "answer": rows, "kind": np.array(kinds)[rows], "place": places,
+        "left": length[rows] - 1 - places, **found,
+    })  # fmt: skip
+
+
+def tuned_with(seed, omega, steps=STEPS, watched=WATCHED) -> pd.DataFrame:
+    """What a policy answers after PPO with this Ω: the last step of `tuned`, all else equal.
+
+    Returns
+    -------
+    DataFrame
+        As `answers`: one answer of each kind to anchors that PPO does not ask.
+    """
+    own = dataclasses.replace(tiers.get("pocket").art, w1=0.5, w2=0.5)
+    _, discriminator, encoder = judges()
+    generator = models.load_generator(own.generator, device="cpu")
+    drawn = list(dict.fromkeys(corpora.premises(32 * steps + 2 * watched, 80_000 + seed)))
+    policy = art.policy(generator, own, seed=seed)
+    art.tune(
+        policy, drawn[watched:], discriminator, encoder.encode,
+        bounds(seed)._replace(lower_bound=omega), own, steps=steps, batch_size=BATCH,
+        mini_batch_size=16, seed=seed, progress=False,
+    )  # fmt: skip
+    return seen((policy.model, policy.tokenizer), drawn[:watched], 1, seed)
+
+
 def jump(chosen: rewards.Bounds, step=1e-9) -> float:
     """By how much r₂ of a positive changes from just below α⁺ to just above it."""
     a = chosen.positive_bound
@@ -260,10 +333,8 @@ def dual_values(table, chosen, picked) -> dict[str, float]:
         "07-discriminator": 100 * float(judged.mean()),
         "07-omega-shift": float(np.abs(standard[0] - standard[1]).max().round(9)),
         "07-needs-correctness": right["both"] - right["r₂ alone"],
-        "07-harder-positives": positive["similarity"]["both"]
-        - positive["similarity"]["r₁ alone"],
-        "07-harder-negatives": negative["similarity"]["both"]
-        - negative["similarity"]["r₁ alone"],
+        "07-harder-positives": positive["similarity"]["both"] - positive["similarity"]["r₁ alone"],
+        "07-harder-negatives": negative["similarity"]["both"] - negative["similarity"]["r₁ alone"],
         "07-lower-bound": positive["right"]["both"] - positive["right"]["both, without α"],
         "07-upper-bound": negative["right"]["both"] - negative["right"]["both, without α"],
     }
@@ -327,4 +398,21 @@ def measure_policy(seed):
         "07-policy-negatives": float(
             negatives[1]["similarity"].mean() - negatives[0]["similarity"].mean()
         ),
+    }
+
+
+@ledger.measure("07-omega-token", "07-omega-sign", "07-omega-policy", reads=READS)
+def measure_omega(seed):
+    """Ω where PPO reads it, at the token, and after 32 steps with each of two values."""
+    tokens = at_the_token(seed)
+    ledger.keep_rows("07-omega-token", seed, tokens)
+    low, high = (tokens[f"{omega:g}"] for omega in OMEGAS)
+    ends = {f"{omega:g}": tuned_with(seed, omega) for omega in OMEGAS}
+    rows = [rows.drop(columns=["candidate"]).assign(omega=name) for name, rows in ends.items()]
+    ledger.keep_rows("07-omega-policy", seed, pd.concat(rows, ignore_index=True))
+    right = [100 * float(rows["right"].mean()) for rows in ends.values()]
+    return {
+        "07-omega-token": float((low - high).abs().max()),
+        "07-omega-sign": 100 * float((np.sign(low) != np.sign(high)).mean()),
+        "07-omega-policy": right[1] - right[0],
     }
