@@ -246,21 +246,68 @@ def report() -> Parser:
     return parser
 
 
+def _formats(text):
+    known = ("html", "png", "svg", "pdf")
+    found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not found or set(found) - set(known):
+        raise argparse.ArgumentTypeError(f"some of {', '.join(known)} are wanted, given {text!r}")
+    return found
+
+
+def _inches(text):
+    try:
+        inches = float(text.strip().lower().removesuffix("in"))
+    except ValueError:
+        inches = float("nan")
+    if not 1.5 <= inches <= 20:
+        raise argparse.ArgumentTypeError(f"inches between 1.5 and 20, as 3.3in, given {text!r}")
+    return inches
+
+
 def figures() -> Parser:
     """Of ``figures``."""
     parser = Parser(
         prog="python -m synthlib figures",
-        description="Write the book's figures with their data: CSV, description (JSON), a page "
-        "that is alive by itself (HTML), PNG, SVG, text alternative and caption.",
-        epilog="The chapters are run (about half an hour together on two cores), or read from the "
-        "book's build where that is current. Interrupted, the same command goes on.",
-        formatter_class=argparse.HelpFormatter,
+        description="Write the book's figures with their data: CSV and what its columns are,\n"
+        "description (JSON), the picture, text alternative and caption.",
+        epilog="The chapters are run (about half an hour together on two cores), or read from the\n"
+        "book's build where that is current. Interrupted, the same command goes on.\n\n"
+        "  python -m synthlib figures --list\n"
+        "  python -m synthlib figures --out f --only fig-10-greedy --format pdf --width 3.3in\n"
+        "  python -m synthlib figures heatmaps --lists A=a.jsonl B=b.jsonl --encoder NAME --out f\n"
+        "  python -m synthlib figures thresholds --triplets runs/mine/triplets.parquet --out f",
     )
     add = parser.add_argument
+    add("what", nargs="?", choices=("heatmaps", "trajectories", "thresholds"),
+        help="a figure of your own data in place of the book's: similarities within ranking lists, "
+        "their paths, or where triplets lie between the thresholds")  # fmt: skip
+    add("--lists", nargs="+", metavar="[NAME=]FILE",
+        help="of heatmaps and trajectories: ranking lists (JSON Lines or Parquet with anchor and "
+        "sentences), a file a method")  # fmt: skip
+    add("--triplets", type=name, metavar="FILE", help="of thresholds: triplets with scores a and b")
+    add("--encoder", metavar="NAME",
+        help="of heatmaps and trajectories: a model's name, a folder or a hub id")  # fmt: skip
+    add("--pooling", metavar="HOW", help="of an encoder whose folder does not say how it pools")
+    for bound, default in (("alpha", 3.0), ("beta", 3.0), ("gamma", 1.0)):
+        add(f"--{bound}", type=float, default=default, metavar="X",
+            help=f"of thresholds (default {default:g})")  # fmt: skip
+    add("--length", type=int, metavar="N",
+        help="of heatmaps: places of a list (default: what half of the lists reach)")  # fmt: skip
+    add("--shown", type=int, default=4, metavar="N", help="of trajectories: anchors (default 4)")
     add("--out", type=name, metavar="DIR", help="folder for the files")
     add("--only", action="append", default=[], metavar="NAME",
         help="a label (fig-03-omega) or a chapter (03); may be repeated")  # fmt: skip
     add("--list", action="store_true", help="show the figures' labels and stop")
+    add("--format", type=_formats, metavar="F[,F]",
+        help="of the picture: pdf, svg, png, html (a page that is alive by itself); "
+        "default html,png,svg")  # fmt: skip
+    add("--width", type=_inches, metavar="INCHES",
+        help="of the picture, such as 3.3in for a column of a paper; below 4.6 panels stand below "
+        "each other (default 7)")  # fmt: skip
+    add("--theme", choices=("light", "dark"), help="of the picture (default light)")
+    add("--dpi", type=int, metavar="N", help="dots per inch of a PNG (default 160)")
+    add("--text", choices=("shapes", "text"),
+        help="letters of an SVG: shapes (default), or text that can be edited")  # fmt: skip
     add("--notebooks", type=name, metavar="DIR", help="folder of the chapters' notebooks")
     return parser
 

@@ -677,6 +677,7 @@ def test_save(runs, tmp_path):
     assert sorted(f.name.removeprefix("fig-01-runs") for f in files) == [
         ".alt.txt",
         ".caption.txt",
+        ".columns.csv",
         ".csv",
         ".html",
         ".png",
@@ -691,6 +692,98 @@ def test_save(runs, tmp_path):
     assert json.loads((folder / "fig-01-runs.spec.json").read_text()) == LINES
     several = viz.Figure({"a b": runs, "c": runs}, LINES, "alt").save(tmp_path)
     assert {"figure-a-b.csv", "figure-c.csv"} <= {f.name for f in several}
+
+
+def test_a_figure_for_a_column_of_a_paper(tmp_path):
+    """PDF and SVG of 3.3 inches: vectors, text as text, what it shows in words; the same bytes."""
+    from pypdf import PdfReader
+
+    points = pd.DataFrame({"loss": np.linspace(0, 1, 5000), "gain": np.linspace(1, 0, 5000) ** 2})
+    spec = {"kind": "scatter", "x": "loss", "y": "gain", "xlabel": "loss (nats)"}
+    figure = viz.Figure(
+        points, spec, "Five <thousand> points.", label="fig-01-points",
+        caption="Points & $\\tau=0.05$. Drag one; press *Play*. (In print: all of them.)",
+    )  # fmt: skip
+    how = dict(formats=("svg", "pdf"), width=3.3, text="text")
+    files = {f.suffix: f for f in figure.save(tmp_path / "a", **how)}
+    names = {f.name for f in files[".svg"].parent.iterdir()}
+    assert not any(name.endswith((".png", ".html")) for name in names)
+    svg = files[".svg"].read_text()
+    root = ElementTree.fromstring(svg)
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.get("width") == "237.6pt" and root.get("role") == "img"
+    assert root[0].tag == f"{space}title" and root[0].text == "Points & τ = 0.05. All of them."
+    assert root[1].tag == f"{space}desc" and root[1].text == "Five <thousand> points."
+    assert "<image" not in svg and "loss (nats)" in "".join(root.itertext())
+    page = PdfReader(files[".pdf"])
+    assert float(page.pages[0].mediabox.width) == pytest.approx(3.3 * 72, abs=1)
+    assert "loss (nats)" in page.pages[0].extract_text()
+    assert page.metadata.subject == "Five <thousand> points." and not page.pages[0].images
+    fonts = page.pages[0]["/Resources"]["/Font"].values()
+    inner = [font.get_object()["/DescendantFonts"][0].get_object() for font in fonts]
+    assert inner and all("/FontFile2" in font["/FontDescriptor"] for font in inner)  # embedded
+    again = {f.suffix: f for f in figure.save(tmp_path / "b", **how)}
+    assert all(files[kind].read_bytes() == again[kind].read_bytes() for kind in (".svg", ".pdf"))
+    assert (tmp_path / "a" / "fig-01-points.caption.txt").read_text() == root[0].text + "\n"
+    # Shapes in place of letters, and beyond 20,000 points a picture within the picture.
+    figure.save(tmp_path / "c", ("svg",))
+    assert "<text" not in (tmp_path / "c" / "fig-01-points.svg").read_text() and "<text" in svg
+    many = viz.Figure(pd.concat([points] * 5), spec, "alt")
+    many.save(tmp_path / "d", ("svg",), width=3.3)
+    assert "<image" in (tmp_path / "d" / "figure.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    "how, said",
+    [
+        (dict(formats=("gif",)), "some of html, png, svg, pdf"),
+        (dict(formats="png"), "some of html, png, svg, pdf"),
+        (dict(formats=()), "some of html, png, svg, pdf"),
+        (dict(width=40), "inches between 1.5 and 20"),
+        (dict(width="3.3in"), "inches between 1.5 and 20"),
+        (dict(mode="sepia"), "light or dark"),
+        (dict(text="outline"), "shapes or text"),
+        (dict(dpi=0), "1 to 2400"),
+    ],
+)
+def test_save_says_what_it_wants_and_writes_nothing(runs, tmp_path, how, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        viz.Figure(runs, LINES, "alt").save(tmp_path / "out", **how)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "caption, still",
+    [
+        ("Means; choose *list n*, and point at a cell. It falls; ▲ where not.",
+         "Means. It falls; ▲ where not."),
+        ("What Eq. 6 does. Drag a sentence, or move it. (In print: what $\\omega$ adds.)",
+         "What Eq. 6 does. What ω adds."),
+        ("Answers. In print: which the reward picks.", "Answers. Which the reward picks."),
+        ("One scale. With $n$ you turn the page.", "One scale."),
+        ("Turned by a quarter, it is wide.", "Turned by a quarter, it is wide."),
+    ],
+)  # fmt: skip
+def test_a_still_has_a_caption_of_its_own(runs, caption, still):
+    figure = viz.Figure(runs, LINES, "alt", label="fig-01-runs", caption=caption)
+    assert figure.still_caption() == still
+
+
+def test_the_columns_of_the_data_are_explained(runs):
+    spec = {"kind": "panels", "panels": [
+        {"kind": "lines", "data": "curve", "x": "step", "y": "mark", "series": "arm",
+         "xlabel": "steps", "ylabel": "Spearman (%)"},
+        {"kind": "bars", "data": "end", "x": "arm", "y": "mark"}]}  # fmt: skip
+    curve = pd.DataFrame({"step": [0, 1], "mark": [50.0, 61.5], "arm": ["a", "b"], "mode": 3})
+    end = pd.DataFrame({"arm": ["a", "b"], "mark": [1.0, 2.0]})
+    table = viz.Figure({"curve": curve, "end": end}, spec, "alt").dictionary()
+    table = table.set_index(["table", "column"])
+    assert table.loc[("curve", "mark"), "role"] == "y"
+    assert table.loc[("curve", "mark"), ["smallest", "largest"]].tolist() == [50.0, 61.5]
+    assert table.loc[("curve", "arm"), ["role", "values"]].tolist() == ["series", "a | b"]
+    assert table.loc[("curve", "step"), "label"] == "steps"
+    assert table.loc[("curve", "mode"), "role"] == ""
+    assert table.loc[("end", "arm"), "role"] == "x"
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Static drawing of a checked description by matplotlib, in one hand for the whole book."""
 
+import html
 import io
 import math
 import re
@@ -24,7 +25,8 @@ from synthlib.viz.spec import chosen
 
 #: Inches: the text column of a page on a desk, and a phone.
 WIDTHS = {"wide": 7.0, "narrow": 3.8}
-RASTER_FROM = 800  # points of a scatter; more would make a picture of megabytes
+NARROW = 4.6  # inches below which a picture is laid out as for a phone, panels below each other
+RASTER_FROM = 800  # points of a scatter; more would make a page of megabytes
 # What XML forbids, and what would turn the direction of the text around it.
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -47,6 +49,7 @@ class Look:
     mode: str
     narrow: bool
     colours: dict
+    raster_from: int = RASTER_FROM
     stacked: bool = False
     series: list = field(default_factory=list)
     styles: dict = field(default_factory=dict)
@@ -281,7 +284,7 @@ def _scatter(ax, table, spec, look):
             edgecolor=look.colours["ground"],
             linewidth=0.4,
             zorder=3,
-            rasterized=many > RASTER_FROM,
+            rasterized=many > look.raster_from,
             transform=ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans),
         )
         ax.update_datalim(rows[[x, y]].to_numpy(float))  # moved dots do not tell their place
@@ -467,7 +470,7 @@ def _heatmap(ax, table, spec, look):
         vmax=high,
         edgecolors="face",
         linewidth=0.2,
-        rasterized=grid.size > RASTER_FROM,
+        rasterized=grid.size > look.raster_from,
     )
     ax.invert_yaxis()
     ax.grid(False)
@@ -501,7 +504,7 @@ def _heatmap(ax, table, spec, look):
                 box = Rectangle(
                     (j + 0.1, i + 0.1), 0.8, 0.8, fill=False, edgecolor=colour, linewidth=line
                 )
-                ax.add_patch(box).set(zorder=3, rasterized=grid.size > RASTER_FROM)
+                ax.add_patch(box).set(zorder=3, rasterized=grid.size > look.raster_from)
         look.remarks.append(f"framed: {safe(spec['mark'])}")
     look.meshes[ax] = mesh, spec.get("vlabel", safe(value))
     return len(table)
@@ -1060,7 +1063,23 @@ def _turned(spec, table):
     return turned | {"order": order}
 
 
-def draw(tables, spec, *, mode="light", width="wide"):
+def inches_of(width):
+    """Inches of a named width, or of a number of them; and whether it is laid out as for a phone.
+
+    Raises
+    ------
+    ValueError
+        For another name, or a number outside 1.5 to 20.
+    """
+    if isinstance(width, str) and width in WIDTHS:
+        return WIDTHS[width], width == "narrow"
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 1.5 <= width <= 20:
+        names = ", ".join(map(repr, WIDTHS))
+        raise ValueError(f"width must be {names} or inches between 1.5 and 20, given {width!r}")
+    return float(width), width < NARROW
+
+
+def draw(tables, spec, *, mode="light", width="wide", raster_from=RASTER_FROM):
     """Draw a figure.
 
     Parameters
@@ -1069,8 +1088,11 @@ def draw(tables, spec, *, mode="light", width="wide"):
     spec : dict
         Both as `synthlib.viz.spec` gives them.
     mode : {"light", "dark"}
-    width : {"wide", "narrow"}
-        For a page's column (7 inches) or for a phone (3.8 inches; panels stand below each other).
+    width : {"wide", "narrow"} or float
+        For a page's column (7 inches), for a phone (3.8 inches; panels stand below each other), or
+        inches, such as 3.3 for a column of a two-column paper.
+    raster_from : int
+        A layer of more points or cells than this becomes a picture within the picture.
 
     Returns
     -------
@@ -1078,7 +1100,7 @@ def draw(tables, spec, *, mode="light", width="wide"):
         Its attribute ``dropped`` counts the rows without a number, ``rows`` all rows.
     """
     colours = palette(mode)
-    narrow = width == "narrow"
+    inches, narrow = inches_of(width)
     whole, (tables, words) = tables, chosen(tables, spec)
     spec = spec["static"] if spec["kind"] == "explorer" else spec
     first = next(iter(tables))
@@ -1091,16 +1113,16 @@ def draw(tables, spec, *, mode="light", width="wide"):
         order, styles = _series_styles(whole, specs, colours)
         halo = [withStroke(linewidth=2.6, foreground=colours["ground"])]
         stacked = any(part.get("stacked") for part in specs)
-        look = Look(mode, narrow, colours, stacked, order, styles, halo, remarks=words)
+        look = Look(mode, narrow, colours, raster_from, stacked, order, styles, halo, remarks=words)
         faceted, parts = _parts(tables, specs)
-        fig, axes, sheet = _sheet(tables, spec, specs, len(parts), faceted, look, WIDTHS[width])
+        fig, axes, sheet = _sheet(tables, spec, specs, len(parts), faceted, look, inches)
         for position, (ax, (part, table, title)) in enumerate(zip(axes, parts, strict=True)):
             part, table = _prepared(part, table, tables, faceted)
             _axes(ax, table, part, look)
             _entitle(ax, part, title, position, sheet)
         if spec.get("title") and (faceted or spec.get("panels")):
             fig.suptitle(spec["title"], x=0.01, ha="left", fontsize=11, fontweight="bold")
-        _complete(fig, axes, [part for part, _, _ in parts], faceted, look, WIDTHS[width])
+        _complete(fig, axes, [part for part, _, _ in parts], faceted, look, inches)
     fig.dropped, fig.rows = look.dropped, look.rows
     return fig
 
@@ -1216,22 +1238,52 @@ def _complete(fig, axes, specs, faceted, look, inches):
         _place_labels(fig, look)
 
 
-def render(tables, spec, *, mode="light", width="wide", form="svg", dpi=160, opaque=False):
-    """Bytes of a figure as SVG or PNG; the same bytes for the same data and version of matplotlib.
+def render(
+    tables, spec, *, mode="light", width="wide", form="svg", dpi=160, opaque=False, text="shapes",
+    raster_from=RASTER_FROM, title=None, description=None,
+):  # fmt: skip
+    """Bytes of a figure as SVG, PDF or PNG; the same bytes for the same data and matplotlib.
 
     Parameters
     ----------
-    form : {"svg", "png"}
+    tables, spec, mode, width, raster_from
+        As of `draw`.
+    form : {"svg", "pdf", "png"}
     dpi : int
-        Dots per inch of a PNG, and of what is rasterized in an SVG.
+        Dots per inch of a PNG, and of what is rasterized in the others.
     opaque : bool
         Fill the ground with the mode's colour; else it is transparent.
+    text : {"shapes", "text"}
+        Letters of an SVG as shapes, alike everywhere; or as text in a named font, which can be
+        edited and searched, and looks as the reader's fonts do. A PDF has text with its font in it.
+    title, description : str, optional
+        Of an SVG (``<title>``, ``<desc>``, for those who do not see it) and a PDF.
     """
-    fig = draw(tables, spec, mode=mode, width=width)
+    fig = draw(tables, spec, mode=mode, width=width, raster_from=raster_from)
     ground = palette(mode)["ground"] if opaque else "none"
-    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    metadata = {
+        "svg": {"Date": None, "Creator": None},
+        "png": {"Software": None},
+        "pdf": {"Title": title, "Subject": description, "Creator": None, "Producer": None}
+        | {"CreationDate": None},
+    }[form]
     out = io.BytesIO()
-    with mpl.rc_context(style(mode)), warnings.catch_warnings():
+    fonts = {"svg.fonttype": "none" if text == "text" else "path", "pdf.fonttype": 42}
+    with mpl.rc_context(style(mode) | fonts), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         fig.savefig(out, format=form, dpi=dpi, facecolor=ground, metadata=metadata)
-    return out.getvalue()
+    drawn = out.getvalue()
+    return _described(drawn, title, description) if form == "svg" else drawn
+
+
+def _described(svg, title, description):
+    """An SVG that says what it shows, in its first elements."""
+    said = [("title", title), ("desc", description)]
+    inner = "".join(
+        f"<{tag}>{html.escape(_CONTROL.sub(' ', text))}</{tag}>" for tag, text in said if text
+    )
+    if not inner:
+        return svg
+    head = re.search(rb"<svg\b[^>]*>", svg)
+    opened = head[0][:-1] + b' role="img">'
+    return svg[: head.start()] + opened + inner.encode() + svg[head.end() :]

@@ -7,13 +7,64 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from synthlib.paths import write_bytes
 from synthlib.viz import draw, page_model, script, widget
-from synthlib.viz.spec import check, columns, control_value, tables
+from synthlib.viz.spec import KINDS, check, columns, control_value, tables
 
 #: What a page of the book reads: everything that it shows, as JSON.
 MIMETYPE = "application/vnd.synthlib.figure+json"
 LABEL = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+#: What a figure can be saved as; the first three if nothing is asked for.
+FORMATS = ("html", "png", "svg", "pdf")
+VECTOR_UP_TO = 20_000  # points of a layer in a saved SVG or PDF; beyond, they are a picture
+# The keys of a description that name a column.
+_COLUMNS = {key for needs, may, _ in KINDS.values() for key in (*needs, *may)} | {"facet"}
+# How a sentence begins that asks a reader to do something with the living figure.
+_DO = re.compile(
+    r"(?:(?:and|or) )?(?:ask|choose|click|drag|hover|leave|move|point|press|switch|tick|turn)\b"
+    r"|.*\byou\b", re.I,
+)  # fmt: skip
+
+
+def _still(caption):
+    """A caption for a still picture: without what only a script can do, with what is for print."""
+    text = re.sub(r"\(In print: (.*?)\)", r"In print: \1", caption)
+    kept = []
+    for sentence in re.split(r"(?<=[.!?])\s+", text):
+        parts = [part for part in sentence.split("; ") if not _DO.match(part.lstrip("*"))]
+        if parts:
+            joined = "; ".join(parts)
+            if joined.startswith("In print: "):
+                joined = joined[10].upper() + joined[11:]
+            kept.append(joined if joined[-1] in ".!?" else joined + ".")
+    return " ".join(kept)
+
+
+def _roles(spec, table, first, column, inside=""):
+    """The keys of a description, its panels and its still included, that name a column."""
+    default = spec.get("data", inside or first)
+    for key, value in spec.items():
+        if key == "panels":
+            for panel in value:
+                yield from _roles(panel, table, first, column, default)
+        elif key == "static":
+            yield from _roles(value, table, first, column, default)
+        elif default == table and key in _COLUMNS and value == column:
+            yield key
+        elif default == table and key == "hover" and column in value:
+            yield key
+        elif key == "controls":
+            yield from ("control" for control in value if control.get("column") == column)
+
+
+def _axis_label(spec, role):
+    """The label of the axis along which a role is drawn, without TeX; "" for none."""
+    label = {"x": "xlabel", "y": "ylabel", "value": "vlabel"}.get(role)
+    holders = [spec, spec.get("static", {}), *spec.get("panels", [])]
+    found = [holder[label] for holder in holders if label and holder.get(label)]
+    return script.plain(found[0]) if found else ""
 
 
 def _text(value, name):
@@ -99,15 +150,19 @@ class Figure:
         """The picture as a matplotlib figure; ``mode`` light or dark, ``width`` wide or narrow."""
         return draw.draw(self.tables, self.spec, mode=mode, width=width)
 
-    def svg(self, *, mode="light", width="wide"):
-        """The picture as SVG text on a transparent ground, its letters as shapes."""
-        return draw.render(self.tables, self.spec, mode=mode, width=width).decode("utf-8")
+    def svg(self, *, mode="light", width="wide", text="shapes"):
+        """The picture as SVG text on a transparent ground, its letters as shapes or as text."""
+        return draw.render(self.tables, self.spec, mode=mode, width=width, text=text).decode()
 
     def png(self, *, mode="light", width="wide", dpi=160):
         """The picture as PNG bytes on an opaque ground."""
         return draw.render(
             self.tables, self.spec, mode=mode, width=width, form="png", dpi=dpi, opaque=True
         )
+
+    def still_caption(self):
+        """The caption without what a still picture cannot do, and without markup; "" for none."""
+        return script.plain(_still(self.caption)) if self.caption else ""
 
     def csv(self):
         """Each table as CSV text (UTF-8, full precision, an empty field for a missing value)."""
@@ -169,35 +224,104 @@ class Figure:
         data["caption"] = self.caption and script.plain(self.caption)
         return widget.widget_class()(data=data, state=start | (state or {}))
 
-    def save(self, folder):
+    def dictionary(self):
+        """What each column of the data is: a DataFrame with one row a column.
+
+        Returns
+        -------
+        DataFrame
+            table, column, type (of the values), role (keys of the description that name it, as
+            "x" or "series"), label (of the axis that it is drawn along; units stand there),
+            smallest and largest (of numbers) or values (of words, up to twelve).
+        """
+        rows = []
+        for name, table in self.tables.items():
+            for column in table.columns:
+                roles = sorted(set(_roles(self.spec, name, next(iter(self.tables)), column)))
+                labels = [_axis_label(self.spec, role) for role in roles]
+                numbers = table[column].dropna()
+                row = {
+                    "table": name, "column": column, "type": columns(table)["types"].get(column),
+                    "role": ", ".join(roles), "label": ", ".join(filter(None, labels)),
+                }  # fmt: skip
+                if (
+                    pd.api.types.is_numeric_dtype(numbers)
+                    and numbers.dtype != bool
+                    and len(numbers)
+                ):
+                    row |= {"smallest": numbers.min(), "largest": numbers.max()}
+                else:
+                    found = [str(value) for value in pd.unique(numbers)]
+                    row["values"] = " | ".join(found) if len(found) <= 12 else f"{len(found)} texts"
+                rows.append(row)
+        names = ["table", "column", "type", "role", "label", "smallest", "largest", "values"]
+        return pd.DataFrame(rows, columns=names)
+
+    def save(
+        self, folder, formats=FORMATS[:3], *, width="wide", mode="light", dpi=160, text="shapes"
+    ):  # fmt: skip
         """Write data, picture and texts, each file complete or not at all.
 
         Parameters
         ----------
         folder : path
             Made where it is absent.
+        formats : sequence of {"html", "png", "svg", "pdf"}
+            Of the picture. In SVG and PDF nothing is a picture within the picture up to 20,000
+            points.
+        width : {"wide", "narrow"} or float
+            7 inches, 3.8 inches, or inches between 1.5 and 20. The page (HTML) has its own.
+        mode : {"light", "dark"}
+            Of the picture; the page has both.
+        dpi : int
+            Dots per inch of a PNG.
+        text : {"shapes", "text"}
+            Letters of an SVG; a PDF has text, its font embedded.
 
         Returns
         -------
         list of Path
-            ``<label>.csv`` (one a table), ``.spec.json``, ``.html`` (the living figure, one page
-            that needs nothing else), ``.png``, ``.svg``, ``.alt.txt`` and, where there is one,
-            ``.caption.txt``; and the script of the model that the living figure runs, if any.
+            ``<label>.csv`` (one a table), ``.columns.csv`` (what their columns are),
+            ``.spec.json``, the picture in each format (``.html`` is the living figure, one page
+            that needs nothing else), ``.alt.txt`` and, where there is one, ``.caption.txt`` (for a
+            still picture, without markup); and the script of the model that the living figure
+            runs, if any.
+
+        Raises
+        ------
+        ValueError
+            For an unknown format, width, mode or kind of text, or dpi below 1.
         """
+        unknown = [name for name in formats if name not in FORMATS]
+        if unknown or not formats or isinstance(formats, str):
+            raise ValueError(f"formats are some of {', '.join(FORMATS)}, given {formats!r}")
+        for given, choices in ((mode, ("light", "dark")), (text, ("shapes", "text"))):
+            if given not in choices:
+                raise ValueError(f"choose {' or '.join(choices)}, given {given!r}")
+        if not 1 <= dpi <= 2400:
+            raise ValueError(f"dpi is a number of dots per inch, 1 to 2400, given {dpi}")
+        draw.inches_of(width)
         folder = Path(folder)
         stem = self.label or "figure"
         stems = self._file_stems()
-        content = {f"{stems[name]}.csv": text.encode() for name, text in self.csv().items()}
+        content = {f"{stems[name]}.csv": text_.encode() for name, text_ in self.csv().items()}
+        content[f"{stem}.columns.csv"] = self.dictionary().to_csv(index=False).encode()
         description = json.dumps(self.spec, ensure_ascii=False, indent=1)
         content[f"{stem}.spec.json"] = description.encode() + b"\n"
-        content[f"{stem}.html"] = self.page().encode()
-        content[f"{stem}.png"] = self.png()
-        content[f"{stem}.svg"] = self.svg().encode()
+        still = self.still_caption()
+        if "html" in formats:
+            content[f"{stem}.html"] = self.page().encode()
+            if model := self.spec.get("options", {}).get("model"):
+                content[f"{model}.js"] = page_model.script(model).encode()
+        for form in [name for name in formats if name != "html"]:
+            content[f"{stem}.{form}"] = draw.render(
+                self.tables, self.spec, mode=mode, width=width, form=form, dpi=dpi, text=text,
+                opaque=form == "png" or mode == "dark", raster_from=VECTOR_UP_TO,
+                title=still or stem, description=self.alt,
+            )  # fmt: skip
         content[f"{stem}.alt.txt"] = self.alt.encode() + b"\n"
-        if model := self.spec.get("options", {}).get("model"):
-            content[f"{model}.js"] = page_model.script(model).encode()
         if self.caption:
-            content[f"{stem}.caption.txt"] = self.caption.encode() + b"\n"
+            content[f"{stem}.caption.txt"] = still.encode() + b"\n"
         folder.mkdir(parents=True, exist_ok=True)
         for name, body in content.items():
             write_bytes(folder / name, body)

@@ -142,7 +142,7 @@ def figures(notebook):
     return found
 
 
-def regenerate(out, only=(), folder=None, say=print):
+def regenerate(out, only=(), folder=None, say=print, **how):
     """Write the book's figures with their data.
 
     Parameters
@@ -155,6 +155,8 @@ def regenerate(out, only=(), folder=None, say=print):
         Of the notebooks.
     say : callable
         Gets one line of progress at a time.
+    **how
+        Of `Figure.save`: formats, width, mode, dpi, text.
 
     Returns
     -------
@@ -183,7 +185,8 @@ def regenerate(out, only=(), folder=None, say=print):
     files = []
     for number, (path, labels) in enumerate(work.items(), 1):
         start, notebook = time.perf_counter(), _read(path)
-        digest = hashlib.sha256((state + _code(notebook)).encode()).hexdigest()
+        asked = json.dumps(how, sort_keys=True) if how else ""
+        digest = hashlib.sha256((state + _code(notebook) + asked).encode()).hexdigest()
         done = out / ".done" / f"{path.stem}.json"
         before = json.loads(done.read_text()) if done.is_file() else {}
         before = before.get("figures", {}) if before.get("digest") == digest else {}
@@ -203,7 +206,7 @@ def regenerate(out, only=(), folder=None, say=print):
             made = {figure.label: figure for figure in figures(executed)}
             for label in labels:
                 if label in made:
-                    ready[label] = [p.name for p in made[label].save(out)]
+                    ready[label] = [p.name for p in made[label].save(out, **how)]
                     done.parent.mkdir(parents=True, exist_ok=True)
                     text = json.dumps({"digest": digest, "figures": before | ready}, indent=1)
                     paths.write_bytes(done, text.encode())
@@ -213,6 +216,43 @@ def regenerate(out, only=(), folder=None, say=print):
                 raise ValueError(f"{path.stem} ran, but left no figure {', '.join(missing)}")
         files += [out / name for label in labels for name in ready[label]]
     return files
+
+
+def _of_ones_own(options):
+    """The figure that the command line asks for, of the reader's own data."""
+    from synthlib import data, models
+    from synthlib.viz import yours
+
+    wanted = "triplets" if options.what == "thresholds" else "lists"
+    if not getattr(options, wanted):
+        raise ValueError(f"figures {options.what} needs --{wanted} FILE")
+    if options.what == "thresholds":
+        table, rejects = data.load_triplets(options.triplets)
+        _say_rejects(options.triplets, rejects)
+        return yours.thresholds(table.to_pandas(), options.alpha, options.beta, options.gamma)
+    if not options.encoder:
+        raise ValueError(f"figures {options.what} needs --encoder NAME, one that wrote no list")
+    named = {}
+    for given in options.lists:
+        name, equals, file = given.rpartition("=")
+        if Path(given).is_file():  # a name may hold the sign
+            name, file = Path(given).stem, given
+        name = name if equals or name else Path(file).stem
+        if name in named:
+            raise ValueError(f"two files are named {name!r}: write NAME=FILE")
+        named[name], rejects = data.load_ranking_lists(file)
+        _say_rejects(file, rejects)
+    encode = models.load_encoder(options.encoder, pooling=options.pooling).encode
+    if options.what == "heatmaps":
+        return yours.heatmaps(named, encode, length=options.length)
+    return yours.trajectories(named, encode, shown=options.shown)
+
+
+def _say_rejects(file, rejects):
+    if len(rejects):
+        first = rejects.iloc[0]
+        print(f"{file}: left out {len(rejects)} that could not be read, the first in line "
+              f"{first['line']}: {first['reason']}")  # fmt: skip
 
 
 def main(argv=None):
@@ -227,6 +267,14 @@ def main(argv=None):
     if not options.out:
         parser.error("--out DIR is needed: the folder for the files")
     say = lambda line: print(line, flush=True)  # noqa: E731
-    files = regenerate(options.out, options.only, options.notebooks, say)
+    names = {"formats": options.format, "width": options.width, "mode": options.theme,
+             "dpi": options.dpi, "text": options.text}  # fmt: skip
+    how = {name: value for name, value in names.items() if value is not None}
+    if options.what:
+        figure = _of_ones_own(options)
+        say(figure.alt)
+        say(f"{len(figure.save(options.out, **how))} files in {options.out}")
+        return 0
+    files = regenerate(options.out, options.only, options.notebooks, say, **how)
     print(f"{len(files)} files in {options.out}")
     return 0
