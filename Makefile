@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
+.PHONY: help venv book pdf release test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -72,6 +72,9 @@ pdf: $(STAMP)  ## print the built book (built first where it is not): _build/boo
 	@test -f _build/html/index.html || $(PY) book/_ext/make_book.py
 	@test -d _build/browser/node_modules/playwright-core || $(PY) tests/browser/browser.py install
 	$(PY) book/_ext/make_pdf.py
+
+release: pdf  ## what a release hands out (site, notebooks, PDF, wheel, sums): _build/release/
+	$(PY) book/_ext/make_release.py
 
 browser: $(STAMP)  ## run the tests of the built book in a headless Chromium
 	@test -d _build/browser/node_modules/axe-core || $(PY) tests/browser/browser.py install
