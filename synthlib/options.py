@@ -281,6 +281,45 @@ def _dtype():
     return option("of the generator: float32, bfloat16 or float16")
 
 
+def _base_url():
+    return option(
+        "address of its endpoint, which the sentences are sent to (default: OPENAI_BASE_URL, else "
+        "OpenAI's)",
+        "URL", group="a model behind an API (api:NAME)", identity=False,
+        more="Its host is part of the run.",
+    )  # fmt: skip
+
+
+def _key_variable():
+    return option(
+        "of the environment, which holds the key; no file, message or option does",
+        default="OPENAI_API_KEY", identity=False,
+    )  # fmt: skip
+
+
+def _parallel():
+    return option("requests at a time", default=8, range=COUNT, identity=False)
+
+
+def _timeout():
+    return option(
+        "seconds until an attempt counts as failed, and is made again", default=120.0,
+        range=POSITIVE, identity=False,
+    )  # fmt: skip
+
+
+def _price(what):
+    return option(f"of a million tokens {what}", range=FROM_0, identity=False)
+
+
+def _budget():
+    return option(
+        "most that the run may cost, in the prices' currency, in tokens where none are given; the "
+        "same command with a larger one goes on",
+        range=POSITIVE, identity=False,
+    )  # fmt: skip
+
+
 # ------------------------------------------------------------------ multicsr
 @dataclass(frozen=True, kw_only=True)
 class MultiCSR(Run):
@@ -326,7 +365,10 @@ class MultiCSR(Run):
         "FILE", step="trained", more="Demonstrations are taken from it too.",
     )  # fmt: skip
 
-    generator: Name | None = _of_tier("pocket name, folder or hub id", group="stage 1, generation")
+    generator: Name | None = _of_tier(
+        "pocket name, folder, hub id, or api:NAME of a model behind an API",
+        group="stage 1, generation",
+    )
     form: str | None = _form()
     shots: int | None = _shots()
     register: str | None = _register()
@@ -350,7 +392,9 @@ class MultiCSR(Run):
         group="stage 2, selection", choices=("text", "expected", "likelihood", "nli"),
         step="judged",
     )  # fmt: skip
-    judge: Name | None = _of_tier("that NLI model, for the scoring nli alone", step="judged")
+    judge: Name | None = _of_tier(
+        "that NLI model, or api:NAME, for the scoring nli alone", step="judged"
+    )
     alpha: float | None = _of_tier("least score of a positive", "α", step="kept")
     beta: float | None = _of_tier("greatest score of a negative", "β", step="kept")
     gamma: float | None = _of_tier(
@@ -395,6 +439,14 @@ class MultiCSR(Run):
     device: str | None = _device()
     dtype: str | None = _dtype()
 
+    base_url: str | None = _base_url()
+    key_variable: str = _key_variable()
+    parallel: int = _parallel()
+    timeout: float = _timeout()
+    price_in: float | None = _price("that are sent")
+    price_out: float | None = _price("that are written")
+    budget: float | None = _budget()
+
 
 # ------------------------------------------------------------------ ranking
 @dataclass(frozen=True, kw_only=True)
@@ -427,7 +479,9 @@ class Ranking(Run):
         "FILE", group="lists", identity=False,
         more="They may differ in length, so completeness is not asked of them.",
     )  # fmt: skip
-    generator: Name | None = _of_tier("pocket name, folder or hub id")
+    generator: Name | None = _of_tier(
+        "pocket name, folder, hub id, or api:NAME of a model behind an API"
+    )
     form: str | None = _form()
     shots: int | None = _shots()
     register: str | None = _register()
@@ -493,6 +547,14 @@ class Ranking(Run):
         "FILE", step="evaluated", more="Else nothing is reranked.",
     )  # fmt: skip
 
+    base_url: str | None = _base_url()
+    key_variable: str = _key_variable()
+    parallel: int = _parallel()
+    timeout: float = _timeout()
+    price_in: float | None = _price("that are sent")
+    price_out: float | None = _price("that are written")
+    budget: float | None = _budget()
+
 
 # ------------------------------------------------------------------ art
 @dataclass(frozen=True, kw_only=True)
@@ -524,7 +586,9 @@ class ART(Run):
     form: str | None = _form()
     shots: int | None = _shots()
     register: str | None = _register()
-    discriminator: Name | None = _of_tier("of an NLI model, the judge of correctness")
+    discriminator: Name | None = _of_tier(
+        "of an NLI model, the judge of correctness, or api:NAME of a model behind an API"
+    )
     encoder: Name | None = _of_tier("of the sentence encoder that is to be improved")
     pooling: str | None = option("of an encoder that does not carry its own: cls, mean, …")
 
@@ -588,3 +652,11 @@ class ART(Run):
     data: Name | None = _data()
     device: str | None = _device()
     dtype: str | None = _dtype()
+
+    base_url: str | None = _base_url()
+    key_variable: str = _key_variable()
+    parallel: int = _parallel()
+    timeout: float = _timeout()
+    price_in: float | None = _price("that are sent")
+    price_out: float | None = _price("that are written")
+    budget: float | None = _budget()

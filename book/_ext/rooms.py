@@ -33,7 +33,8 @@ ROOMS = {
     ),
     "models": (
         "loading, precision, vectors of sentences",
-        "models weights encoder prompt_pooling trials evaluation.embedding".split(),
+        "models weights encoder prompt_pooling trials evaluation.embedding endpoint "
+        "spending".split(),
     ),
     "ground": (
         "what all stand on",

@@ -43,7 +43,18 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthlib import commands, curation, data, decoding, evaluation, models, options, ppo, rewards
+from synthlib import (
+    commands,
+    curation,
+    data,
+    decoding,
+    endpoint,
+    evaluation,
+    models,
+    options,
+    ppo,
+    rewards,
+)
 from synthlib.evaluation import examination
 from synthlib.methods import art
 from synthlib.runs import frame as runs
@@ -77,6 +88,11 @@ def make_plan(**given) -> Plan:
         For the first option that is out of its range, or that contradicts another.
     """
     asked, s = runs.settle(options.ART, given)
+    if endpoint.is_served(s.generator):
+        raise ValueError(
+            f"the generator {s.generator} is behind an API, and PPO tunes weights: give a folder "
+            "or a hub id; --discriminator takes a model behind an API"
+        )
     fitted = ""
     if asked.n is not None:
         s, fitted = _fit(s, vars(asked), asked.n)
@@ -351,10 +367,7 @@ class _Work(runs.Work):
 
     @functools.cached_property
     def discriminator(self):
-        name = self.plan.settings.discriminator
-        held = models.load_nli(name, device=self.plan.device)
-        self.note(name, held[1])
-        return held
+        return self.load_nli(self.plan.settings.discriminator)
 
     def encoder(self, result, number):
         """A fresh copy of a round's encoder; 0 is the one that is to be improved."""

@@ -25,13 +25,26 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthlib import data, memory, models, options, prompts, reading, tiers
+from synthlib import (
+    data,
+    endpoint,
+    memory,
+    models,
+    options,
+    prompts,
+    reading,
+    spending,
+    tiers,
+)
 from synthlib.evaluation import examination
+from synthlib.methods import served
 from synthlib.runs import journal, shards
 
 _MODEL = ("config.json", "modules.json", "adapter_config.json")  # every saved folder has one
 _A_CALL = 8192  # texts of an encoder between two looks at its bar
 _LATER = ("form", "shots", "register")  # None: not in run.json, as in older ones
+ANSWERS = "answers.jsonl"  # of a model behind an API
+SERVED_SHARD = 128  # rows of a shard that an API writes: an interruption loses no answer
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -100,7 +113,40 @@ def settle(of, given: dict):
     if asked.precision is not None:
         models.training_precision(asked.device, asked.precision)
     check_data(asked.data)
-    return asked, settings
+    return asked, _settle_served(asked, settings)
+
+
+def behind_api(settings) -> list[str]:
+    """Those models of a run's settings that an API serves."""
+    judge = () if getattr(settings, "scoring", "nli") != "nli" else ("judge",)
+    names = (getattr(settings, one, "") for one in ("generator", "discriminator", *judge))
+    return [name for name in names if endpoint.is_served(name)]
+
+
+def _settle_served(asked, settings):
+    """What an API can do of what is asked; an address, prices and a budget without one are none."""
+    names = behind_api(settings)
+    spending.Budget(asked.budget, asked.price_in, asked.price_out)
+    if names:
+        endpoint.host_of(asked.base_url)
+    else:
+        of = ("base_url", "budget", "price_in", "price_out")
+        for name in (one for one in of if getattr(asked, one) is not None):
+            raise ValueError(
+                f"{name} is for a model behind an API, and none is named: give its name as "
+                "api:NAME, or leave it out"
+            )
+    if not endpoint.is_served(settings.generator):
+        return settings
+    if asked.form not in (None, "chat"):
+        raise ValueError(
+            f"a model behind an API is asked in messages, and the form is {asked.form}: leave "
+            "--form out"
+        )
+    if asked.shard_size is None and hasattr(settings, "shard_size"):
+        most = max(SERVED_SHARD, settings.shard_size)
+        settings = dataclasses.replace(settings, shard_size=most)
+    return settings
 
 
 def _plain(value, one, of_tier):
@@ -151,6 +197,8 @@ def identity(plan, **more) -> dict:
     for one in all_of.values():
         if one.setting and one.kind == options.Name and settings[one.setting] is not None:
             settings[one.setting] += fingerprint(settings[one.setting])
+    if behind_api(plan.settings):
+        more = more | {"endpoint": endpoint.host_of(plan.base_url)}
     beside = {name: kept[name] for name in settings if kept.get(name) is not None}  # pooling
     found = kept | more | settings | beside
     found = {k: v for k, v in found.items() if k not in _LATER or v is not None}
@@ -197,6 +245,7 @@ class Work:
         self.plan, self.quiet, self.out = plan, quiet, None  # its folder, while it is at work
         self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
+        self.answers = None  # of a model behind an API, and what they have cost
 
     def takes(self, step) -> bool:
         """Whether the run goes on to a step."""
@@ -242,10 +291,52 @@ class Work:
 
     def find(self, name, kind="generator"):
         """Raise where a model cannot be had."""
+        if endpoint.is_served(name):
+            endpoint.check(self.plan.base_url, self.plan.key_variable)
+            return
         models.find(name, kind, device=self.plan.device, dtype=self.plan.dtype)
+
+    def connect(self, name, examples=None):
+        """A model behind an API, its answers kept in the run's folder."""
+        plan = self.plan
+        if self.everyone.size > 1:
+            raise ValueError(
+                f"{name} is asked by one process: write and judge with one alone (--until kept; "
+                "--parallel asks side by side), then give the same command to all"
+            )
+        if self.answers is None:
+            budget = spending.Budget(plan.budget, plan.price_in, plan.price_out)
+            self.answers = spending.Answers(self.out and self.out / ANSWERS, budget)
+        return endpoint.connect(
+            name, base_url=plan.base_url, variable=plan.key_variable, parallel=plan.parallel,
+            timeout=plan.timeout, answers=self.answers, examples=examples,
+        )  # fmt: skip
+
+    def close(self):
+        """Put away what was answered; in the journal what it has cost."""
+        if self.answers is not None:
+            self.answers.close()
+            if self.progress:
+                journal.add(self.out, note=f"API: {self.answers.budget.said()}")
+
+    def said_spent(self) -> str:
+        """What a run's report says of the API, or nothing."""
+        return f"API        {self.answers.budget.said()}" if self.answers is not None else ""
+
+    def load_nli(self, name):
+        """An NLI model, or a model behind an API that is asked for its three labels."""
+        if endpoint.is_served(name):
+            return served.discriminator(self.connect(name))
+        held = models.load_nli(name, device=self.plan.device)
+        self.note(name, held[1])
+        return held
 
     def load_generator(self):
         plan, name = self.plan, self.plan.generator
+        if endpoint.is_served(name):
+            held = self.connect(name, examples_of(vars(plan)))
+            prompts.form_of(*held)  # raises for examples that there are not
+            return held
         held = models.load_generator(
             name, device=plan.device, dtype=plan.dtype, form=plan.form,
             examples=examples_of(vars(plan)),
@@ -350,6 +441,8 @@ def carry_out(work, result, report):
         "precision": models.training_precision(device, work.plan.precision),
         "versions": data.origin_of("")["versions"],
     }  # fmt: skip
+    if behind_api(work.plan.settings):
+        call["base_url"] = endpoint.address(work.plan.base_url)
     if changed or not (folder / "run.json").is_file():
         work.ready()  # a model that cannot be had costs no minutes, and leaves no folder
     held = shards.open_run(
@@ -357,7 +450,7 @@ def carry_out(work, result, report):
     )
     absent = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
     try:
-        with held, full_disk(folder), _kept_notes(work):
+        with held, full_disk(folder), _kept_notes(work), contextlib.closing(work):
             if work.progress:
                 say_fitted(work.plan)
             for step in work.steps():
@@ -367,7 +460,8 @@ def carry_out(work, result, report):
                 content = json.dumps(result.counts, indent=1)
                 data.write_bytes(folder / "report.json", content.encode())
                 if not work.quiet:
-                    print(report(work.plan, result), flush=True)
+                    said = [report(work.plan, result), work.said_spent()]
+                    print("\n".join(filter(None, said)), flush=True)
     except (ValueError, OSError):  # of a model that cannot be loaded, say
         if work.everyone.rank == 0:
             shards.remove_unused(absent)
@@ -671,7 +765,7 @@ def at_hand(name) -> Path | None:
         For a path at which there is no model, and for what can be no name of one.
     """
     folder, text = folder_of(name), str(name)
-    if folder is not None:
+    if folder is not None or endpoint.is_served(name):
         return folder
     with contextlib.suppress(ValueError):
         never = text.startswith((".", "/", "~", "laptop/")) or text.count("/") > 1
@@ -691,6 +785,11 @@ def check_models(wanted: dict) -> None:
     kinds = {"generator": "generator", "discriminator": "nli", "judge": "nli"}
     for role, name in wanted.items():
         at_hand(name)
+        if endpoint.is_served(name) and role not in kinds:
+            raise ValueError(
+                f"the {role} {name} is behind an API, and its weights are needed: give a folder or "
+                "a hub id"
+            )
         if folder_of(name) is None:
             continue
         if role in kinds:
@@ -701,9 +800,37 @@ def check_models(wanted: dict) -> None:
 
 def no_estimate(wanted: dict) -> list[str]:
     """A line where models are yet to be downloaded: a trial downloads nothing."""
+    paid = [name for name in wanted.values() if endpoint.is_served(name)]
+    if paid:
+        return [f"no estimate: a trial would ask {paid[0]}, and cost money"]
     away = [name for name in dict.fromkeys(wanted.values()) if at_hand(name) is None]
     one = "come" if len(away) > 1 else "comes"
     return [f"no estimate: {', '.join(away)} {one} from the Hub"] if away else []
+
+
+def said_asked(plan, requests: int, asked: list[str], room: int) -> list[str]:
+    """A dry run's line on what an API would be sent, and what that may cost.
+
+    Parameters
+    ----------
+    plan
+    requests : int
+    asked : list of str
+        Some of the prompts; four characters count as a token.
+    room : int
+        Most tokens of an answer.
+    """
+    budget = spending.Budget(plan.budget, plan.price_in, plan.price_out)
+    each = sum(map(len, asked)) / 4 / max(len(asked), 1)
+    tokens = round(requests * each), requests * room
+    said = (
+        f"to ask     {requests:,} requests, which send the sentences to "
+        f"{endpoint.host_of(plan.base_url)}: about {tokens[0]:,} tokens in, at most {tokens[1]:,} "
+        "out"
+    )
+    if budget.prices:
+        said += f", some {budget.cost(tokens):,.2f} at most"
+    return [said]
 
 
 def trial_batch(rows: pd.DataFrame, size: int) -> tuple[pd.DataFrame, float]:
@@ -784,6 +911,8 @@ def said_times(seconds: dict) -> str:
 def size_of(name) -> str:
     """How large a model's files are, in brackets, or that it comes from the Hub."""
     folder = at_hand(name)
+    if endpoint.is_served(name):
+        return ""
     if folder is None:
         return " (from the Hub)"
     return f" ({sum(file.stat().st_size for file in folder.rglob('*.safetensors')) / 1e6:,.1f} MB)"

@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from synthlib import (
     curation,
     data,
     decoding,
+    endpoint,
     evaluation,
     judging,
     memory,
@@ -44,7 +46,7 @@ from synthlib import (
 )
 from synthlib.evaluation import examination
 from synthlib.evaluation.embedding import unit_rows
-from synthlib.methods import multicsr
+from synthlib.methods import multicsr, served
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
@@ -62,6 +64,7 @@ class Plan(options.MultiCSR, runs.Planned):
 
     thresholds: curation.Thresholds
     nli_rows: int
+    text_will_do: bool  # as scores, where an API gives no log-probabilities
 
 
 @options.taken(options.MultiCSR)
@@ -87,6 +90,8 @@ def make_plan(**given) -> Plan:
         )
     if no_logits and asked.premises is not None:
         raise ValueError("give premises to write from or a file with triplets, not both")
+    if endpoint.is_served(settings.generator):
+        _refuse_what_needs_logits(asked, settings, stages)
     if asked.gamma == options.NO_GAMMA:
         settings = dataclasses.replace(settings, gamma=None)
     thresholds = curation.Thresholds(settings.alpha, settings.beta, settings.gamma)
@@ -120,8 +125,19 @@ def make_plan(**given) -> Plan:
     return runs.complete(
         Plan, asked, settings, source=source, stages=stages, thresholds=thresholds, select=select,
         nli_rows=tiers.get(asked.tier).simcse_supervised.sentences, examination=which,
-        fitted=fitted,
+        fitted=fitted, text_will_do=asked.scoring is None,
     )  # fmt: skip
+
+
+def _refuse_what_needs_logits(asked, settings, stages):
+    """One line before anything is asked of a model behind an API."""
+    if 1 in stages:
+        served.refuse_weight("omega", settings.omega)
+    if 2 in stages and settings.scoring == "likelihood":
+        raise ValueError(
+            "the scoring likelihood needs the probabilities of whole answers, and a model behind "
+            "an API gives none: take --scoring expected or text"
+        )
 
 
 # ------------------------------------------------------------------ the run
@@ -195,6 +211,8 @@ class _Work(runs.Work):
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
+        self.by = served if endpoint.is_served(plan.generator) else multicsr  # stages 1 and 2
+        self.scoring = plan.settings.scoring
         if plan.no_logits:
             given, self.rejects = data.load_triplets(plan.source)
             self.rejects = self.rejects.assign(file=plan.source, where=plan.source)
@@ -302,10 +320,19 @@ class _Work(runs.Work):
 
     @functools.cached_property
     def generator(self):
-        held = self.load_generator()
+        held, plan = self.load_generator(), self.plan
         # What keeps the judge from judging is found before stage 1.
-        if 2 in self.plan.stages and self.plan.scoring != "nli":
-            judging.score_similarity(*held, [("a", "a")], method=self.plan.scoring)
+        if 2 in plan.stages and plan.scoring != "nli" and self.by is served:
+            try:
+                served.score_similarity(held, [("a", "a")], method=plan.scoring)
+            except endpoint.NoLogprobs as error:
+                if not plan.text_will_do:
+                    raise
+                self.scoring = "text"
+                said = str(error).partition(", so there")[0]
+                warnings.warn(f"{said}: a score is the number that it writes", stacklevel=2)
+        elif 2 in plan.stages and plan.scoring != "nli":
+            judging.score_similarity(*held, [("a", "a")], method=plan.scoring)
         return held
 
     @functools.cached_property
@@ -315,9 +342,7 @@ class _Work(runs.Work):
         if plan.scoring != "nli":
             return self.generator
         self.__dict__.pop("generator", None)  # all is written; its memory is wanted
-        held = models.load_nli(plan.judge, device=plan.device)
-        self.note(plan.judge, held[1])
-        return held
+        return self.load_nli(plan.judge)
 
     @functools.cached_property
     def guide(self):
@@ -409,7 +434,7 @@ class _Work(runs.Work):
                 seed=[(plan.seed, start + int(i), kind) for kind in (0, 1)
                       for i in np.flatnonzero(fit)],
             )  # fmt: skip
-        texts = multicsr.write(
+        texts = self.by.write(
             self.generator, asked[fit], omega=omega, max_new_tokens=settings.max_new_tokens,
             batch_size=plan.generation_batch, **sampling,
         )  # fmt: skip
@@ -465,8 +490,9 @@ class _Work(runs.Work):
         return new
 
     def _judge(self, start, stop):
-        scored = multicsr.judge(
-            self.judge, self.table[start:stop], method=self.plan.settings.scoring,
+        judge, by = self.judge, multicsr if self.scoring == "nli" else self.by
+        scored = by.judge(
+            judge, self.table[start:stop], method=self.scoring,
             batch_size=self.plan.generation_batch,
         )  # fmt: skip
         return scored[["a", "b"]]
@@ -723,8 +749,27 @@ def describe(out, **given) -> str:
     else:
         steps = 0
     lines.append(runs.said_end(work))
+    lines += _asked_of_api(work, rows, asked)
     lines += runs.no_estimate(wanted) or _estimate(work, rows, steps, asked)
     return "\n".join(lines)
+
+
+def _asked_of_api(work, rows, asked) -> list[str]:
+    """What an API would be sent, where one writes."""
+    plan = work.plan
+    if not endpoint.is_served(plan.generator) or not (asked or not plan.no_logits):
+        return []
+    form = prompts.Form("chat", endpoint.Messages(), **runs.examples_of(vars(plan)))
+    some, texts, room = work.premises[:_TRIAL], [], 0
+    if not plan.no_logits:
+        table = multicsr.ask(some, form=form)
+        texts += [*table["entailment_prompt"], *table["contradiction_prompt"]]
+        room += plan.settings.max_new_tokens
+    if asked and plan.scoring != "nli":
+        texts += 2 * [prompts.similarity(text, text, form=form) for text in some]
+        room += 8
+    each = len(texts) // max(len(some), 1)
+    return runs.said_asked(plan, each * rows, texts, math.ceil(2 * room / max(each, 1)))
 
 
 def _estimate(work, rows, steps, asked) -> list[str]:

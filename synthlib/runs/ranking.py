@@ -31,9 +31,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import commands, curation, data, decoding, models, options, prompts
+from synthlib import commands, curation, data, decoding, endpoint, models, options, prompts
 from synthlib.evaluation import examination
-from synthlib.methods import ranking
+from synthlib.methods import ranking, served
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
@@ -69,6 +69,8 @@ def make_plan(**given) -> Plan:
         raise ValueError("give premises to start lists from or a file with lists, not both")
     if asked.lists is not None and asked.anchors is not None:
         raise ValueError("anchors are drawn where lists are written: with a file there are none")
+    if endpoint.is_served(settings.generator) and asked.lists is None:
+        served.refuse_weight("lam", settings.lam if asked.method == "directional" else 0)
     fitted = ""
     if asked.n is not None:  # half of the sentences are anchors, for varied ones
         most = max(1, asked.n // (2 * settings.per_cluster))
@@ -331,7 +333,8 @@ class _Work(runs.Work):
         plan, settings = self.plan, self.plan.settings
         part = self.anchors[start:stop]
         fit, taken = self._fits(part), Counter()
-        written = ranking.write(
+        write = served.write_lists if endpoint.is_served(plan.generator) else ranking.write
+        written = write(
             self.generator, [text for text, ok in zip(part, fit, strict=True) if ok],
             plan.method, lam=settings.lam, temperature=settings.temperature,
             steps=settings.steps, seed=_seed(plan.seed, start),
@@ -563,6 +566,12 @@ def describe(out, **given) -> str:
     if trains:
         lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
     lines.append(runs.said_end(work))
+    if endpoint.is_served(plan.generator) and not plan.from_file:
+        form = prompts.Form("chat", endpoint.Messages(), **runs.examples_of(vars(plan)))
+        ask = prompts.rewriting if plan.method == "at_once" else prompts.rewriting_by_example
+        asked = [ask(text, plan.method, form=form) for text in work.sentences[:_TRIAL]]
+        times = (1, s.steps) if plan.method == "at_once" else (s.steps, 1)
+        lines += runs.said_asked(plan, n * times[0], asked, times[1] * s.max_new_tokens)
     return "\n".join([*lines, *(runs.no_estimate(work.wanted()) or _estimate(work, n, steps))])
 
 
