@@ -33,6 +33,7 @@ from synthlib.spending import Answers, Budget, BudgetSpent
 PREFIX = "api:"  # of a model's name
 KEY = "OPENAI_API_KEY"
 OPENAI = "https://api.openai.com/v1"
+HERE = ("localhost", "127.0.0.1", "::1")
 PATIENCE = 600.0  # seconds for one request, from its first failure on
 FIRST_PATIENCE = 60.0  # the same where nothing has been answered yet: a wrong address, perhaps
 TOPS = (20, 5)  # of how many tokens log-probabilities are asked for: OpenAI's limit, and others'
@@ -103,7 +104,7 @@ def address(base_url=None) -> str:
 def _key(host, variable):
     """The key, out of the environment alone."""
     key = os.environ.get(variable, "").strip()
-    if not key and host in ("localhost", "127.0.0.1", "::1"):
+    if not key and host in HERE:
         return "none"  # a server on this machine wants none, as a rule
     if not key:
         raise Unavailable(

@@ -117,12 +117,12 @@ class Server:
             books.most = max(books.most, books.now)
         try:
             time.sleep(self.latency)
-            self._reply(handler, body, content, attempt)
+            self.reply(handler, body, content, attempt)
         finally:
             with books.lock:
                 books.now -= 1
 
-    def _reply(self, handler, body, content, attempt):
+    def reply(self, handler, body, content, attempt):
         wrong = self.status and self.status(body)
         if wrong:
             return self._send(handler, *wrong)
@@ -141,16 +141,16 @@ class Server:
             handler.close_connection = True
             return handler.connection.close()
         if kind == "html":
-            return self._raw(handler, 200, b"<html><body>Bad gateway</body></html>", "text/html")
+            return self.raw(handler, 200, b"<html><body>Bad gateway</body></html>", "text/html")
         reply, used = self._completion(body)
         raw = json.dumps(reply).encode()
         if kind == "json":
-            return self._raw(handler, 200, raw[: len(raw) // 2], "application/json")
+            return self.raw(handler, 200, raw[: len(raw) // 2], "application/json")
         if kind in ("half", "slow"):  # the work is done, and the answer does not arrive
             with self.books.lock:
                 self.books.lost[content] += 1
             if kind == "half":
-                self._raw(handler, 200, raw, "application/json", cut=len(raw) // 2)
+                self.raw(handler, 200, raw, "application/json", cut=len(raw) // 2)
                 handler.close_connection = True
                 return handler.connection.close()
             time.sleep(self.slow)
@@ -159,7 +159,7 @@ class Server:
         with self.books.lock:
             self.books.paid[content] += 1
             self.books.tokens = [a + b for a, b in zip(self.books.tokens, used, strict=True)]
-        return self._raw(handler, 200, raw, "application/json")
+        return self.raw(handler, 200, raw, "application/json")
 
     def _completion(self, body):
         text = self.text(body)
@@ -179,9 +179,9 @@ class Server:
         return reply, used
 
     def _send(self, handler, status, body, headers=None):
-        self._raw(handler, status, json.dumps(body).encode(), "application/json", headers)
+        self.raw(handler, status, json.dumps(body).encode(), "application/json", headers)
 
-    def _raw(self, handler, status, raw, kind, headers=None, cut=None):
+    def raw(self, handler, status, raw, kind, headers=None, cut=None):
         lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(raw)}"]
         lines += [f"{k}: {v}" for k, v in (headers or {}).items()]
         handler.wfile.write("\r\n".join([*lines, "", ""]).encode() + raw[:cut])

@@ -1,6 +1,7 @@
 """A model behind an API: what a server that fails at random is asked, paid and held to."""
 
 import email.utils
+import errno
 import json
 import math
 import os
@@ -18,9 +19,10 @@ import pytest
 import tiny_models
 from api_server import Server
 
-from synthlib import endpoint, judging, models, prompts, spending
+from synthlib import endpoint, judging, models, prompts, reporting, spending
 from synthlib.__main__ import main
 from synthlib.methods import multicsr, ranking, served
+from synthlib.runs import shards
 
 KEY = "sk-never-to-be-written-4711"
 EVERY_WAY = {"429": 0.06, "500": 0.06, "cut": 0.05, "half": 0.04, "json": 0.04, "html": 0.04}
@@ -148,15 +150,15 @@ def test_so_many_at_a_time_and_the_first_one_alone():
                                  b'{"choices": [{"message": {}}]}', b'{"choices": "no"}',
                                  b'{"error": {"message": "no"}}', b"\xff\xfe"])  # fmt: skip
 def test_what_is_no_answer_is_asked_again(raw, monkeypatch):
-    sent, own = [], Server._reply
+    sent, own = [], Server.reply
 
     def reply(self, handler, body, content, attempt):
         if not sent:
             sent.append(raw)
-            return self._raw(handler, 200, raw, "application/json")
+            return self.raw(handler, 200, raw, "application/json")
         return own(self, handler, body, content, attempt)
 
-    monkeypatch.setattr(Server, "_reply", reply)
+    monkeypatch.setattr(Server, "reply", reply)
     with Server() as server:
         model, _ = connect(server)
         (found,) = model.complete(asks(1), max_new_tokens=9)
@@ -644,37 +646,144 @@ def test_scores_as_text_where_nobody_asked_for_others(command, tmp_path):
     assert (table[["a", "b"]] == 3.5).all(axis=None)
 
 
-@pytest.mark.parametrize(("changes", "line"), [
-    (dict(omega=0.3), "take --omega 0"),
-    (dict(scoring="likelihood"), "take --scoring expected or text"),
-    (dict(form="paper"), "leave --form out"),
-    (dict(generator="bert", base_url=None, budget=3), "budget is for a model behind an API"),
-    (dict(base_url="localhost:80"), "must be an address"),
-    (dict(base_url="http://me:secret@localhost/v1"), "hold no key or password"),
-    (dict(price_in=3), "go together"),
-    (dict(encoder="api:x"), "its weights are needed: give a folder"),
-    (dict(shots=400), "worked examples of"),
+# ------------------------------------------------------------------ what messages name, done
+TWO_IN_ONE = "http://me:secret@127.0.0.1/v1"
+
+
+@pytest.mark.parametrize(("method", "changes", "line", "remedy"), [
+    ("multicsr", dict(omega=0.3), "take --omega 0, which is plain", dict(omega=0)),
+    ("ranking", dict(lam=0.5), "take --lam 0, which is plain", dict(lam=0)),
+    ("multicsr", dict(scoring="likelihood"), "take --scoring expected or text",
+     dict(scoring="expected")),
+    ("multicsr", dict(form="paper"), "leave --form out", {}),
+    ("multicsr", dict(generator="llama", base_url=None, budget=3),
+     "budget is for a model behind an API, and none is named: give its name as api:NAME",
+     dict(budget=1e6)),
+    ("multicsr", dict(generator="llama"), "or leave it out",
+     dict(generator="llama", base_url=None)),
+    ("multicsr", dict(base_url="localhost:80"), "must be an address such as", {}),
+    ("multicsr", dict(base_url=TWO_IN_ONE), "hold no key or password: put the key into", {}),
+    ("multicsr", dict(price_in=3), "give both, or none", dict(price_in=3, price_out=4)),
+    ("multicsr", dict(encoder="api:x"), "its weights are needed: give a folder", {}),
+    ("multicsr", dict(shots=400), "shots must be from 0 to", dict(shots=2)),
+    ("art", dict(generator="api:x"), "PPO tunes weights: give a folder or a hub id",
+     dict(until=0)),
 ])  # fmt: skip
-def test_bad_input_is_one_line_and_asks_nothing(command, tmp_path, changes, line):
+def test_bad_input_is_one_line_asks_nothing_and_ends_by_its_remedy(
+    command, tmp_path, method, changes, line, remedy
+):
     with Server() as server:
-        code, said = command("multicsr", server, **changes)
+        code, said = command(method, server, **changes)
         assert code == 2 and line in said, said
         assert not server.books.asked and not (tmp_path / "run").exists()
-    assert "secret" not in said
+        assert "secret" not in said
+        short = {} if method == "art" else dict(until="written")
+        code, said = command(method, server, **short | remedy)
+        assert code == 0, said
 
 
-def test_no_key_no_client_and_several_processes(command, here, monkeypatch):
+def says(status, message="", code=None):
+    return status, {"error": {"message": message, "code": code}}, {}
+
+
+@pytest.mark.parametrize(("wrong", "line", "remedy"), [
+    (says(402, "pay"), "has no money left (HTTP 402): put some in", {}),
+    (says(429, "pay", "insufficient_quota"), "has no money left (HTTP 429)", {}),
+    (says(403, "no"), "does not accept the key (HTTP 403): set OPENAI_API_KEY to a key", {}),
+    (says(404, "what?"), "(what?): give another --generator api:NAME or --base-url",
+     dict(generator="api:other")),
+    (says(422, "no temperature"), "refuses all that it is asked (HTTP 422, no temperature): take "
+     "another --generator, in another folder", dict(generator="api:other", out="other")),
+    (says(405, "no"), "refuses (HTTP 405, no)", {}),
+    (says(500, "oops"), "(HTTP 500, oops): look at --base-url and at the server", {}),
+])  # fmt: skip
+def test_what_a_server_refuses_and_the_same_command_once_it_does_not(
+    command, monkeypatch, wrong, line, remedy
+):
+    monkeypatch.setattr(endpoint, "FIRST_PATIENCE", 0.2)
+    now = [wrong]
+    with Server(status=lambda body: now[0]) as server:
+        code, said = command("multicsr", server, until="written")
+        assert code == 2 and line in said, said
+        now[0] = None
+        code, said = command("multicsr", server, until="written", **remedy)
+        assert code == 0, said
+
+
+def test_no_logprobs_and_scores_as_text_in_the_same_folder(command):
+    three = lambda body: "a b 3"  # noqa: E731
+    with Server(tops=None, text=three) as server:
+        code, said = command("multicsr", server, scoring="expected", until="kept")
+        assert code == 2 and "so there are no expected values: take --scoring text" in said
+        code, said = command("multicsr", server, scoring="text", until="kept")
+        assert code == 0, said
+
+
+def test_a_key_and_a_client(command, monkeypatch):
     with Server() as server:
         monkeypatch.delenv("OPENAI_API_KEY")
-        code, said = command("multicsr", server, until="written")  # this machine: none is wanted
-        assert code == 0, said
-        code, said = command("multicsr", server, "x", base_url="https://example.org/v1",
-                             key_variable="OTHER_KEY")  # fmt: skip
-        assert code == 2 and "no key for example.org: set OTHER_KEY" in said
+        code, said = command("multicsr", server, "first", until="written")
+        assert code == 0, said  # on this machine none is wanted
+        monkeypatch.setattr(endpoint, "HERE", ())
+        code, said = command("multicsr", server, until="written")
+        assert code == 2 and "no key for 127.0.0.1: set OPENAI_API_KEY in the" in said
+        code, said = command("multicsr", server, until="written", key_variable="OTHER_KEY")
+        assert code == 2 and "no key for 127.0.0.1: set OTHER_KEY in the" in said
         monkeypatch.setenv("OTHER_KEY", "two\nlines ü")
-        code, said = command("multicsr", server, "x", base_url="https://example.org/v1",
-                             key_variable="OTHER_KEY")  # fmt: skip
-        assert code == 2 and "what OTHER_KEY holds is no key" in said and "lines" not in said
-        monkeypatch.setitem(sys.modules, "openai", None)
-        code, said = command("multicsr", server, "x")
-        assert code == 2 and "pip install 'synthlib[api]'" in said
+        code, said = command("multicsr", server, until="written", key_variable="OTHER_KEY")
+        assert code == 2 and "what OTHER_KEY holds is no key: set it to the key alone" in said
+        assert "lines" not in said
+        monkeypatch.setenv("OTHER_KEY", "any")
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "openai", None)
+            code, said = command("multicsr", server, until="written", key_variable="OTHER_KEY")
+            assert code == 2 and "pip install 'synthlib[api]'" in said
+        code, said = command("multicsr", server, until="written", key_variable="OTHER_KEY")
+        assert code == 0 and "Bearer any" in server.books.keys, said
+
+
+class Two(shards.Processes):
+    """The first of two processes, which waits for nobody."""
+
+    def wait(self):
+        pass
+
+
+def test_one_process_asks_and_all_go_on(command, monkeypatch):
+    with Server() as server:
+        with monkeypatch.context() as several:
+            several.setattr(shards, "processes", lambda: Two(0, 2))
+            code, said = command("multicsr", server, until="kept")
+            assert code == 2 and "write and judge with one alone (--until kept" in said, said
+        assert command("multicsr", server, until="kept")[0] == 0
+        asked = sum(server.books.asked.values())
+        monkeypatch.setattr(shards, "processes", lambda: Two(0, 2))
+        code, said = command("multicsr", server, until="kept")
+        assert code == 0 and sum(server.books.asked.values()) == asked, said
+
+
+def test_a_full_disk_and_room(command, monkeypatch, tmp_path):
+    own, written = os.write, []
+
+    def write(descriptor, content):
+        written.append(content)
+        if len(written) == 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return own(descriptor, content)
+
+    with Server() as server:
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", write)
+            code, said = command("multicsr", server, until="written")
+        assert code == 2 and "make room and run the same command again" in said, said
+        before = sum(server.books.paid.values())
+        code, said = command("multicsr", server, until="written")
+        assert code == 0, said
+        assert sum(server.books.paid.values()) <= 2 * len(SENTENCES) + 1 + 8 and before >= 15
+
+
+def test_the_report_names_the_command_with_its_address(command, tmp_path):
+    with Server() as server:
+        assert command("multicsr", server, until="written")[0] == 0
+    words = reporting.Run(tmp_path / "run").command()
+    assert "--generator api:test" in words and f"--base-url {server.address} --out" in words

@@ -1146,6 +1146,37 @@ TABLE = {
     "test_bounds_from_more_outputs": {
         "rewards.py": ["look at more outputs"],
     },
+    "test_endpoint.test_bad_input_is_one_line_asks_nothing_and_ends_by_its_remedy": {
+        "endpoint.py": ["hold no key or password: put the key"],
+        "methods/served.py": ["or a --generator with weights"],
+        "runs/art.py": ["is behind an API, and PPO tunes weights"],
+        "runs/frame.py": [
+            "give its name as api:NAME", "leave --form out", "its weights are needed",
+        ],
+        "runs/multicsr.py": ["take --scoring expected or text"],
+        "spending.py": ["give both, or none"],
+    },
+    "test_endpoint.test_what_a_server_refuses_and_the_same_command_once_it_does_not": {
+        "endpoint.py": [
+            "has no money left", "does not accept the key", "knows no model",
+            "refuses all that it is asked", "look at --base-url",
+        ],
+    },
+    "test_endpoint.test_no_logprobs_and_scores_as_text_in_the_same_folder": {
+        "methods/served.py": ["take --scoring text"],
+    },
+    "test_endpoint.test_a_key_and_a_client": {
+        "endpoint.py": ["no key for", "holds is no key", "pip install 'synthlib[api]'"],
+    },
+    "test_endpoint.test_one_process_asks_and_all_go_on": {
+        "runs/frame.py": ["is asked by one process"],
+    },
+    "test_endpoint.test_a_full_disk_and_room": {
+        "spending.py": ["make room"],
+    },
+    "test_endpoint.test_a_wrong_key_a_spent_budget_and_no_logprobs_lose_nothing": {
+        "spending.py": ["with a larger --budget"],
+    },
     "test_fewer_sentences_than_rounds": {
         "runs/art.py": ["sentences are fewer than {} rounds"],
     },

@@ -221,6 +221,8 @@ class Run:
             if name == "stages":
                 usual = (2, 3) if asked.get("no_logits") else (1, 2, 3)
             words += _option(name, one, value, usual)
+        served = [call["base_url"] for call in self.made.get("calls", ()) if "base_url" in call]
+        words += ["--base-url", served[-1]] if served else []
         return shlex.join([*words, "--out", str(self.folder)])
 
 
