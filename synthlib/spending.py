@@ -45,7 +45,7 @@ class Budget:
             self.prices = (price_in / 1e6, price_out / 1e6)
         self.tokens, self.lost = [0, 0], [0, 0]  # in and out: answered, and perhaps paid for
         self.answered = self.attempts_lost = 0
-        self._flying, self._changed = Counter(), threading.Condition()
+        self._flying, self._many, self._changed = [0, 0], 0, threading.Condition()
 
     def cost(self, tokens) -> float:
         """Of (tokens in, tokens out): money, or tokens where there is no price."""
@@ -72,11 +72,11 @@ class Budget:
         """
         with self._changed:
             while not (stop and stop.is_set()):
-                held = sum(self.cost(one) * many for one, many in self._flying.items())
-                if self.most is None or self.spent + held + self.cost(most) <= self.most:
-                    self._flying[most] += 1
+                held = _sum(self._flying, most)
+                if self.most is None or self.spent + self.cost(held) <= self.most:
+                    self._flying, self._many = held, self._many + 1
                     return True
-                if not self._flying:
+                if not self._many:
                     raise BudgetSpent(self._over(most))
                 self._changed.wait()
             return False
@@ -84,18 +84,17 @@ class Budget:
     def settle(self, most, used=None, *, lost=False) -> None:
         """Give back a reservation; count what was used, or the most where the answer was lost."""
         with self._changed:
-            self._flying[most] -= 1
-            self._flying += Counter()  # without zeros
+            self._flying, self._many = _sum(self._flying, (-most[0], -most[1])), self._many - 1
             self.count(used, most if lost else None)
             self._changed.notify_all()
 
     def count(self, used=None, lost=None) -> None:
         """Add an answer's tokens, or those of an attempt that may have been paid for."""
         if used is not None:
-            self.tokens = [a + b for a, b in zip(self.tokens, used, strict=True)]
+            self.tokens = _sum(self.tokens, used)
             self.answered += 1
         if lost is not None:
-            self.lost = [a + b for a, b in zip(self.lost, lost, strict=True)]
+            self.lost = _sum(self.lost, lost)
             self.attempts_lost += 1
 
     def wake(self) -> None:
@@ -124,6 +123,10 @@ class Budget:
         return text
 
 
+def _sum(a, b) -> list[int]:
+    return [a[0] + b[0], a[1] + b[1]]
+
+
 def _number(value) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 1000 else f"{value:.4g}"
 
@@ -141,7 +144,7 @@ class Answers:
     def __init__(self, file=None, budget=None):
         self.file, self.budget = file and Path(file), budget or Budget()
         self._lock, self._place, self._held, self._most = threading.Lock(), {}, {}, {}
-        self._descriptor = None
+        self._descriptor, self._end = None, 0
         if self.file:
             self._open()
 
@@ -179,6 +182,7 @@ class Answers:
                 self.budget.count(lost=mosts[key])
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(self.file, flags, 0o666)
+        self._end = end
         if end:
             os.lseek(self._descriptor, end - 1, os.SEEK_SET)
             if os.read(self._descriptor, 1) != b"\n":
@@ -232,11 +236,13 @@ class Answers:
     def _append(self, line):
         with self._lock:
             try:
-                at = os.lseek(self._descriptor, 0, os.SEEK_END)
-                left = line
+                # One system call: each lets other threads run, and they wait for the lock.
+                left, at = line[os.write(self._descriptor, line) :], self._end
                 while left:
                     left = left[os.write(self._descriptor, left) :]
+                self._end += len(line)
             except OSError as error:
+                self._end = os.fstat(self._descriptor).st_size  # a part of it may be there
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise OSError(
                         f"the disk is full: {self.file} could not be written. What was answered "
