@@ -39,8 +39,8 @@ $(STAMP): requirements.in constraints.txt pyproject.toml synthlib/__init__.py
 
 venv: $(STAMP)  ## create .venv with the pinned packages, where it is absent or older than the pins
 
-book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _build/html/index.html
-	$(PY) book/_ext/make_book.py
+book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _build/html/index.html (EDITION=student: without solutions, _build/student)
+	$(PY) book/_ext/make_book.py $(if $(EDITION),--edition $(EDITION))
 
 # A file's tests run in one process, so that what they share is made once; files in their order, for
 # the last ones are short.

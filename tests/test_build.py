@@ -538,10 +538,10 @@ def tiny_book(root, tmp_path):
         "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/42_chapter\n"
     )
 
-    def build(chapter, intro="# Cover\n"):
+    def build(chapter, intro="# Cover\n", *options):
         (tmp_path / "book" / "chapters" / "42_chapter.py").write_text(chapter)
         (tmp_path / "book" / "intro.md").write_text(intro)
-        command = [sys.executable, str(tmp_path / "book" / "_ext" / "make_book.py")]
+        command = [sys.executable, str(tmp_path / "book" / "_ext" / "make_book.py"), *options]
         # The chapter's `import synthlib` must find the small one.
         environment = {**os.environ, "PYTHONPATH": str(tmp_path), "BOOK_REPO_URL": ""}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -575,6 +575,54 @@ def test_a_book_builds_and_a_bad_one_fails(tiny_book):
 
     status, said, _ = tiny_book.build(good, intro='# Cover\n\n<a href="gone.html">x</a>\n')
     assert status != 0 and "broken link: gone.html" in said
+
+
+SOLVED = '    doubled = {"argument": x + x}\n    return doubled["argument"]'
+SECRET = CHAPTER.replace("{numref}`fig-42-line`", "{ref}`ex-42-twice`").replace(
+    "    y = x + x\n    return y", SOLVED
+).replace('print("checked")', "print(twice(21))\n\n# %%\nchecks.ch42.twice(twice)").replace(
+    '# %%\nprint("first")', "# %%\nclass checks:\n    class ch42:\n"
+    "        twice = staticmethod(lambda f: print('said:', f(1)))"
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_student_edition_holds_no_solution(tiny_book):
+    """Neither in pages, nor in the search index, sources and notebooks; its outputs stay."""
+    pages = tiny_book.root / "book" / "reference"
+    pages.mkdir()
+    text = "(instructors-page)=\n# For teachers\n\nThe key: abacus.\n"
+    (pages / "instructors.md").write_text(text)
+    toc = tiny_book.root / "_toc.yml"
+    toc.write_text(toc.read_text() + "- file: book/reference/instructors\n")
+    cover = "# Cover\n\nSee {ref}`instructors-page`.\n"
+    status, said, site = tiny_book.build(SECRET, cover)
+    assert status == 0, said
+    words = re.compile(r"doubled|abacus")
+
+    def holding(folder):
+        return {p.relative_to(folder).as_posix() for p in folder.rglob("*")
+                if p.is_file() and words.search(p.read_bytes().decode("latin-1"))}  # fmt: skip
+
+    assert {"notebooks/42_chapter.html", "_sources/notebooks/42_chapter.ipynb"} <= holding(site)
+    status, said, _ = tiny_book.build(SECRET, cover, "--edition", "student")
+    assert status == 0, said
+    out = tiny_book.root / "_build" / "student"
+    assert holding(out) == set()
+    page = (out / "html" / "notebooks" / "42_chapter.html").read_text()
+    plain = re.sub(r"<[^>]*>", "", page)
+    assert "not done yet: return" in plain and "Show the solution" not in page
+    assert "42" in re.findall(r"<pre><span></span>(\d+)\n", page)  # what the solution gave
+    assert "said: 2" not in page  # the check has said nothing yet
+    assert (out / "notebooks" / "42_chapter.ipynb").is_file()
+    teachers = (out / "html" / "book" / "reference" / "instructors.html").read_text()
+    assert "This page stands in the edition for instructors." in teachers
+    assert holding(site), "the complete edition stays as it was"
+    # A solution that stands in the prose is found, and then nothing is there to be handed out.
+    told = SECRET.replace("# Write `twice`.", '# Write `doubled = {"argument": x + x}`.')
+    status, said, _ = tiny_book.build(told, cover, "--edition", "student")
+    assert status != 0 and "42_chapter.html: a line of a solution of 42_chapter" in said
+    assert not out.exists()
 
 
 @pytest.mark.slow

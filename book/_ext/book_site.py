@@ -22,6 +22,7 @@ from pathlib import Path
 import editions
 import nbformat
 import project
+import student_edition
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
@@ -29,6 +30,8 @@ from sphinx.transforms import SphinxTransform
 def configure(app, config):
     """Fill in what `_config.yml` cannot know."""
     config.nb_execution_cache_path = os.environ.get("BOOK_CACHE") or str(project.cache_path())
+    if project.for_students():
+        config.nb_execution_mode = "off"  # the outputs come from the cache, without solutions
     options = config.html_theme_options
     url, branch = project.repository()
     if not url:
@@ -51,10 +54,16 @@ def with_directives(app, docname, source):
 
     The code stays that of the notebook, which was executed.
     """
+    if project.for_students() and docname in student_edition.FOR_INSTRUCTORS:
+        source[0] = student_edition.left_out(source[0])
     path = project.CHAPTERS / f"{docname.removeprefix('notebooks/')}.py"
     if not docname.startswith("notebooks/") or not path.is_file():
         return
     nb = nbformat.reads(source[0], as_version=4)
+    if project.for_students():
+        run = student_edition.executed(nb, app.config.nb_execution_cache_path)
+        source[0] = nbformat.writes(student_edition.page(path, run))
+        return
     prose = {cell.id: cell.source for cell in editions.notebook(path, page=True).cells}
     for cell in nb.cells:
         if cell.cell_type == "markdown":
@@ -189,6 +198,9 @@ def finish_page(app, pagename, templatename, context, doctree):
     if not pagename.startswith("notebooks/") or not student.is_file():
         return
     folder = "notebooks/student"
+    if project.for_students():
+        offer_student_notebook_alone(context, folder)
+        return
     copied = Path(app.outdir) / "_sources" / folder / student.name
     copied.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(student, copied)
@@ -210,6 +222,20 @@ def finish_page(app, pagename, templatename, context, doctree):
         launch.insert(0, button | {"text": "Colab, student notebook", "url": student_url})
 
 
+def offer_student_notebook_alone(context, folder):
+    """The buttons of a page without solutions lead to the student notebook."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if group.get("label") == "launch-buttons" and button.get("url"):
+                button["url"] = button["url"].replace("/notebooks/", f"/{folder}/")
+
+
+def without_solutions(app, exception):
+    """What the student edition hands out as its sources holds no solution either."""
+    if project.for_students() and app.builder.format == "html":
+        student_edition.replace_sources(app.outdir)
+
+
 def light_without_script(app, exception):
     """Without JavaScript a page is light; the theme would leave it without any colour."""
     if exception or app.builder.format != "html":
@@ -229,4 +255,5 @@ def setup(app):
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", light_without_script)
+    app.connect("build-finished", without_solutions)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,12 +1,14 @@
 """Build the book: notebooks, models, execution on all cores, pages, checks. `make book` calls this.
 
     python book/_ext/make_book.py
+    python book/_ext/make_book.py --edition student     without the solutions, in _build/student
 
 Everything goes to `_build/`; the site is `_build/html/index.html`. Executed notebooks are kept in a
 cache that belongs to the sources of `synthlib` and `data`, so that a second build takes seconds and
 an edited kernel is never shown with an old output.
 """
 
+import argparse
 import csv
 import os
 import shutil
@@ -17,6 +19,7 @@ import time
 import editions
 import project
 import site_check
+import student_edition
 
 #: Seconds one cell may take: for what hangs. What a chapter may cost is its budget below.
 CELL_TIMEOUT = 3600
@@ -128,8 +131,40 @@ def build_pages():
     ).returncode
 
 
-def main():
+def build_student_pages():
+    """The site without solutions, and its notebooks, in `_build/student`; the exit status.
+
+    Nothing stands there that was not searched for solutions.
+    """
+    final, work = project.BUILD / "student", project.BUILD / ".student"
+    for folder in (final, work):
+        shutil.rmtree(folder, ignore_errors=True)
+    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["-W", "-n", "--keep-going", "-q", "--path-output", str(work)]
+    status = subprocess.run(
+        [*program, "build", str(project.ROOT), *options], cwd=project.ROOT,
+        env={**os.environ, "BOOK_EDITION": "student"},
+    ).returncode  # fmt: skip
+    made = work / "_build" / "html"
+    problems = []
+    if not status:
+        student_edition.hand_out(work / "ready" / "notebooks")
+        made.rename(work / "ready" / "html")
+        problems = student_edition.leaks(work / "ready")
+        if not problems:
+            (work / "ready").rename(final)
+    shutil.rmtree(work, ignore_errors=True)
+    print("\n".join(problems), end="\n" if problems else "")
+    return status or (1 if problems else 0)
+
+
+def main(argv=None):
     """Build everything; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Build the book.")
+    parser.add_argument("--edition", choices=("complete", "student"), default="complete",
+                        help="student: without the solutions, in _build/student")  # fmt: skip
+    student = parser.parse_args(argv or []).edition == "student"
+    site = project.BUILD / "student" / "html" if student else project.SITE
     os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
     start = time.perf_counter()
 
@@ -155,19 +190,19 @@ def main():
         say(f"FAILED: {len(failed)} chapter(s) raised an error")
         return 1
     say("building the pages")
-    status = build_pages()
-    if status or not (project.SITE / "index.html").is_file():
+    status = build_student_pages() if student else build_pages()
+    if status or not (site / "index.html").is_file():
         say("FAILED: Jupyter Book reported a warning or an error; see above")
         return status or 1
-    problems = site_check.check(project.SITE)
+    problems = site_check.check(site)
     if problems:
         print("\n".join(problems))
         say(f"FAILED: {len(problems)} problem(s) in links and assets")
         return 1
     if project.cache_path() != cache:
         say("note: synthlib or data changed meanwhile; the pages show them as they were before")
-    pages = len(list(project.SITE.rglob("*.html")))
-    say(f"done: {pages} pages, no warning, no broken link: {project.SITE / 'index.html'}")
+    pages = len(list(site.rglob("*.html")))
+    say(f"done: {pages} pages, no warning, no broken link: {site / 'index.html'}")
     dear = over_budget(minutes)
     print("\n".join(dear), end="\n" if dear else "")
     # A reader's processor may be slow, and the book is whole; the check of the project fails.
@@ -175,4 +210,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,11 @@ SITE = BUILD / "html"
 FIELD = range(13, 17)  # the chapters on real language
 
 
+def for_students() -> bool:
+    """Whether the edition without solutions is being built: `make book EDITION=student`."""
+    return os.environ.get("BOOK_EDITION") == "student"
+
+
 def version() -> str:
     """Version of `synthlib`, read without importing it."""
     tree = ast.parse((ROOT / "synthlib" / "__init__.py").read_text(encoding="utf-8"))
