@@ -602,6 +602,20 @@ def test_few_sentences_fit_by_one_option(options, tmp_path):
     assert plan.settings.clusters == 1 and plan.fitted == "--clusters 1,000 → 1"
 
 
+@pytest.mark.parametrize("few, given, clusters, step", [
+    (12, {}, 3, 1), (24, {}, 6, 3), (40, {}, 10, 4), (12, {"lists_per_step": 4}, 3, 4),
+    (12, {"anchors": 16}, 3, 4),
+])  # fmt: skip
+def test_few_sentences_shrink_a_step_to_what_verification_leaves(few, given, clusters, step):
+    """Of the laptop's: of its lists a quarter suffices for a step, unless the reader sets it."""
+    plan = ranking_run.make_plan(tier="laptop", n=few, **given)
+    settings = plan.settings
+    assert (settings.clusters, settings.lists_per_step) == (clusters, step)
+    assert ("--lists-per-step 4 → " in plan.fitted) == (step != 4)
+    drawn = plan.anchors or settings.clusters * settings.per_cluster
+    assert given.get("lists_per_step") or drawn // 4 >= step
+
+
 def test_a_model_that_cannot_be_had_leaves_no_folder(options, tmp_path):
     for role in ("generator", "base", "teacher"):
         with pytest.raises((ValueError, OSError), match="nobody/nothing"):

@@ -74,7 +74,11 @@ def make_plan(**given) -> Plan:
     fitted = ""
     if asked.n is not None:  # half of the sentences are anchors, for varied ones
         most = max(1, asked.n // (2 * settings.per_cluster))
-        settings, fitted = runs.fit(settings, vars(asked), clusters=most)
+        anchors = asked.anchors or min(most, settings.clusters) * settings.per_cluster
+        # Verification leaves a part of the lists: a step is to take a quarter of them at most.
+        settings, fitted = runs.fit(
+            settings, vars(asked), clusters=most, lists_per_step=max(1, anchors // 4)
+        )
     if asked.teacher == options.BASE:
         settings = dataclasses.replace(settings, teacher=settings.encoder)
     source = runs.source_of(asked, settings) if asked.lists is None else asked.lists
