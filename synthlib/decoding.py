@@ -626,7 +626,7 @@ def _write_batch(
         known.place, known.state = place, (*state[:3], _copied(state[3]))
     # From here on a sequence belongs to one context and one row: [K, B], contexts first.
     running = Running(model, read, [place[row[k]] for k in range(len(weights)) for row in texts])
-    rules = _rules(model, tokenizer, running.logits.shape[-1], room, ends)
+    rules = rules_of(model, tokenizer, running.logits.shape[-1], room, ends)
     uniform = None
     if seeds is not None:
         uniform = np.stack([np.random.default_rng(s).random(room) for s in seeds])
@@ -1340,7 +1340,7 @@ def plain_settings(model):
     return GenerationConfig(**settings)
 
 
-class _Rules(NamedTuple):
+class Rules(NamedTuple):
     """How a text ends and what it never holds: token ids, and the number of free steps."""
 
     ends: set
@@ -1350,7 +1350,7 @@ class _Rules(NamedTuple):
     steps: int
 
 
-def _rules(model, tokenizer, vocabulary, room, more_ends=()) -> _Rules:
+def rules_of(model, tokenizer, vocabulary, room, more_ends=()) -> Rules:
     settings = getattr(model, "generation_config", None)
     ends = _tokens.end_ids(model, tokenizer)
     last = {i for i in set(more_ends) - ends if _text(tokenizer, [i])}
@@ -1369,7 +1369,7 @@ def _rules(model, tokenizer, vocabulary, room, more_ends=()) -> _Rules:
     if model.config.is_encoder_decoder:
         room -= len(decoder_start(model)) - 1
     room -= getattr(settings, "forced_eos_token_id", None) is not None
-    return _Rules(ends, last, banned, first, room)
+    return Rules(ends, last, banned, first, room)
 
 
 def pad_id(tokenizer) -> int:

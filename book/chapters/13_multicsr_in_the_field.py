@@ -113,8 +113,7 @@ shown = sweep[sweep["shots"] == sweep["shots"].max()]  # as the tier asks
 asked_plainly = sweep[sweep["omega"] == 0.0]
 wrong = ch13.shares(asked_plainly, by=["shots", "kind"])
 wrong["asked for"] = wrong["kind"] + wrong["shots"].map(", {} examples".format)
-LOOKS = {"right": "blue", "copied": "gold", "opposite": "orange", "neutral": "sky",
-         "echo": "purple", "broken": "grey"}
+LOOKS = ch13.OUTCOME_COLOURS
 
 
 def _shares_alt(df):
@@ -317,6 +316,37 @@ if TIER == "laptop":
 # $\kappa=0.45$: on 76 % at $\omega=0.3$, on 51 % at 0.8. The reader is one of the authors; a second
 # one would be a better measure.
 #
+# ### Turn it yourself
+#
+# A count has no words in it. {numref}`fig-13-dial` has them: six requests of the sweep, answered at
+# 21 values of $\omega$, and at every token what either request thought of it. Nothing runs here; it
+# is all recorded.
+#
+# Begin with the electrician at 0, and drag to the right. Up to 0.2 the answer is a copy. Then she is
+# *changing a light bulb into a light bulb*, at 0.35 *a radio*, from 0.4 to 0.5 *a coffee mug*. Press
+# *coffee*. Asked to contradict, the model gives it three chances in a thousand, and *light* 31 in a
+# hundred. Asked to paraphrase, it gives *light* 91 in a hundred, and *coffee* next to none: that is
+# what we subtract.
+#
+# At 0.6 an *ice cream truck* drives off with the sentence. Press *ice*: the likeliest token of the
+# mixture has one chance in a hundred, for the mixture wants nothing in particular any more. At 0.8
+# its runner-up is *aspirin*, to which neither request gives one chance in a million. The examiner
+# says *right* from 0.35 to the very end. Where we have labelled an answer by hand, the figure has the
+# reader's word beside it.
+
+# %% tags=["hide-input"]
+from synthlib.viz import explorers
+
+explorers.dial(
+    ch13.dial_tables(field.recorded("13-dial")), outcomes=LOOKS, model="SmolLM2-135M",
+    label="fig-13-dial",
+    caption="Answers of the tier `laptop`'s generator at any $\\omega$, recorded: the tokens, what "
+    "became of the answer, and each token's probability as asked, as subtracted, and in the "
+    "mixture. Underlined tokens differ from plain decoding. On paper the first caption, at eight "
+    "$\\omega$.",
+)
+
+# %% [markdown]
 # ### Which noise?
 #
 # The paper tries four noisy instructions, and the opposite is best (its Fig. 5). Here each is

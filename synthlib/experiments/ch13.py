@@ -11,12 +11,14 @@ that is measured here is written from the others.
 from __future__ import annotations
 
 import dataclasses
+import math
 from random import Random
 
 import numpy as np
 import pandas as pd
+import torch
 
-from synthlib import curation, judging, ledger, models, paths, prompts, tiers
+from synthlib import answers, curation, decoding, judging, ledger, models, paths, prompts, tiers
 from synthlib.evaluation import sts
 from synthlib.experiments import ch03, field
 from synthlib.field import examiner as examining
@@ -32,6 +34,22 @@ NOISE_OMEGA = 0.3
 LABELS = paths.DATA / "field" / "labels" / "multicsr.csv"  # 200 answers, labelled by hand
 LABELLED, LABELLED_SEEDS = (0.0, 0.3, 0.5, 0.8), (0, 1)  # what they were drawn from
 PAIRS = 200  # of STS-B dev, that judges score
+# The dial: of each seed two trees, an answer at every ω of a grid. Both kinds where both say most.
+DIAL = {
+    0: {"The wind is blowing leaves across the yard.": KINDS},
+    1: {"An electrician is changing a light bulb.": KINDS},
+    2: {"A man is tying his shoes on the stairs.": KINDS[1:],
+        "An elderly couple is walking through the park.": KINDS[1:]},
+}  # fmt: skip
+DIAL_OMEGAS = tuple(round(-0.2 + 0.05 * i, 2) for i in range(21))
+_INSTRUCTIONS = {"entailment": prompts.ENTAILMENT, "contradiction": prompts.CONTRADICTION}
+DIAL_WORDS = {"model": "SmolLM2-135M",
+              "views": ("asked to contradict", "asked to paraphrase", "mixture")}  # fmt: skip
+DIALLED = (  # its captions in the order in which they are shown
+    "An electrician is changing a light bulb.", "The wind is blowing leaves across the yard.",
+    "A man is tying his shoes on the stairs.", "An elderly couple is walking through the park.",
+)  # fmt: skip
+LEADERS = 3  # tokens that each context, and each ω's mixture, adds to a place of the dial
 WRITTEN = 256  # SNLI premises from which the triplets of one training are written
 TASKS = ("STS12", "STS14", "STS-B dev")  # of which the figures are means
 
@@ -120,6 +138,205 @@ def noises(settings, judge, examiner, *, seed=0) -> pd.DataFrame:
     return _first(pd.concat(parts, ignore_index=True), "noise")
 
 
+def dial(generator, prompt, noisy, omegas=DIAL_OMEGAS, *, max_new_tokens, top=LEADERS):
+    """Greedy decoding from l − ω·l̂ at every ω of a grid, side by side, and what each token weighed.
+
+    Answers share their beginnings: they form a tree, and a *node* is a place in it, where some of
+    the ω still stand together. All ω are rows of one batch, so each prompt is read once.
+
+    Parameters
+    ----------
+    generator : (model, tokenizer)
+    prompt, noisy : str
+    omegas : sequence of float
+    max_new_tokens : int
+    top : int
+        Tokens that each context, and the mixture of each ω there, adds to a node.
+
+    Returns
+    -------
+    DataFrame
+        A row for each candidate of a node: node (0 is the beginning), token (its text, its leading
+        blank too; "" ends the answer), asked and noisy (its log-probability in either context,
+        among the tokens that an answer may hold), next (the node behind it; −1 where the answer
+        ends with it, −2 where no ω takes it), mixed ("0.3:0.41 0.35:0.4": the ω of the grid that
+        take it, with its probability in their mixture).
+
+    Source: MultiCSR § 3.1.
+    """
+    model, tokenizer = generator
+    ends = prompts.end_ids(tokenizer, prompts.form_of(*generator))
+    read = decoding.tokenize(model, tokenizer, [[prompt, noisy]], (0, 1), max_new_tokens)
+    both = [read[prompt], read[noisy]]
+    way = decoding.way_of(model, tokenizer, both, max_new_tokens)
+    going, written = list(range(len(omegas))), [()] * len(omegas)  # rows of ω; the tokens of each
+    nodes, rows = {(): 0}, []
+    with decoding.inference(model):
+        states = decoding.read_prompts(model, both, decoding.pad_id(tokenizer), way)
+        running = decoding.Running(model, states, [k for k in (0, 1) for _ in omegas])
+        vocabulary = running.logits.shape[-1]
+        rules = decoding.rules_of(model, tokenizer, vocabulary, max_new_tokens, ends)
+        for step in range(rules.steps):
+            banned = rules.banned if step else rules.banned_first
+            logits = running.logits.index_fill(-1, banned, -math.inf).view(2, len(going), -1)
+            here = {}  # of each node the rows that stand there
+            for b, i in enumerate(going):
+                here.setdefault(written[i], []).append(b)
+            stay = []
+            for before, there in here.items():
+                some = [omegas[going[b]] for b in there]
+                for v, asked, other, takes in _candidates(logits[:, there[0]], some, top):
+                    text, after = "" if v in rules.ends else tokenizer.decode([v]), -2
+                    if takes:
+                        last = v in rules.ends or v in rules.last or step == rules.steps - 1
+                        after = -1 if last else nodes.setdefault((*before, v), len(nodes))
+                    mixed = " ".join(f"{omega:g}:{share:.3g}" for omega, share in takes.items())
+                    rows.append((nodes[before], text, asked, other, after, mixed))
+                    if after >= 0:
+                        for b in there:
+                            if omegas[going[b]] in takes:
+                                written[going[b]] += (v,)
+                                stay.append(b)
+            if not stay:
+                break
+            stay.sort()
+            running.keep([k * len(going) + b for k in (0, 1) for b in stay])
+            going = [going[b] for b in stay]
+            running.advance(torch.tensor([written[i][-1] for i in going] * 2, device=model.device))
+    names = ["node", "token", "asked", "noisy", "next", "mixed"]
+    return pd.DataFrame(rows, columns=names).sort_values("node", kind="stable", ignore_index=True)
+
+
+def _candidates(logits, omegas, top):
+    """Of a place with logits [2, V]: tokens, their log-probability in both contexts, and the ω that
+    take them, each with their share of its mixture; those likelier as asked come first."""
+    asked, other = logits.log_softmax(-1)
+    shares = {
+        omega: decoding.mix_logits(logits[:, None], (1.0, -omega))[0].softmax(-1)
+        for omega in omegas
+    }
+    taken = {omega: int(share.argmax()) for omega, share in shares.items()}
+    views = [asked, other, *shares.values()]
+    found = {v for view in views for v in view.topk(top).indices.tolist()} | set(taken.values())
+    for v in sorted(found, key=lambda v: (-float(asked[v]), v)):
+        takes = {omega: float(shares[omega][v]) for omega in omegas if taken[omega] == v}
+        yield v, float(asked[v]), float(other[v]), takes
+
+
+def shares_of(mixed) -> dict[float, float]:
+    """The ω that take a candidate of `dial`, each with the candidate's share of its mixture."""
+    pairs = (pair.split(":") for pair in mixed.split())
+    return {float(omega): float(share) for omega, share in pairs}
+
+
+def walks(tree) -> dict[float, list]:
+    """The candidates that each ω takes, from the beginning of its answer to the end.
+
+    Parameters
+    ----------
+    tree : DataFrame
+        Of `dial`, one answer's.
+
+    Returns
+    -------
+    dict of ω to list of rows of the tree (named tuples)
+    """
+    taken = {}
+    for row in tree.sort_values("node", kind="stable").itertuples():
+        for omega in shares_of(row.mixed):
+            taken.setdefault(omega, {})[row.node] = row
+    found = {}
+    for omega in sorted(taken):
+        node, found[omega] = 0, []
+        while node >= 0:
+            found[omega].append(taken[omega][node])
+            node = found[omega][-1].next
+    return found
+
+
+def dial_answers(seed, generator, examiner, settings) -> pd.DataFrame:
+    """The trees of a seed's captions in `DIAL`, and what became of each answer.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `dial`, behind kind, instruction (its number) and caption (its id in
+        ``data/field/captions.csv``). Where an answer ends: output, the sentence that was read from
+        it, and outcome (of `field.outcomes`).
+    """
+    form, parts = prompts.form_of(*generator), []
+    asked = multicsr.ask(premises(seed), seed=seed, form=form).set_index("anchor")
+    for premise, kinds in DIAL[seed].items():
+        row, number = asked.loc[premise], 1 + field.captions().index(premise)
+        for kind in kinds:
+            tree = dial(
+                generator, row[f"{kind}_prompt"], row[f"{kind}_noisy"],
+                max_new_tokens=settings.max_new_tokens,
+            ).assign(output="", outcome="")  # fmt: skip
+            ends = {walk[-1].Index: "".join(one.token for one in walk)
+                    for walk in walks(tree).values()}  # fmt: skip
+            said, _ = answers.read_all([text.strip() for text in ends.values()], form.prefix)
+            table = pd.DataFrame({
+                "kind": kind, "instruction": _INSTRUCTIONS[kind][form.words][row[kind] - 1],
+                "premise": premise, "output": said,
+            })  # fmt: skip
+            found = field.labels(examiner, [(premise, text) for text in said])
+            tree.loc[list(ends), "output"] = said
+            tree.loc[list(ends), "outcome"] = field.outcomes(table, found)
+            parts.append(tree.assign(kind=kind, instruction=row[kind], caption=f"c{number:03}"))
+    return _first(pd.concat(parts, ignore_index=True), "caption", "kind", "instruction")
+
+
+def dial_tables(recorded, shown=DIALLED, kinds=KINDS[::-1]) -> dict[str, pd.DataFrame]:
+    """What `viz.explorers.dial` shows of a recording of `dial_answers`.
+
+    Parameters
+    ----------
+    recorded : DataFrame
+        ``13-dial``, with the column seed.
+    shown : sequence of str
+        Captions, in their order.
+    kinds : sequence of str
+        Of `KINDS`, in their order.
+
+    Returns
+    -------
+    dict of DataFrame
+        cases {case, kind, premise, instruction, subtracted}; answers {case, omega, output, outcome,
+        reader (a label by hand, where one was given)}; words {case, node, token, asked, noisy,
+        next, mixed}; steps {case, omega, place, token, share}.
+    """
+    labels = examining.load_labels(LABELS).set_index(["premise", "hypothesis"])["label"]
+    labels = labels[~labels.index.duplicated()].to_dict()
+    groups = {
+        (kind, field.captions()[int(caption[1:]) - 1]): (seed, tree)
+        for (kind, caption, seed), tree in recorded.groupby(["kind", "caption", "seed"])
+    }
+    keys = [(kind, premise) for kind in kinds for premise in shown if (kind, premise) in groups]
+    found = {"cases": [], "answers": [], "words": [], "steps": []}
+    for case, (kind, premise) in enumerate(keys):
+        (seed, tree), other = groups[kind, premise], KINDS[1 - KINDS.index(kind)]
+        asked = multicsr.ask(premises(seed), seed=seed).set_index("anchor").loc[premise]
+        said = {one: _INSTRUCTIONS[one]["paper"][asked[one] - 1] for one in KINDS}
+        found["cases"].append(dict(case=case, kind=kind, premise=premise, instruction=said[kind],
+                                   subtracted=said[other]))  # fmt: skip
+        found["words"].append(
+            tree[["node", "token", "asked", "noisy", "next", "mixed"]].assign(case=case)
+        )
+        for omega, walk in walks(tree).items():
+            last = walk[-1]
+            found["answers"].append(dict(
+                case=case, omega=omega, output=last.output, outcome=last.outcome,
+                reader=labels.get((premise, last.output), ""),
+            ))  # fmt: skip
+            found["steps"] += [
+                dict(case=case, omega=omega, place=place, token=row.token,
+                     share=shares_of(row.mixed)[omega]) for place, row in enumerate(walk)
+            ]  # fmt: skip
+    tables = {name: pd.DataFrame(rows) for name, rows in found.items() if name != "words"}
+    return tables | {"words": _first(pd.concat(found["words"], ignore_index=True), "case")}
+
+
 def _first(table, *names):
     return table[[*names, *table.columns.difference(names, sort=False)]]
 
@@ -166,6 +383,18 @@ def by_hand(table: pd.DataFrame) -> pd.DataFrame:
         ))  # fmt: skip
     names = ["omega", "kind", "answers", "reader", "examiner", "nothing"]
     return pd.DataFrame(rows, columns=names)
+
+
+OUTCOME_COLOURS = {"right": "blue", "copied": "gold", "opposite": "orange", "neutral": "sky",
+                   "echo": "purple", "broken": "grey"}  # fmt: skip
+
+
+def dial_cover():
+    """The figure on the book's first page, beside the pocket model: two captions, at any ω."""
+    from synthlib.viz import explorers
+
+    tables = dial_tables(field.recorded("13-dial"), DIALLED[::2], KINDS[1:])
+    return explorers.dial(tables, outcomes=OUTCOME_COLOURS, compact=True, **DIAL_WORDS)
 
 
 # ------------------------------------------------------------------ stage 2: judging
@@ -239,6 +468,16 @@ def record_sweep(seed: int) -> pd.DataFrame:
 def record_noise(seed: int) -> pd.DataFrame:
     """`noises` of the tier laptop."""
     return _short(noises(_SETTINGS, *_judges(), seed=seed))
+
+
+@field.recorder("13-dial", needs=(_SETTINGS.generator, "laptop/examiner"))
+def record_dial(seed: int) -> pd.DataFrame:
+    """`dial_answers` of the tier laptop."""
+    if seed not in DIAL:
+        raise ValueError(f"captions are chosen for the seeds {', '.join(map(str, DIAL))}")
+    generator = field.load("generator", _SETTINGS, seed=seed)
+    table = dial_answers(seed, generator, field.load("examiner", _SETTINGS), _SETTINGS)
+    return table.round({"asked": 3, "noisy": 3})
 
 
 @field.recorder(

@@ -1,4 +1,4 @@
-"""Three figures of the papers that a reader can take hold of: thresholds, heatmaps, paths.
+"""Figures of the papers that a reader can take hold of: thresholds, heatmaps, paths, a dial of ω.
 
 Each function takes tidy tables, yours or a chapter's, and returns a `Figure` whose logic in the
 page is in ``js/explorers``. The text alternative is computed here from the same tables; a test
@@ -6,6 +6,7 @@ holds it against the one that the page makes.
 """
 
 import numpy as np
+import pandas as pd
 
 from synthlib.curation import Thresholds
 from synthlib.viz.figure import Figure
@@ -327,4 +328,110 @@ def _paths_alt(tables, decoding, lam):
     return (
         f"Lists from “{about['sentence']}”, {decoding}, at sentence {last}. {'. '.join(now)}. "
         f"Other lists: {'. '.join(others)}."
+    )
+
+
+# ------------------------------------------------------------------ ω over recorded answers
+STILL = (-0.2, 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # ω of the static picture
+PLACES = 12  # of an answer in the static picture; the last says how many are left out
+
+
+def dial(
+    tables, *, case=0, omega=0.0, outcomes=None, compact=False, model="the model",
+    views=("as asked", "as subtracted", "mixture"), **words,
+):  # fmt: skip
+    """Recorded answers of a real model at every ω of a grid, with what each token weighed.
+
+    Parameters
+    ----------
+    tables : dict of DataFrame
+        ``cases``, ``answers``, ``words`` and ``steps`` of `experiments.ch13.dial_tables`.
+    case : int
+        The one to begin with, and that of the static picture.
+    omega : float
+        Of the grid, at the start.
+    outcomes : dict of str, optional
+        Colours of the outcomes.
+    compact : bool
+        Without the instructions, for a cover.
+    model : str
+        Its name, for readers.
+    views : three str
+        Names of either context and of the mixture.
+    **words
+        label and caption of the `Figure`.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        A table is empty or lacks a column; a case or an ω that is not recorded.
+    """
+    _need(tables, {"cases": "case kind premise instruction subtracted",
+                   "answers": "case omega output outcome reader",
+                   "words": "case node token asked noisy next mixed",
+                   "steps": "case omega place token share"})  # fmt: skip
+    cases, answers = tables["cases"], tables["answers"]
+    for name, value, known in (("case", case, cases["case"]), ("omega", omega, answers["omega"])):
+        if value not in set(known):
+            there = ", ".join(f"{x:g}" for x in sorted(set(known)))
+            raise ValueError(f"{name} {value} is not recorded; there are: {there}")
+    own = answers[answers["case"] == case].set_index("omega")
+    kept = {name: tables[name] for name in ("cases", "answers", "words")}
+    still = _still(tables["steps"][tables["steps"]["case"] == case])
+    asked = {"contradiction": "Contradict", "entailment": "Follow from"}
+    spec = {
+        "kind": "explorer", "explorer": "dial",
+        "controls": [
+            _choice("case", "Request", [[int(row.case), f"{asked[row.kind]}: {row.premise}"]
+                                      for row in cases.itertuples()], case),
+            {"name": "omega", "type": "range", "label": "ω", "value": omega, "format": ".2f",
+             "values": sorted(set(answers["omega"]))},
+        ],
+        "options": {"outcomes": outcomes or {}, "views": list(views), "compact": compact,
+                    "writer": model},
+        "static": {
+            "kind": "heatmap", "data": "still", "x": "place", "y": "omega", "value": "share",
+            "text": "token", "vmin": 0, "vmax": 1, "height": 3.2, "xlabel": "token", "ylabel": "ω",
+            "vlabel": "probability in the mixture",
+            "order": {"x": list(dict.fromkeys(still["place"])),
+                      "y": list(dict.fromkeys(still["omega"]))},
+        },
+    }  # fmt: skip
+    return Figure(
+        kept | {"still": still}, spec,
+        lambda _: _dial_alt(cases.set_index("case").loc[case], own, model), **words,
+    )  # fmt: skip
+
+
+def _still(steps):
+    """Answers at a few ω, one below the other, no longer than `PLACES`."""
+    rows = steps[steps["omega"].isin(STILL) & (steps["place"] < PLACES)]
+    longest = steps.groupby("omega")["place"].transform("max")
+    cut = (rows["place"] == PLACES - 1) & (longest.loc[rows.index] >= PLACES)
+    return pd.DataFrame({
+        "omega": [f"{omega:g}".replace("-", "−") for omega in rows["omega"]],
+        "place": [str(place + 1) for place in rows["place"]],
+        "token": ["…" if short else token.strip() or "(end)"
+                  for token, short in zip(rows["token"], cut, strict=True)],
+        "share": rows["share"],
+    })  # fmt: skip
+
+
+def _dial_alt(about, answers, model):
+    """Answers that are the same are said once, with the outcome."""
+    asked = {"contradiction": "contradict", "entailment": "follow from"}[about["kind"]]
+    runs = (answers[["output", "outcome"]] != answers[["output", "outcome"]].shift()).any(axis=1)
+    parts = []
+    for _, some in answers.groupby(runs.cumsum()):
+        first, last = some.index[0], some.index[-1]
+        span = f"{first:g}" if first == last else f"{first:g} to {last:g}"
+        output, outcome = some.iloc[0][["output", "outcome"]]
+        parts.append(f"omega {span}: {output or 'nothing'} ({outcome})")
+    return (
+        f"Recorded answers of {model}, asked for what must {asked} “{about['premise']}”. "
+        + "; ".join(parts)
     )

@@ -1,5 +1,5 @@
-/* What the explorers that run a model share: the sentence's field with its button and line of status,
-   the asking of a model while a control is dragged, and two small comparisons. */
+/* What the explorers of decoding share: words as buttons, their probabilities as bars, two small comparisons;
+   and of those that run a model the sentence's field with its button and line of status. */
 (function (SC) {
   "use strict";
 
@@ -32,6 +32,42 @@
   };
 
   SC.quoted = (words) => words.slice(0, 5).map((w) => `‘${SC.text(w, 40)}’`).join(", ") + (words.length > 5 ? " and more" : "");
+
+  /** A word of a text as a button; the words together form one stop of the Tab key.
+
+      at: its place; place: the one that is looked into; glued, joins: no blank is before it, behind it; set(place): what to set when it is chosen. */
+  SC.wordButton = (view, { text, at, place, fresh, count, glued, joins, set = (to) => ({ place: to }) }) =>
+    view.html("button", { type: "button", key: `place-${at}`, tabindex: at === place ? "0" : "-1",
+      class: `sc-m-word${fresh ? " sc-m-fresh" : ""}${glued ? " sc-m-glued" : ""}${joins ? " sc-m-joins" : ""}`, "aria-pressed": at === place ? "true" : "false",
+      on: {
+        click: () => view.set(set(at)),
+        keydown: (event) => {
+          const move = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -count, End: count }[event.key];
+          if (!move) return;
+          event.preventDefault();
+          const to = Math.min(Math.max(place + move, 0), count - 1);
+          view.set(set(to));
+          view.flush();
+          const next = view.root.querySelector(`[data-key="place-${to}"]`);
+          if (next) next.focus({ preventScroll: true });
+        },
+      } }, text);
+
+  /** Words with their probability in both contexts and in the mixture, as bars.
+
+      title: of it, as nodes; names: of the three; words: [{text, chosen, p: [three]}]; width(p): share of a whole bar; fine: longer numbers. */
+  SC.wordBars = (view, { title, more, names, words, width = (p) => p, format = (p) => SC.format(p, ".2f"), fine, note }) => {
+    const { html } = view, looks = ["blue", "orange", "purple"].map((token, k) => [token, names[k]]);
+    return html("div", { class: "sc-m-detail" },
+      html("p", { class: "sc-m-detail-title" }, title), more,
+      html("p", { class: "sc-m-key" }, looks.map(([token, label]) => html("span", {}, html("i", { style: { background: view.colours[token] } }), label))),
+      html("div", { class: `sc-m-bars${fine ? " sc-m-fine" : ""}` }, words.map((word) => [
+        html("span", { class: `sc-m-bars-word${word.chosen ? " sc-m-chosen" : ""}` }, word.text),
+        html("span", { class: "sc-m-bars-three" }, looks.map(([token, label], k) => html("span", { class: "sc-m-bar" },
+          html("i", { style: { width: `${(100 * width(word.p[k])).toFixed(1)}%`, background: view.colours[token] } }),
+          html("span", {}, html("span", { class: "sc-m-aside" }, `${label} `), format(word.p[k]))))),
+      ])), note && html("p", { class: "sc-note" }, note));
+  };
 
   /** The form of a figure that runs a model; made once, kept across redraws.
 

@@ -96,38 +96,13 @@
       svg("line", { x1: x(omega), x2: x(omega), y1: 1, y2: 17, style: { stroke: view.colours.ink, "stroke-width": "1.5" } }));
   }
 
-  /** The word as a button; the chosen places form one stop of the Tab key. */
-  function wordButton(view, step, place, fresh, count) {
-    return view.html("button", { type: "button", key: `place-${step.step}`, tabindex: step.step === place ? "0" : "-1",
-      class: `sc-m-word${fresh ? " sc-m-fresh" : ""}`, "aria-pressed": step.step === place ? "true" : "false",
-      on: {
-        click: () => view.set({ place: step.step }),
-        keydown: (event) => {
-          const move = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, Home: -count, End: count }[event.key];
-          if (!move) return;
-          event.preventDefault();
-          const to = Math.min(Math.max(place + move, 0), count - 1);
-          view.set({ place: to });
-          view.flush();
-          const next = view.root.querySelector(`[data-key="place-${to}"]`);
-          if (next) next.focus({ preventScroll: true });
-        },
-      } }, name(step.word));
-  }
-
   function detail(view, step, now) {
-    const { html } = view, names = view.options.views || ["as asked", "noisy", "mixture"];
-    const looks = ["blue", "orange", "purple"].map((token, k) => [token, names[k]]);
     const seen = step.leaders.slice(0, view.narrow ? 6 : 7);
-    return html("div", { class: "sc-m-detail" },
-      html("p", { class: "sc-m-detail-title" }, `Word ${step.step + 1}: `, html("b", {}, name(step.word)), ` ${stretch(view, step)}`),
-      html("p", { class: "sc-m-key" }, looks.map(([token, label]) => html("span", {}, html("i", { style: { background: view.colours[token] } }), label))),
-      html("div", { class: "sc-m-bars" }, seen.map((leader) => [
-        html("span", { class: `sc-m-bars-word${leader.chosen ? " sc-m-chosen" : ""}` }, name(leader.word)),
-        html("span", { class: "sc-m-bars-three" }, looks.map(([token, label], k) => html("span", { class: "sc-m-bar" },
-          html("i", { style: { width: `${(100 * leader.p[k]).toFixed(1)}%`, background: view.colours[token] } }),
-          html("span", {}, html("span", { class: "sc-m-aside" }, `${label} `), percent(leader.p[k]))))),
-      ])));
+    return SC.wordBars(view, {
+      title: [`Word ${step.step + 1}: `, view.html("b", {}, name(step.word)), ` ${stretch(view, step)}`],
+      names: view.options.views || ["as asked", "noisy", "mixture"],
+      words: seen.map((leader) => ({ text: name(leader.word), chosen: leader.chosen, p: leader.p })),
+    });
   }
 
   /** Accuracy by ω over many sentences, with a line at the ω that is set; a click sets it. */
@@ -178,7 +153,7 @@
       const fresh = SC.changed([...shown.plain, "</s>"], steps.map((s) => s.word));
       const best = (step, k) => step.leaders.reduce((a, b) => (b.p[k] > a.p[k] ? b : a));
       const cell = (step, k) => { const top = best(step, k); return html("td", {}, name(top.word), " ", html("span", { class: "sc-m-p" }, percent(top.p[k]))); };
-      const buttons = steps.map((step, i) => wordButton(view, step, place, fresh[i], steps.length));
+      const buttons = steps.map((step, i) => SC.wordButton(view, { text: name(step.word), at: step.step, place, fresh: fresh[i], count: steps.length }));
       const side = detail(view, steps[place], now);
       if (view.all.sweep) side.append(sweep(view, omega));
       if (options.compact) {
