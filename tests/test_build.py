@@ -534,8 +534,15 @@ def tiny_book(root, tmp_path):
     (tmp_path / "synthlib" / "__init__.py").write_text(
         '__version__ = "1.2.3"\n\n\ndef preflight():\n    print("ok")\n'
     )
+    pages = tmp_path / "book" / "reference"
+    pages.mkdir()
+    files = ["notebooks/42_chapter"]
+    for name in ("status", "changelog", "accessibility"):  # which every page's foot leads to
+        (pages / f"{name}.md").write_text(f"# {name.title()}\n")
+        files.append(f"book/reference/{name}")
     (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/42_chapter\n"
+        "format: jb-book\nroot: book/intro\nchapters:\n"
+        + "".join(f"- file: {name}\n" for name in files)
     )
 
     def build(chapter, intro="# Cover\n", *options):
@@ -590,7 +597,6 @@ SECRET = CHAPTER.replace("{numref}`fig-42-line`", "{ref}`ex-42-twice`").replace(
 def test_the_student_edition_holds_no_solution(tiny_book):
     """Neither in pages, nor in the search index, sources and notebooks; its outputs stay."""
     pages = tiny_book.root / "book" / "reference"
-    pages.mkdir()
     text = "(instructors-page)=\n# For teachers\n\nThe key: abacus.\n"
     (pages / "instructors.md").write_text(text)
     toc = tiny_book.root / "_toc.yml"
