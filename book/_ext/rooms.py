@@ -38,7 +38,8 @@ ROOMS = {
     ),
     "ground": (
         "what all stand on",
-        "paths commands options tiers reading tokens memory windows chats prompts answers".split(),
+        "paths commands options tiers reading tokens memory windows chats prompts answers "
+        "listing".split(),
     ),
 }
 

@@ -45,7 +45,6 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import itertools
 import tempfile
 import time
@@ -56,7 +55,7 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import spearmanr
 
-from synthlib import checks, evaluation, ledger, losses, models
+from synthlib import checks, evaluation, ledger, listing, losses, models
 from synthlib import tiers, training, viz
 from synthlib.experiments import ch01
 from synthlib.world import corpora
@@ -431,8 +430,8 @@ viz.Figure(
 # checks and its docstring are left out:
 
 # %%
-print(inspect.getsource(losses.info_nce).split('"""')[-1].strip("\n"), end="\n\n\n")
-print(inspect.getsource(losses.contrast))
+print(listing.essential(losses.info_nce), end="\n\n\n")
+print(listing.essential(losses.contrast))
 
 # %% [markdown]
 # The two lines that matter are the `logits`, all cosines of the batch divided by $\tau$, and
@@ -537,7 +536,7 @@ viz.Figure(
 
 # %%
 for kernel in (evaluation.alignment, evaluation.uniformity):
-    print(inspect.getsource(kernel).split('"""')[-1].strip("\n"), end="\n\n")
+    print(listing.essential(kernel), end="\n\n")
 
 # %% [markdown]
 # Neither is worth much alone.

@@ -41,7 +41,6 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import math
 import time
 from random import Random
@@ -49,7 +48,7 @@ from random import Random
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, decoding, ledger, models, prompts, tiers, viz
+from synthlib import checks, decoding, ledger, listing, models, prompts, tiers, viz
 from synthlib.methods import multicsr
 from synthlib.experiments import ch03
 from synthlib.viz import page_examples
@@ -184,11 +183,11 @@ viz.Figure(
 # The best $\hat I$ turns out to be the **opposite** one: to write a contradiction, take away what
 # a paraphraser would say; to write a paraphrase, take away what a contradictor would say.
 #
-# Here is the kernel that mixes, without its docstring. It takes $K$ contexts and $K$ weights;
+# Here is the kernel that mixes, without docstring and checks. It takes $K$ contexts and $K$ weights;
 # ours are $(1,-\omega)$.
 
 # %%
-print(inspect.getsource(decoding.mix_logits).split('"""')[-1])
+print(listing.essential(decoding.mix_logits))
 
 # %% [markdown]
 # One line does the work, the `sum`. The rest refuses what makes no sense, and `plausibility` is

@@ -37,7 +37,6 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import time
 
 import numpy as np
@@ -45,7 +44,7 @@ import pandas as pd
 import torch
 from scipy.special import logsumexp
 
-from synthlib import checks, ledger, losses, models, tiers, training, viz
+from synthlib import checks, ledger, listing, losses, models, tiers, training, viz
 from synthlib.methods import multicsr
 from synthlib.experiments import ch05
 from synthlib.experiments.cost import stage3_cost
@@ -210,11 +209,11 @@ pd.DataFrame(
 # e^{\operatorname{sim}(\mathbf h,\mathbf h_i^k)/\tau}}
 # $$ (eq-05-masked)
 #
-# Here is the kernel of {eq}`eq-05-mask`, without its docstring. It prepares a function that masks
+# Here is the kernel of {eq}`eq-05-mask`, without docstring and checks. It prepares a function that masks
 # any rows of the batch; `false_negative_keep` asks it for all of them.
 
 # %%
-print(inspect.getsource(losses.false_negative_rows).split('"""')[-1])
+print(listing.essential(losses.false_negative_rows))
 
 # %% [markdown]
 # Two decisions hide in one symbol, $x^k\ne x$.
@@ -230,8 +229,8 @@ print(inspect.getsource(losses.false_negative_rows).split('"""')[-1])
 # The kernel of {eq}`eq-05-plain` and {eq}`eq-05-masked` is the one that you know.
 
 # %%
-print(inspect.getsource(losses.info_nce).split('"""')[-1].strip("\n"), end="\n\n\n")
-print(inspect.getsource(losses.contrast))
+print(listing.essential(losses.info_nce), end="\n\n\n")
+print(listing.essential(losses.contrast))
 
 # %% [markdown]
 # A masked logit becomes $-\infty$ *before* the softmax.
@@ -309,7 +308,7 @@ print(f"of those masked once, masked both times: {both:.0%}")
 # We compute it once; a step then costs one product of two small matrices.
 
 # %%
-print(inspect.getsource(multicsr.false_negative_mask).split('"""')[-1])
+print(listing.essential(multicsr.false_negative_mask))
 
 # %% [markdown]
 # The paper reports what stage 3 costs in its Table 12: 1.15 to 1.36 times the time and 1.25 to
@@ -402,7 +401,7 @@ print(f"kept {kept:.0%} of {premises} premises: {2 * kept:.2f} times the pairs")
 # Dropout is repeated, so the result is the same.
 
 # %%
-print(inspect.getsource(training.GradientCache).split('"""')[-1])
+print(listing.essential(training.GradientCache))
 
 # %%
 def gradient(embed):

@@ -43,7 +43,6 @@ synthlib.preflight()
 
 # %%
 import dataclasses
-import inspect
 import json
 import tempfile
 import time
@@ -52,7 +51,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import checks, ledger, models, tiers, viz
+from synthlib import checks, ledger, listing, models, tiers, viz
 from synthlib.curation import Thresholds
 from synthlib.methods import multicsr
 from synthlib.runs import multicsr as multicsr_run
@@ -134,7 +133,7 @@ pd.Series(small.counts)[told].to_frame("count")
 # This is all of MultiCSR, in memory:
 
 # %%
-print(inspect.getsource(multicsr.pipeline).split('"""')[-1])
+print(listing.essential(multicsr.pipeline))
 
 # %% [markdown]
 # Five verbs: *ask, write, judge, keep, train*.

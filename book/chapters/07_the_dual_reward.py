@@ -35,13 +35,12 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import time
 
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, ledger, rewards, viz
+from synthlib import checks, ledger, listing, rewards, viz
 from synthlib.methods import art
 from synthlib.experiments import ch07
 from synthlib.viz.landscape import reward_landscape
@@ -147,11 +146,7 @@ look.style.format(precision=2)
 # where $\Omega$ is "the lower bound of target probability". The kernel is as short:
 
 # %%
-def body(function):
-    print(inspect.getsource(function).split('"""')[-1].strip("\n"))
-
-
-body(rewards.correctness_reward)
+print(listing.essential(rewards.correctness_reward))
 
 # %% [markdown]
 # The name promises a filter, and there is none.
@@ -222,7 +217,7 @@ ends.groupby(["omega", "seed"])["right"].mean().mul(100).unstack("seed").rename_
 # Most of the kernel minds its manners; its last line is the equation.
 
 # %%
-body(rewards.difficulty_reward)
+print(listing.essential(rewards.difficulty_reward))
 
 # %%
 for step in (-1e-6, 0.0, 1e-6):
@@ -286,7 +281,7 @@ viz.Figure(
 # with $w_1=w_2=0.5$ in the paper. (At the pocket tier we tune with 0.7 and 0.3.)
 
 # %%
-body(rewards.dual_reward)
+print(listing.essential(rewards.dual_reward))
 
 # %% [markdown]
 # What are the weights worth in each other's coin?
@@ -452,7 +447,7 @@ ledger.show("07-policy-right", "07-policy-negatives")
 # the encoder.
 
 # %%
-body(rewards.choose_bounds)
+print(listing.essential(rewards.choose_bounds))
 
 # %%
 pd.DataFrame([chosen]).round(3)

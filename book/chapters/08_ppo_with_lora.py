@@ -39,14 +39,13 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import time
 
 import numpy as np
 import pandas as pd
 import torch
 
-from synthlib import checks, ledger, models, ppo, prompts, rewards, viz
+from synthlib import checks, ledger, listing, models, ppo, prompts, rewards, viz
 from synthlib.methods import art
 from synthlib.experiments import ch08
 
@@ -187,7 +186,7 @@ pd.DataFrame({
 # Summed over the answer, its mean is {eq}`eq-08-objective`.
 
 # %%
-print(inspect.getsource(ppo.token_rewards).split('"""')[-1])
+print(listing.essential(ppo.token_rewards))
 
 # %% [markdown]
 # **What was expected** is the work of a second head on the same model, one linear layer on its last
@@ -211,7 +210,7 @@ print(inspect.getsource(ppo.token_rewards).split('"""')[-1])
 # discount. $\lambda$ decides how far the praise travels back.
 
 # %%
-print(inspect.getsource(ppo.gae).split('"""')[-1])
+print(listing.essential(ppo.gae))
 
 # %% [markdown]
 # An example that fits on paper. An answer of four tokens, a small penalty at each, a reward of 0.6 at
@@ -305,7 +304,7 @@ viz.Figure(
 # The value head learns by least squares, clipped in the same spirit. Here is the loss whole.
 
 # %%
-print(inspect.getsource(ppo.ppo_loss).split('"""')[-1])
+print(listing.essential(ppo.ppo_loss))
 
 # %% [markdown]
 # | line | term |

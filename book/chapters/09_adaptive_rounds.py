@@ -40,13 +40,12 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import time
 
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, ledger, models, tiers, viz
+from synthlib import checks, ledger, listing, models, tiers, viz
 from synthlib.methods import art
 from synthlib.experiments import ch09
 from synthlib.world import corpora
@@ -255,7 +254,7 @@ viz.Figure(
 # first accepted candidate of each kind.
 
 # %%
-print(inspect.getsource(art.select).split('"""')[-1])
+print(listing.essential(art.select))
 
 # %% [markdown]
 # ### Train
@@ -322,8 +321,8 @@ live.style.format("{:.1f}").format("{:.0f}", subset="triplets")
 # in memory:
 
 # %%
-print(inspect.getsource(art.one_round).split('"""')[-1].strip("\n"), end="\n\n\n")
-print(inspect.getsource(art.pipeline).split('"""')[-1])
+print(listing.essential(art.one_round), end="\n\n\n")
+print(listing.essential(art.pipeline))
 
 # %% [markdown]
 # One policy and one encoder live through all rounds: what one learns, the other judges next time.

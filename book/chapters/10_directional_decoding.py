@@ -40,14 +40,13 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import math
 from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, curation, decoding, ledger, models, prompts, tiers, viz
+from synthlib import checks, curation, decoding, ledger, listing, models, prompts, tiers, viz
 from synthlib.methods import ranking
 from synthlib.experiments import ch10
 from synthlib.viz import explorers, page_examples
@@ -144,7 +143,7 @@ viz.Figure(
 # It is the mixture of chapter 3 again, with other weights. So is the code:
 
 # %%
-print(inspect.getsource(decoding.directional_generate).split('"""')[-1])
+print(listing.essential(decoding.directional_generate))
 
 # %% [markdown]
 # ```{admonition} The paper's 1.5

@@ -39,13 +39,12 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import time
 
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, ledger, losses, viz
+from synthlib import checks, ledger, listing, losses, viz
 from synthlib.experiments import ch11
 
 pd.set_option("display.max_colwidth", None)
@@ -168,10 +167,10 @@ viz.Figure(
 #
 # Only the sentences after $j$ are compared, so a row begins at its diagonal. The upper triangle is
 # then mirrored.
-# Here is the kernel, without its docstring. The branch `"paper"` is two lines: sort, and subtract.
+# Here is the kernel, without docstring and checks. The branch `"paper"` is two lines: sort, and subtract.
 
 # %%
-print(inspect.getsource(losses.refine_similarity).split('"""')[-1])
+print(listing.essential(losses.refine_similarity))
 
 # %% [markdown]
 # ## One algorithm, three readings
@@ -431,7 +430,7 @@ viz.Figure(
 # `losses.list_mle` checks its input, sorts the scores by the targets, and hands them to this:
 
 # %%
-print(inspect.getsource(losses.plackett_luce))
+print(listing.essential(losses.plackett_luce))
 
 # %% [markdown]
 # The sums run from the end, where the small terms are. That is all there is to it, and three things
@@ -543,7 +542,7 @@ viz.Figure(
 # lists: which will cost this base more?
 
 # %%
-print(inspect.getsource(ch11.post_trained).split('"""')[-1])
+print(listing.essential(ch11.post_trained))
 
 # %%
 start = time.perf_counter()
@@ -767,7 +766,7 @@ view.style.format(
 # correlation of the row with the list, and 0 where it is negative. Nothing is left to choose.
 
 # %%
-print(inspect.getsource(losses.adaptive_omega).split('"""')[-1])
+print(listing.essential(losses.adaptive_omega))
 
 # %% [markdown]
 # *Without itself in its ranking* leaves out the first factor of {eq}`eq-11-listmle`, which tells every

@@ -42,14 +42,13 @@ import synthlib
 synthlib.preflight()
 
 # %%
-import inspect
 import tempfile
 import time
 
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, evaluation, ledger, models, tiers, viz
+from synthlib import checks, evaluation, ledger, listing, models, tiers, viz
 from synthlib.evaluation.embedding import paired_cosine
 from synthlib.methods import ranking
 from synthlib.runs import ranking as ranking_run
@@ -100,7 +99,7 @@ viz.Figure(
 # What it does, without folders and shards, fits on one page:
 
 # %%
-print(inspect.getsource(ranking.pipeline).split('"""')[-1])
+print(listing.essential(ranking.pipeline))
 
 # %% [markdown]
 # *Write, verify, compare, refine, post-train.*

@@ -42,7 +42,6 @@ import synthlib
 synthlib.preflight(TIER)
 
 # %%
-import inspect
 import re
 import tempfile
 from pathlib import Path
@@ -50,7 +49,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import checks, curation, data, models, reporting, tiers, viz
+from synthlib import checks, curation, data, listing, models, reporting, tiers, viz
 from synthlib.experiments import ch16, field
 from synthlib.field import examiner as examining
 from synthlib.runs import multicsr as multicsr_run
@@ -185,7 +184,7 @@ record[record["label"] == "all"].round(1)
 # {ref}`13 <ch-13>`; what remains is the rule.
 
 # %%
-print(inspect.getsource(ch16.trial).split('"""')[-1])
+print(listing.essential(ch16.trial))
 
 # %%
 examiner = field.load("examiner")
