@@ -36,7 +36,6 @@ FOLDER = paths.DATA / "questions"
 
 #: How many questions of a chapter are of which kind; a number and a text are both short.
 WANTED = {"choice": 6, "short": 2, "open": 2}
-ON_PAGE = (3, 5)
 POINTS = {"choice": 1, "number": 1, "text": 1, "open": 2}
 LEVELS = ("full", "half", "none")
 LETTERS = "ABCD"
