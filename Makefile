@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf release test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
+.PHONY: help venv book student-wheel pdf release test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -41,6 +41,9 @@ venv: $(STAMP)  ## create .venv with the pinned packages, where it is absent or 
 
 book: $(STAMP)  ## execute all chapters on the pocket tier and build the site: _build/html/index.html (EDITION=student: without solutions, _build/student)
 	$(PY) book/_ext/make_book.py $(if $(EDITION),--edition $(EDITION))
+
+student-wheel: $(STAMP)  ## the package without the references of the checks: _build/student-wheel/
+	$(PY) book/_ext/student_wheel.py
 
 # A file's tests run in one process, so that what they share is made once; files in their order, for
 # the last ones are short.

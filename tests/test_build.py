@@ -1,6 +1,9 @@
 """The build: notebooks, checks of the site, pins, packaging. Each check is shown a defect."""
 
 import ast
+import base64
+import csv
+import hashlib
 import json
 import os
 import re
@@ -864,6 +867,63 @@ def test_the_wheel_holds_code_and_data_and_works_alone(root, tmp_path):
         str(installed / "_build"),
         "None",
     ]
+
+
+def valid_record(wheel):
+    """Whether a wheel's RECORD names every file with its own sum."""
+    with zipfile.ZipFile(wheel) as archive:
+        (record,) = [n for n in archive.namelist() if n.endswith(".dist-info/RECORD")]
+        rows = list(csv.reader(archive.read(record).decode().splitlines()))
+        assert [row[0] for row in rows] == archive.namelist()
+        for name, said, size in rows[:-1]:
+            content = archive.read(name)
+            kind, _, wanted = said.partition("=")
+            digest = base64.urlsafe_b64encode(hashlib.new(kind, content).digest()).decode()
+            assert (digest.rstrip("="), str(len(content))) == (wanted, size), name
+    return rows[-1] == [record, "", ""]
+
+
+def test_a_wheel_for_students_has_no_reference(tmp_path):
+    import student_wheel
+
+    files = {
+        "synthlib/checks/__init__.py": "machinery = 1\n", "synthlib/losses.py": "kernel = 1\n",
+        "synthlib/checks/ch03.py": "reference = 1\n", "synthlib/checks/ch16.py": "reference = 2\n",
+        "synthlib-1.dist-info/RECORD": "old\n",
+    }  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "whole.whl", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    replaced = student_wheel.without_references(tmp_path / "whole.whl", tmp_path / "less.whl")
+    assert replaced == ["synthlib/checks/ch03.py", "synthlib/checks/ch16.py"]
+    assert valid_record(tmp_path / "less.whl")
+    with zipfile.ZipFile(tmp_path / "less.whl") as archive:
+        held = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert not any("reference = " in text for text in held.values())
+    assert held["synthlib/checks/__init__.py"] == "machinery = 1\n"
+    assert held["synthlib/losses.py"] == "kernel = 1\n"
+
+
+@pytest.mark.slow
+def test_the_wheel_for_students_says_that_it_does_not_check(root, tmp_path, monkeypatch):
+    import student_wheel
+
+    monkeypatch.setattr(student_wheel, "OUT", tmp_path / "out")
+    assert student_wheel.main() == 0
+    (wheel,) = (tmp_path / "out").iterdir()
+    assert valid_record(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    for path in (tmp_path / "installed").rglob("*.py"):
+        assert "def _first_flip(" not in path.read_text(encoding="utf-8"), path
+    code = ("from synthlib import checks; print(checks.ch03.mixture(lambda x, w: 0));"
+            "print(checks.all())")  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+    )  # fmt: skip
+    assert done.stdout.startswith("○ mixture, open: not done yet: this copy of synthlib has no")
+    assert done.stdout.splitlines()[1] == "[]"
 
 
 def test_paths_in_a_checkout(root):
