@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -575,6 +576,21 @@ def test_killed_in_the_middle_it_goes_on_and_pays_nothing_twice(command, here, t
         assert files_of(straight / step) == files_of(tmp_path / "run" / step)
 
 
+def test_a_judge_behind_an_api_of_what_a_local_model_wrote(command, tmp_path):
+    how = dict(generator="llama", scoring="nli", judge="api:test", until="judged")
+    tops = [("entailment", 0.6), ("neutral", 0.2), ("contradiction", 0.2)]
+    with Server(EVERY_WAY, tops=lambda body: tops) as server:
+        code, said = command("multicsr", server, "run", "--dry-run", **how | dict(until=None))
+        assert code == 0 and "80 requests, which send" in said and not server.books.asked
+        code, said = command("multicsr", server, **how)
+        assert code == 0, said
+    parts = sorted((tmp_path / "run" / "judged").glob("*.parquet"))
+    table = pd.concat([pd.read_parquet(part) for part in parts])
+    scores = table[["a", "b"]].stack()
+    np.testing.assert_allclose(scores, 5 * (0.6 + 0.1), atol=1e-4)
+    assert len(scores) > 40 and set(server.books.paid.values()) == {1}
+
+
 def test_ranking_and_art(command, tmp_path):
     longer = lambda body: f"{api_server.rewritten(body)} {api_server.digest(str(body)) % 97}"  # noqa: E731
     with Server(EVERY_WAY, text=longer) as server:
@@ -601,8 +617,8 @@ def test_a_dry_run_asks_nothing_and_says_what_would_be_sent(command):
         for method in ("multicsr", "ranking", "art"):
             code, said = command(method, server, "run", "--dry-run", price_in=1, price_out=10)
             assert code == 0 and "no estimate: a trial would ask api:test" in said, said
-            if method != "art":
-                assert "requests, which send the sentences to 127.0.0.1" in said
+            assert "requests, which send the sentences to 127.0.0.1" in said
+            assert re.search(r"some [\d.]+ at most", said), said
         assert not server.books.asked
 
 

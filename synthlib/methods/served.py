@@ -276,10 +276,7 @@ class Discriminator:
     def __call__(self, pairs):
         """Log-probabilities of the three labels, as an NLI model's output has logits."""
         model, form = self.generator[0], prompts.form_of(*self.generator)
-        asked = [
-            chats.write(form.tokenizer, [(INFERENCE.format(a=a, b=b), None)], system=ONE_WORD)
-            for a, b in pairs
-        ]
+        asked = [question(form, a, b) for a, b in pairs]
         found = None
         if not self.by_text:
             try:
@@ -293,6 +290,12 @@ class Discriminator:
             found = [_of_word(text) for text in texts]
         p = np.clip(np.array(found, dtype=np.float32).reshape(-1, 3), _LEAST, None)
         return SimpleNamespace(logits=torch.from_numpy(np.log(p / p.sum(1, keepdims=True))))
+
+
+def question(form, premise, hypothesis) -> str:
+    """What a `Discriminator` asks, in a form "chat"."""
+    asked = INFERENCE.format(a=premise, b=hypothesis)
+    return chats.write(form.tokenizer, [(asked, None)], system=ONE_WORD)
 
 
 def label_probabilities(tops) -> list[float]:

@@ -53,10 +53,11 @@ from synthlib import (
     models,
     options,
     ppo,
+    prompts,
     rewards,
 )
 from synthlib.evaluation import examination
-from synthlib.methods import art
+from synthlib.methods import art, served
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
 
@@ -675,6 +676,14 @@ def describe(out, **given) -> str:
     if plan.control and until is None:
         more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)
         lines.append(f"control       {more:,} texts of the untuned generator, same filter")
+    if endpoint.is_served(plan.discriminator):
+        form = prompts.Form("chat", endpoint.Messages())
+        asked = [served.question(form, text, text) for text in work.sentences[:_TRIAL]]
+        probes = 2 * art.PROBES * (None in bounds)
+        pairs = s.ppo_steps * s.ppo_batch_size + 2 * plan.candidates * s.anchors + probes
+        if plan.control and until is None:
+            pairs += 2 * plan.candidates * s.anchors + 2 * plan.prompted
+        lines += runs.said_asked(plan, rounds * pairs, asked, 8, 13)
     none = runs.no_estimate(work.wanted())
     none = none or ([] if rounds else ["no estimate: no round is asked for"])
     return "\n".join([*lines, *(none or _estimate(work, rounds, plan.control and until is None))])

@@ -808,7 +808,7 @@ def no_estimate(wanted: dict) -> list[str]:
     return [f"no estimate: {', '.join(away)} {one} from the Hub"] if away else []
 
 
-def said_asked(plan, requests: int, asked: list[str], room: int) -> list[str]:
+def said_asked(plan, requests: int, asked: list[str], room: int, width=10) -> list[str]:
     """A dry run's line on what an API would be sent, and what that may cost.
 
     Parameters
@@ -824,7 +824,7 @@ def said_asked(plan, requests: int, asked: list[str], room: int) -> list[str]:
     each = sum(map(len, asked)) / 4 / max(len(asked), 1)
     tokens = round(requests * each), requests * room
     said = (
-        f"to ask     {requests:,} requests, which send the sentences to "
+        f"{'to ask':{width}} {requests:,} requests, which send the sentences to "
         f"{endpoint.host_of(plan.base_url)}: about {tokens[0]:,} tokens in, at most {tokens[1]:,} "
         "out"
     )

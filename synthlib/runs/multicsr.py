@@ -756,19 +756,24 @@ def describe(out, **given) -> str:
 
 def _asked_of_api(work, rows, asked) -> list[str]:
     """What an API would be sent, where one writes."""
-    plan = work.plan
-    if not endpoint.is_served(plan.generator) or not (asked or not plan.no_logits):
-        return []
-    form = prompts.Form("chat", endpoint.Messages(), **runs.examples_of(vars(plan)))
-    some, texts, room = work.premises[:_TRIAL], [], 0
-    if not plan.no_logits:
+    plan, some, texts, room = work.plan, work.premises[:_TRIAL], [], 0
+    form = prompts.Form("chat", endpoint.Messages())
+    if asked and plan.scoring == "nli" and endpoint.is_served(plan.judge):
+        texts += 2 * [served.question(form, text, text) for text in some]
+        room += 8
+    writes = endpoint.is_served(plan.generator)
+    if writes:
+        form = prompts.Form("chat", endpoint.Messages(), **runs.examples_of(vars(plan)))
+    if writes and not plan.no_logits:
         table = multicsr.ask(some, form=form)
         texts += [*table["entailment_prompt"], *table["contradiction_prompt"]]
         room += plan.settings.max_new_tokens
-    if asked and plan.scoring != "nli":
+    if writes and asked and plan.scoring != "nli":
         texts += 2 * [prompts.similarity(text, text, form=form) for text in some]
         room += 8
     each = len(texts) // max(len(some), 1)
+    if not each:
+        return []
     return runs.said_asked(plan, each * rows, texts, math.ceil(2 * room / max(each, 1)))
 
 
