@@ -19,8 +19,8 @@
 #
 # How could we have known, without knowing the answer, which of the two to push?
 # Ask the model for the *opposite* as well, a paraphrase. *Strolling* keeps 0.18 there, and
-# *sleeping* 0.09. Both words lose, but one hardly minds what it is asked for; that one is
-# suspicious.
+# *sleeping* 0.09. Both words lose, but *strolling* loses less: it depends less on what was asked
+# for, and that makes it suspicious.
 #
 # This is stage 1 of MultiCSR {cite}`wang2024multicsr`: three symbols, $l-\omega\hat l$, one
 # setting, and no training.
@@ -512,14 +512,13 @@ viz.Figure(
 # %% [markdown]
 # {numref}`fig-03-repairs` depends on how one counts, which is why we said it beforehand.
 # By label, nearly all that is repaired had been the opposite.
-# With copies apart, the opposites are less than half, and the rest are copies: T5's failures are
-# of that kind to begin with ({numref}`fig-03-errors`), and contrast mends both kinds at about the
-# same rate.
+# With copies apart, the opposites are less than half, and nearly all the rest are copies: about
+# half of T5's failures are copies to begin with ({numref}`fig-03-errors`), and contrast mends both
+# kinds at about the same rate.
 # So the paper's 62.1 % says as much about how Flan-T5 fails as about what contrast does.
 #
 # Both countings agree on the rest. Neutral and broken sentences, few to begin with, are repaired
-# more rarely still. That is what the rule promises: it takes away what the opposite instruction
-# would say, and nothing else.
+# more rarely still. That fits the rule: it takes away what the opposite instruction would say.
 #
 # It also does little harm. Several outputs are mended for each one that is spoilt.
 
@@ -596,8 +595,8 @@ viz.Figure(
 # on rising until 0.5 to 0.7.
 # We shall ask why.
 #
-# Each generator gains where it was weak: T5 in contradictions, Llama in entailments.
-# There is little to lose on the other side, and little is lost before the collapse.
+# Each generator gains most where it was weak: T5 in contradictions, Llama in entailments.
+# The other kind does not pay for it: it gains a few points as well, before the collapse.
 
 # %% [markdown]
 # ### Turn it yourself
@@ -810,7 +809,8 @@ pd.DataFrame({
 # (ch-03-peak)=
 # ## Where does the best ω lie?
 #
-# The paper's plateau ends at 0.4, ours at 0.7. We have an idea that can be tested.
+# The paper's plateau ends at 0.4, ours at 0.6 (T5) and 0.7 (Llama). We have an idea that can be
+# tested.
 #
 # Our T5 was made to misread: in the last part of its training 30 % of the targets were of the
 # opposite kind, more for some instructions than for others.
@@ -877,13 +877,13 @@ ledger.show("03-habits-peak", "03-habits-paper", "03-habits-gain", "03-breaking"
 # have broken 0.1 of $\omega$ earlier.
 #
 # *The gain does not shrink.* We had thought that there would be less to repair. But the failures
-# that are left are copies, and contexts that lie further apart mend those more easily: at
+# that are left are mostly copies, and contexts that lie further apart mend those more easily: at
 # $\omega=0.4$ most are gone, while the control still has nearly all of its own.
 #
-# *And more misreading is not more gain.* With 45 % of opposite targets, the most misread
-# instructions were answered by their opposite more often than not. Then the two contexts say
-# nearly the same, and their difference says little. Contrast needs a model that mostly
-# understands.
+# *And more misreading is not more gain.* With 45 % of opposite targets on average, the most misread
+# instructions had an opposite target more often than not.
+# The two contexts then say much the same, and their difference says little.
+# Contrast needs a model that mostly understands.
 #
 # For practice: the best $\omega$ belongs to the generator, not to the method. Sweep it on a
 # hundred sentences, and stay on the near side of the plateau.
@@ -917,7 +917,8 @@ ch03.noise_means(effects).round(1)
 # The paper counts *sentences*: those that get worse, and those that get better. That is `worse`
 # (right plainly, wrong alone) and `better` (wrong plainly, right contrasted) in the table.
 # In its Fig. 5 people compared two generations, and "better" could also mean better than right.
-# Ours can only go from wrong to right, so our numbers must be smaller than its "nearly 70 %".
+# Ours can only go from wrong to right, and little more than a third is wrong to begin with: our
+# numbers cannot reach its "nearly 70 %".
 
 # %% tags=["hide-input"]
 noise = ledger.rows("03-noise")
@@ -981,8 +982,8 @@ viz.Figure(
 # was trained on these very instructions knows them by a few words. Truncation does some harm,
 # and still hardly helps.
 #
-# So the *rank* of the four is not ours to confirm: it changes from seed to seed, because three of
-# them differ by less than their spread.
+# So we cannot confirm the *rank* of the four: it changes from seed to seed, because the gains of
+# three of them differ by less than their spread.
 #
 # The right panel has the idea in small, in the green triangles of truncation.
 # Where half an instruction no longer says that anything should change (*transform the input
@@ -990,7 +991,7 @@ viz.Figure(
 # instruction works *better* than the whole, as for the fourth entailment prompt, to subtract it
 # harms.
 # What counts is not how garbled an instruction is, but whether it goes wrong in the direction in
-# which this model errs. The opposite one does so for every prompt.
+# which this model errs. The opposite one does so for every prompt, if for one by less than a point.
 
 # %% [markdown]
 # (ch-03-prompts)=
