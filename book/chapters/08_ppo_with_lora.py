@@ -443,8 +443,8 @@ viz.Figure(
 #
 # - **Reward and its parts.** What is paid. Look at the parts: a sum can rise while one of them falls.
 # - **KL.** How far the policy has gone, in nats an answer. It begins at 0 and should settle.
-# - **Entropy.** How undecided the policy is at a token. A fall toward 0 means that it says the same
-#   thing whatever it is asked.
+# - **Entropy.** How undecided the policy is at a token. A fall toward 0 means that it has one answer
+#   to each request, and gives it every time.
 # - **Clipped tokens.** The share that has reached the edge of {eq}`eq-08-clip`. Near 0 the steps are
 #   small. Above a third they are too large.
 # - **Explained variance** of the value head: 1 means that it foresees every reward, 0 that it knows the
@@ -576,8 +576,8 @@ study("kl", NAMED).set_caption("200 unseen anchors, one answer of each kind; thr
 # **Ten times is too much.** The policy stays about a fifth of a nat from where it was, and gains less than half
 # of what 0.05 gains, on every seed.
 #
-# Note what the log can show of it. A dead run and a careful one have the same quiet curves; only the reward,
-# which stands still, tells them apart.
+# Note how it looks in the log: every curve is quiet, as in a careful run. Only the reward, which hardly rises, tells
+# the two apart.
 #
 # ## Cheating on purpose
 #
@@ -641,8 +641,8 @@ study("hacking").set_caption("200 unseen anchors, one answer of each kind; three
 # %% [markdown]
 # What is paid rises, and the negatives stop being negatives ({numref}`fig-08-hacking`). The oracle calls most
 # of them *opposite*: they are entailed. The policy has found that no sentence looks more like an anchor to
-# the encoder than a paraphrase of it, just below $\alpha^-$. Positives even gain, for being far away in other
-# words is what is asked of them.
+# the encoder than a paraphrase of it, just below $\alpha^-$. Positives even gain: those below the cliff
+# at $\alpha^+$ cost, and it is the wrong positives that are the less similar. On every seed their mean cosine rises.
 #
 # How would we notice without an oracle? Not by the KL, the entropy or the clipped tokens: on every seed they
 # look as in the honest run.
@@ -719,8 +719,9 @@ study("released").set_caption("200 unseen anchors, one answer of each kind; thre
 # (The authors' learning rate is a hundred times smaller than ours, for a model nearly eight thousand times as large.)
 #
 # **The shape.** Divided by 15 the reward is tame. It gains 4 to 11 points of accuracy, where the paper's equations gain
-# 22 to 29. Its positives become better. Its negatives come nearer to their anchors and do not: the code has no
-# $\alpha^-$, and pays for similarity up to the last paraphrase. It is the cheat of the last section, in a mild form.
+# 22 to 29. Its positives become better on every seed. Its negatives come nearer to their anchors on every seed; on one
+# they are right more often than before, on two less. For the code has no $\alpha^-$, and pays for similarity up to the
+# last paraphrase. It is the cheat of the last section, in a mild form.
 #
 # **The constant** teaches nothing that we could see. We had thought that a fine for whoever ends would lengthen the
 # answers; they have the same length, to three parts in a hundred.
@@ -772,18 +773,18 @@ study("t5").set_caption("200 unseen anchors, one answer of each kind; three seed
 #
 # ## What the paper claims, and what we measured
 #
-# In one sentence: PPO does what the paper says, and nearly everything that we took away was
-# missed.
+# In one sentence: PPO does what the paper says; the correctness reward and the penalty were missed
+# when we took them away, the difficulty reward was not.
 
 # %%
 ledger.show(chapter=8)
 
 # %% [markdown]
-# What the paper says of the method holds: PPO with one model in memory raises the reward, and with it the truth, as
-# long as both parts of the reward are there and the policy is held back a little.
+# What the paper says of the method holds: PPO with one model in memory raises the reward, and with it the share of
+# right answers, as long as $r_1$ is paid and the policy is held back a little.
 #
 # What the paper does not say is how narrow the path is. Without $r_1$ most negatives become their opposite.
-# Without the penalty one run of three broke. With a reward fifteen times as large all three did.
+# Without the penalty one run of three broke. With the released reward, unscaled, all three did.
 # All of it showed in the logs, if one knew which curve to look at.
 #
 # And a caution of our own. A run here takes a minute, and its settings were chosen by looking at such runs. The

@@ -350,15 +350,15 @@ for number, (rows, steps) in enumerate(zip(triplets, logs), start=1):
 # The penalty counts the way from the very beginning. To merge each round's adapter into its reference would
 # forgive every round's drift.
 #
-# *Which encoder does a round begin with?* The paper "further trains" it: each round goes on from the last
-# one, on this round's triplets alone. The other way is to begin with the first encoder each time, on the
+# *Which encoder does a round begin with?* The paper "further trains" it. We read that so: each round goes on from
+# the last one, on this round's triplets alone. The other way is to begin with the first encoder each time, on the
 # triplets of all rounds so far. We measure both, below.
 #
 # ## Round after round: is what it writes right?
 #
 # We ask the generators of rounds 0 to 3 for variations of 300 anchors that no round has seen.
-# The paper's Table 4 counts what its *discriminator* accepts; that is the judge that the generator was tuned
-# to please. We have an oracle, and show both.
+# The paper's Table 4 does not say who counted. We take it to be the *discriminator*, which it examines there: the
+# judge that the generator was tuned to please. We have an oracle, and show both.
 #
 # **Before you look, predict.** Which round will do most of it? And who will be the more content,
 # the discriminator or the oracle?
@@ -478,7 +478,7 @@ ours5.style.format("{:.2f}", na_rep="")
 
 # %% [markdown]
 # In the paper the negatives rush towards the anchor, from 0.57 to 0.83. Here the grey line falls instead
-# ({numref}`fig-09-difficulty`), and it means nothing: with each round there are fewer copies and paraphrases
+# ({numref}`fig-09-difficulty`), and it means nothing: after tuning there are fewer copies and paraphrases
 # among the "negatives". The positives' grey line rises for the like reason, as those that say something
 # else disappear.
 #
@@ -486,7 +486,7 @@ ours5.style.format("{:.2f}", na_rep="")
 # mean, and not in every seed; right negatives stay where they were.
 # **At this size tuning makes answers right; it hardly makes them harder.**
 #
-# Why? Correctness can win almost 1, times 0.7, and difficulty two or three tenths, times 0.3. But that cannot be
+# Why? Correctness can win almost 1, times 0.7; difficulty, among right answers, two or three tenths, times 0.3. But that cannot be
 # all of it. Best of 16 by the very same reward picks negatives of which 95 in a hundred are right, at a cosine of
 # 0.87 (three seeds; {ref}`ch-07` draws it for equal weights, which differ little). So hard answers that are right lie
 # within the reach of the untuned generator, and the reward prefers them. They are rare, though. What most answers
@@ -531,7 +531,7 @@ viz.Figure(
 
 # %% [markdown]
 # The price is plain, the gain is not ({numref}`fig-09-weights`). From $w_2=0.3$ to $0.7$ a quarter of all answers go
-# wrong, nearly all of them negatives: the cheat of {ref}`ch-08` begins. The right negatives that are left stand nearer
+# wrong, most of them negatives: the cheat of {ref}`ch-08` begins. The right negatives that are left stand nearer
 # to their anchors on two seeds (by 0.09 and 0.03), and where they were on the third. Right positives are no further
 # away on any seed.
 #
@@ -558,7 +558,7 @@ words.groupby("round")["shared"].apply(mean_range).rename("words shared with the
 # %% [markdown]
 # The paper sees its positives change more of their words from round to round. Ours do in the first round, where
 # six words in a hundred more are new; after it some of them come back.
-# The negatives are what the paper describes: one word is exchanged for its opposite.
+# Many negatives are what the paper describes: one word is exchanged for its opposite.
 #
 # ## Is the encoder better?
 #
@@ -697,8 +697,8 @@ paper2[first + [name for name in paper2 if name not in first]]
 # RoBERTa, our weaker supervised base, gains about three points, one of them beyond the filter. Raw data cost it six.
 #
 # The unsupervised BERT turns the table round. It knows little, and any data lift it by many points, raw ones included.
-# What it lacks is quantity: ART hands it the fewest triplets, and lifts it least.
-# Data that are right are worth most to an encoder that knows much already.
+# ART hands it the fewest triplets, and lifts it least. The filter alone lifts it most, with a third as many as the raw data.
+# What being right is worth, raw data against filtered ones, is far more for an encoder that knows much already.
 #
 # ## Where tuning pays
 #
@@ -774,7 +774,7 @@ means(ledger.rows("09-weak"))
 # A filter keeps what a generator can do already, so it keeps the easy anchors; a tuned generator is right about the
 # others as well. That may be what the *hard* set rewards.
 #
-# *Without a filter* it is another world. Raw data cost the encoder eight points and more. Tuned data, as they come,
+# *Without a filter* it is another world. At the whole budget raw data cost the encoder eight points and more. Tuned data, as they come,
 # lift it at least as far as raw data that were filtered. That is what $r_1$ has done: it has taught the
 # discriminator's opinion to the generator. Filter or tune, the one discriminator does most of its work either
 # way; both together are a little better than each alone.

@@ -263,11 +263,12 @@ found[["copied", "repeated", "looped", "fixed"]].astype(float).round(0).astype(i
 # sentence.
 #
 # - **At once**: one prompt asks for the whole list ({ref}`prompts-page` has it). Our T5 cannot do
-#   that; our Llama can, up to 15 sentences, and mostly copies.
+#   that; our Llama can, up to 15 sentences, and greedily it mostly copies.
 # - **Step by step**: the paper's own prompt for it asks to change the meaning slightly. Greedily,
-#   the safest small change is none: the first sentence is the anchor again, and so are all.
+#   the safest small change is none: nearly every sentence is the anchor again.
 # - **Directional**: the prompt asks for a paraphrase, and {eq}`eq-10-direction` does the moving.
-#   It keeps moving for a while, and then goes round, mostly among several sentences.
+#   It keeps moving for a while. Then, greedily, two lists of three go round, mostly among several
+#   sentences.
 #
 # So we decode in two ways in what follows: *greedily*, as the paper does, and *sampled* at
 # temperature 0.5, where a list can leave a loop.
@@ -472,8 +473,7 @@ numbers.rename(columns={
 #
 # **Sampled**, all three move. By the oracle the directional lists are in the best order; by the
 # encoder they are not, and step-by-step lists are a little ahead.
-# These go slowly, with many copies, but they go one way: our model was taught to change something
-# at each step. What direction brings here is distance, and lists that can be kept.
+# These go slowly: half of their sentences are copies, but few come nearer to the anchor again. What direction brings here is distance, and lists that can be kept.
 #
 # So we find one half of the paper's picture. Its model, decoded greedily, got four of five lists
 # through verification; ours is stuck before it can show an order.
@@ -718,7 +718,7 @@ twice[["group", "position", "text", "value"]].astype({"position": int}).style.hi
 # %% [markdown]
 # ## Do sentences grow?
 #
-# The paper names a limitation: synthesized sentences tend to be longer than the original.
+# The paper names a limitation, from another work: synthesized sentences tend to be longer than the original.
 
 # %% tags=["hide-input"]
 growth = positions[positions["method"] != "drawn from a batch"]
@@ -803,8 +803,8 @@ ledger.show(chapter=10)
 # What holds: $\lambda$ gives a list its direction, its order and its length of way, and at the
 # paper's value the sentences stay sentences.
 #
-# What does not, or not as it stands. By the encoder, prompted lists are in no worse order where
-# they move at all, though they copy much; their paths are straighter; and sentences do not grow.
+# What does not, or not as it stands. By the encoder, prompted lists are in no worse order when they
+# are sampled, though step by step they copy much; their paths are straighter; and sentences do not grow.
 #
 # We measured greedy lists as the paper does, and said beside them what sampling changes. In the
 # next chapter we train on lists, and see which kind teaches more.
@@ -929,4 +929,4 @@ checks.ch10.prompts_read(prompts_read)
 # Directional decoding is related to classifier-free guidance {cite}`ho2021cfg`
 # {cite}`sanchez2023cfg`, which takes away what a model says *without* a condition. Here both
 # contexts are conditions. Chapter 3 has the family tree.
-# That generated sentences grow long is a limitation that the paper discusses in its § 7.
+# That generated sentences tend to be longer is a limitation that the paper names in its § 7.
