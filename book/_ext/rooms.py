@@ -29,7 +29,7 @@ ROOMS = {
     "world": ("the pocket laboratory's language, truth and models", ["world"]),
     "kernels": (
         "the equations: decoding, scores, losses, PPO",
-        "decoding judging curation rewards ppo losses training discriminator".split(),
+        "decoding judging curation rewards ppo losses training st_losses discriminator".split(),
     ),
     "models": (
         "loading, precision, vectors of sentences",
