@@ -612,8 +612,9 @@ walk[["step", "alignment", "uniformity", "mean_cosine"]].round(3)
 # Read the table from top to bottom.
 # Uniformity falls, the mean cosine of unrelated sentences goes towards zero: the cone opens, and
 # most of it within the first few dozen steps.
-# Alignment *rises*, as it must: when everybody moves apart, partners move apart too, since
-# dropout never showed them that two different sentences can mean the same.
+# Alignment *rises*: when everybody moves apart, partners move apart too, since dropout never
+# showed them that two different sentences can mean the same.
+# ({cite:t}`gao2021simcse` find it steady with BERT, which brings a good alignment along: § 3, Fig. 2.)
 #
 # That is what labels could add. Let us look at a teacher who has some.
 
@@ -1104,8 +1105,8 @@ checks.ch01.three_ways(three_ways)
 # - {cite:t}`wang2020understanding` prove what {numref}`fig-01-circle` shows: the loss wants
 #   alignment and uniformity, and in the limit gets them.
 # - {cite:t}`li2020bertflow` and {cite:t}`su2021whitening` repair anisotropy after the fact.
-# - {cite:t}`reimers2019sbert` were the first to make BERT a useful sentence encoder, with
-#   labels and without contrast.
+# - {cite:t}`reimers2019sbert` made BERT a useful sentence encoder with labels: mainly by
+#   classifying pairs of NLI, without in-batch negatives.
 #
 # The next chapter opens the laboratory: the world that these sentences describe, and the small
 # models that will write, judge and be taught.
