@@ -594,8 +594,8 @@ viz.Figure(
 # %% [markdown]
 # In {numref}`fig-02-judge` the points rise from left to right: the judge has the order mostly
 # right.
-# Its single scores deserve less trust. They are shy of both ends of the scale, as scores become
-# that were learnt from noisy examples.
+# Its single scores deserve less trust. The expected values are shy of both ends of the scale; the
+# scores that it writes crowd at 5.0 and 0.0, as {ref}`ch-04` will show.
 #
 # Now look at the contradictions. Some score low; others score as high as a paraphrase, and
 # there the judge has not noticed the one word that changed. Point at one and find the word.
@@ -611,8 +611,8 @@ viz.Figure(
 # %% [markdown]
 # ## The discriminator
 #
-# ART's reward comes from an NLI model, which reads both sentences together and gives three
-# probabilities.
+# One half of ART's reward, correctness, comes from an NLI model, which reads both sentences
+# together and gives three probabilities.
 # Ours has seen labelled pairs in training. On pairs that it has not seen:
 
 # %%
@@ -798,7 +798,8 @@ viz.Figure(
 #
 # Now at what moves. The second training follows each request for a contradiction six to eight
 # points more often, and each for an entailment one to six points less.
-# Other premises move such a mean by a point or two, once by four.
+# Other premises move such a figure less: their standard deviation is below three points, once
+# four.
 # So the sizes in this book are those of one training, and its directions are what to believe.
 #
 # Whether the precision did this or chance, two trainings cannot say: a rounding here and there is
