@@ -298,7 +298,7 @@ both = (first & second).sum() / (first | second).sum()
 print(f"of those masked once, masked both times: {both:.0%}")
 
 # %% [markdown]
-# What is masked in one step is a negative in the next.
+# More than half of what is masked in one step is a negative in the next.
 # A frozen guide needs no luck, and it has another advantage.
 
 # %% [markdown]
