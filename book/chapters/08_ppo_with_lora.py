@@ -663,13 +663,13 @@ study("easy").set_caption("200 unseen anchors, one answer of each kind; three se
 #
 # ## The released reward
 #
-# The authors' code pays something else ({ref}`ch-07` takes it apart): fifteen to thirty times as much, and
-# it takes 3.5 points from *every* answer, by a condition that is always true.
+# The authors' code pays something else ({ref}`ch-07` takes it apart): it multiplies correctness by 30 and difficulty
+# by 15, adds the two without weights, and takes 3.5 points from *every* answer, by a condition that is always true.
 #
 # The constant ought not to matter: it changes no answer's place among the others.
 # The factor does. By {eq}`eq-08-optimum`, fifteen times the reward is the same as a fifteenth of $\beta$.
 # We tuned with the released reward as it is; divided by 15, which
-# brings it near to the paper's scale; and divided, with the 3.5 points given back.
+# brings it nearer to the paper's scale; and divided, with the 3.5 points given back.
 
 # %% tags=["hide-input"]
 RELEASED = ["released", "released / 15", "(released + 3.5) / 15"]
@@ -699,7 +699,7 @@ viz.Figure(
     },
     alt=_released_alt,
     label="fig-08-released",
-    caption="The released reward, as it is and on the paper's scale (three seeds, committed; "
+    caption="The released reward, as it is and divided by 15 (three seeds, committed; "
     "bands: range).",
 )
 
