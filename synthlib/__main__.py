@@ -23,6 +23,7 @@ __all__ = ["main"]
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
     "report": ("synthlib.reporting", "write a page of what a run has done, to be read by anybody"),
+    "card": ("synthlib.reporting.card", "write a run's card for the Hugging Face Hub"),
     "field": ("synthlib.experiments.recordings", "record what real models say, for the chapters"),
     "field-judges": ("synthlib.field.judges", "train the NLI judges of real language"),
     "examiner": ("synthlib.field.examiner", "measure an NLI model on labels of people"),

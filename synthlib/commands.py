@@ -248,6 +248,26 @@ def report() -> Parser:
     return parser
 
 
+def card() -> Parser:
+    """Of ``card``."""
+    parser = Parser(
+        prog="python -m synthlib card",
+        description="Write a card (README.md) for the Hugging Face Hub, of the data that a run has "
+        "written or of its encoder:\nmethod, models, settings, versions, counts, what was dropped, "
+        "examination. Nothing is sent anywhere.",
+        epilog="  python -m synthlib card runs/mine --out cards/data\n"
+        "  python -m synthlib card runs/mine --of encoder --language en --out cards/encoder",
+    )
+    add = parser.add_argument
+    add("run", type=name, metavar="RUN", help="folder of a run")
+    add("--out", type=name, metavar="DIR", required=True, help="folder for README.md")
+    add("--of", choices=("data", "encoder"), default="data", help="default: data")
+    add("--license", metavar="NAME", help="as the Hub names it, e.g. cc-by-4.0; left to be filled "
+        "in where it is not given")  # fmt: skip
+    add("--language", metavar="CODE", help="of the sentences, e.g. en; likewise")
+    return parser
+
+
 def _formats(text):
     known = ("html", "png", "svg", "pdf")
     found = tuple(part.strip().lower() for part in text.split(",") if part.strip())

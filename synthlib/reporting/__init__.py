@@ -73,15 +73,29 @@ def write(folder, out=None, *, sample=8, seed=0) -> Path:
     return target
 
 
-def build(run: Run, *, sample=8, seed=0) -> str:
-    """The page of a run, as text; arguments as `write`."""
+def build_findings(run: Run, sample=0, seed=0):
+    """What is in a run's folder, as `findings.Findings`; refuse one of another version."""
     try:
-        found = _METHODS[run.method].find(run, sample, seed)
+        return _METHODS[run.method].find(run, sample, seed)
     except KeyError as error:
         raise ValueError(
             f"{run.folder} lacks {error}, which a run of {run.method} leaves: another version of "
             "synthlib has made it"
         ) from None
+
+
+def versions(run: Run) -> str:
+    """What computed a run, in words; empty where it was not noted."""
+    held = {}
+    for call in run.made.get("calls", []):
+        for name, version in call.get("versions", {}).items():
+            held.setdefault(name, []).append(version)
+    return ", ".join(f"{name} {' and '.join(dict.fromkeys(v))}" for name, v in held.items())
+
+
+def build(run: Run, *, sample=8, seed=0) -> str:
+    """The page of a run, as text; arguments as `write`."""
+    found = build_findings(run, sample, seed)
     numbers = iter(range(1, 100))
 
     def pictures(made):
@@ -158,11 +172,6 @@ def _made(run, found) -> Markup:
     source = asked["source"]
     words = {"pocket": "sentences of the pocket world, which the package makes itself",
              "a list": "sentences given in memory"}  # fmt: skip
-    versions = {}
-    for call in calls:
-        for name, version in call.get("versions", {}).items():
-            versions.setdefault(name, []).append(version)
-    said = ", ".join(f"{name} {' and '.join(dict.fromkeys(v))}" for name, v in versions.items())
     devices = dict.fromkeys(
         f"{call.get('device')}, {call.get('precision')}"
         + (f", {call['processes']} processes" if call.get("processes", 1) > 1 else "")
@@ -172,7 +181,7 @@ def _made(run, found) -> Markup:
         ("tier (preset)", asked["tier"]), ("data", words.get(source, source)),
         ("seed", asked.get("seed")), *found.models, *found.settings,
         ("dates", _dates(run)), ("device, precision of training", "; ".join(devices) or None),
-        ("versions", said or "not noted"),
+        ("versions", versions(run) or "not noted"),
         ("folder", str(run.folder.absolute())),
         ("page made", f"{datetime.date.today()} with Python {platform.python_version()}"),
     ]  # fmt: skip

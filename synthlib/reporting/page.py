@@ -17,6 +17,11 @@ LONGEST = 400  # characters of a text that are shown
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def visible(value) -> str:
+    """A value as text in which every character is one that is seen."""
+    return _UNSEEN.sub("\ufffd", str(value))
+
+
 class Markup(str):
     """HTML that is to stay as it is."""
 
@@ -25,7 +30,7 @@ def escape(value) -> Markup:
     """A value as HTML; only `Markup` may hold tags."""
     if isinstance(value, Markup):
         return value
-    return Markup(html.escape(_UNSEEN.sub("\ufffd", str(value))))
+    return Markup(html.escape(visible(value)))
 
 
 def join(*parts) -> Markup:
