@@ -40,7 +40,7 @@ def chapter_row(path, cache, released):
     day = "–"
     if file.is_file():
         when = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
-        day = f"{when:%Y-%m-%d}"
+        day = f"{when:%Y\u2011%m\u2011%d}"  # hyphens that do not break
     tier = "laptop" if path in project.field_chapters() else "pocket"
     cells = [
         f"{{doc}}`/notebooks/{path.stem}`", tier,
