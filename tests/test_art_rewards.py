@@ -94,6 +94,23 @@ def test_the_jump_is_twice_what_is_left_to_one():
     assert recipe.jump(BOUNDS) == pytest.approx(2 * (1 - 0.8), abs=1e-6)
 
 
+def test_omega_at_the_token_is_a_constant_discounted_to_the_front(monkeypatch):
+    """Before any step the adapter changes nothing and every value is 0: an answer's reward r is an
+    advantage of r·0.95^d at the token d places before its end, less mean and spread of the batch.
+    Ω takes w₁·0.99 from every r, so the two columns differ by a known curve."""
+    monkeypatch.setattr(recipe, "bounds", lambda seed: BOUNDS)
+    table = recipe.at_the_token(0, batch=8)
+    assert table.groupby("answer")["left"].apply(lambda left: sorted(left)[0] == 0).all()
+    low, high = table["0"].to_numpy(float), table["0.99"].to_numpy(float)
+    for column in (low, high):
+        assert column.mean() == pytest.approx(0, abs=1e-4)
+        assert column.std() == pytest.approx(1, rel=1e-3)
+    curve = 0.5 * 0.99 * 0.95 ** table["left"].to_numpy()
+    known = np.stack([low, -high, np.ones(len(table))], axis=1)  # spread, spread, means
+    found, *_ = np.linalg.lstsq(known, curve, rcond=None)
+    assert np.abs(known @ found - curve).max() < 1e-4 and (found[:2] > 0).all()
+
+
 def test_one_seed_measures_every_claim(monkeypatch, table):
     """Every claim of the chapter gets a number, and the numbers are those of the rows kept."""
     kept = {}
@@ -104,7 +121,8 @@ def test_one_seed_measures_every_claim(monkeypatch, table):
     monkeypatch.setattr(recipe, "CANDIDATES", 4)
     recipe.bounds.cache_clear()
     found = recipe.measure_rewards(3)
-    assert set(found) == {c for c in ledger.claims(7).index if not c.startswith("07-policy")}
+    tuned = ("07-policy", "07-omega-token", "07-omega-sign", "07-omega-policy")  # by PPO
+    assert set(found) == {c for c in ledger.claims(7).index if not c.startswith(tuned)}
     assert all(np.isfinite(value) for name, value in found.items() if "hesitant" not in name)
     assert found["07-omega-shift"] < 1e-6
     assert set(kept) == {"07-best-of", "07-quantiles", "07-encoders"}

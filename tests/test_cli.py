@@ -237,7 +237,7 @@ def test_wrong_options(capsys, argv):
         (["run", "art", "--out", "x", "--encoder-epoch5", "2"], "did you mean --encoder-epochs"),
         (["run", "ranking", "--clustres=3"], "there is no option --clustres; did you mean --clus"),
         (["evaluate", "--encodr", "x"], "there is no option --encodr; did you mean --encoder"),
-        (["figures", "--lst"], "there is no option --lst; did you mean --list?"),
+        (["figures", "--lst"], "there is no option --lst; did you mean --list or --lists?"),
         (["--verison"], "there is no option --verison; did you mean --version?"),
     ],
 )

@@ -29,7 +29,7 @@
 # memory, once 180 MB of models are there (`python -m synthlib models get laptop`; no account is
 # needed). On `colab` and `paper` the same cells write, judge and train with that tier's models; how
 # long that takes we have not measured. What needs labels of people, the two tables on STS, is
-# recorded for `laptop` alone.
+# recorded for `laptop` alone, and so is the figure in which you turn $\omega$ yourself.
 
 # %%
 TIER = "laptop"  #@param ["laptop", "colab", "paper"]
@@ -337,7 +337,7 @@ if TIER == "laptop":
 # %% tags=["hide-input"]
 from synthlib.viz import explorers
 
-explorers.dial(
+turned = None if TIER != "laptop" else explorers.dial(
     ch13.dial_tables(field.recorded("13-dial")), outcomes=LOOKS, model="SmolLM2-135M",
     label="fig-13-dial",
     caption="Answers of the tier `laptop`'s generator at any $\\omega$, recorded: the tokens, what "
@@ -345,6 +345,7 @@ explorers.dial(
     "mixture. Underlined tokens differ from plain decoding. On paper the first caption, at eight "
     "$\\omega$.",
 )
+turned
 
 # %% [markdown]
 # ### Which noise?
