@@ -7,9 +7,9 @@ lists each chapter with a link, its minutes, the number of its exercises and of 
 ledger. It is counted from the sources, so that it is true of the book in which it stands.
 """
 
-import csv
 import re
 
+import make_book
 import project
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -20,8 +20,6 @@ from synthlib import ledger
 #: Minutes of reading: so many words of prose a minute, and so many lines of code that is not
 #: folded. Slower than a novel is read (200 to 300 words), since there are formulas and figures.
 WORDS, LINES = 150, 12
-#: Processor minutes of each chapter as built for the release, from `minutes.csv`.
-RUNS = "book/_ext/minutes.csv"
 
 
 def reading_minutes(source):
@@ -71,9 +69,8 @@ def chapter_row(path, runs=None):
 
 
 def processor_minutes():
-    """Processor minutes of each chapter by the name of its file."""
-    with open(project.ROOT / RUNS, encoding="utf-8") as file:
-        return {row["chapter"]: row["minutes"] for row in csv.DictReader(file)}
+    """Processor minutes of each chapter by the name of its file, as they are shown."""
+    return {chapter: f"{minutes:.1f}" for chapter, minutes in make_book.expected().items()}
 
 
 HEAD = "| chapter | to read | to run | exercises | their number | claims in the ledger |"

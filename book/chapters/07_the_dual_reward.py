@@ -194,7 +194,8 @@ ends.groupby(["omega", "seed"])["right"].mean().mul(100).unstack("seed").rename_
 # %% [markdown]
 # No difference to rely on: with $\Omega=0.99$ one seed has eleven points more, two have up to four
 # fewer, and with 120 answers a seed the standard error of such a difference is six points.
-# While the value head learns what to expect, the constant goes into it, and leaves the advantages.
+# We think that the value head learns to expect the constant, which then leaves the advantages; we
+# have not measured that.
 #
 # ## Difficulty: Eq. 3
 #
