@@ -89,12 +89,12 @@ def test_what_is_no_text_of_ours_stays_text(tmp_path):
 def test_no_folder_of_this_machine_is_in_a_card(tmp_path):
     folder = made.multicsr(tmp_path / "run")
     held = json.loads((folder / "run.json").read_text())
-    home = "/home/me/my project"
+    home = "/private/me/my project"
     held |= {"source": f"{home}/mine.txt", "encoder": f"{home}/base (0a1b2c3d)", "generator": home}
     (folder / "run.json").write_text(json.dumps(held))
     for of in card.OF:
         text = card.card(card.Run(folder), of=of)
-        assert "home" not in text and str(tmp_path) not in text
+        assert "/private" not in text and str(tmp_path) not in text
         told = cells(text)
         assert told["sentences from"] == ["mine.txt"]
         assert told["trained encoder, begins as"] == ["base"] and ["my project"] in told.values()
@@ -117,3 +117,7 @@ def test_a_card_says_what_is_wrong_and_overwrites_none(tmp_path, capsys):
         out, err = capsys.readouterr()
         assert said in err and err.count("\n") == 1 and not out
     assert not (tmp_path / "x").exists() and (tmp_path / "there/README.md").read_text() == "mine"
+    # What the message names: another folder, or the old card moved away.
+    (tmp_path / "there" / "README.md").rename(tmp_path / "there" / "old.md")
+    for out in ("x", "there"):
+        assert cli.main(["card", str(done), "--out", str(tmp_path / out)]) == 0

@@ -893,6 +893,12 @@ def test_names_and_arguments(capsys, refused, done, here, tmp_path, monkeypatch)
 #: Test → module → pieces of the messages that it follows. A test of another file than this one
 #: and `test_remedies_of_parts` has its file's name before it.
 TABLE = {
+    "test_card.test_a_card_says_what_is_wrong_and_overwrites_none": {
+        "reporting/card.py": ["move it, or give another --out", "give the run's own command again"],
+    },
+    "test_st_losses.test_info_nce_says_what_is_wrong": {
+        "st_losses.py": ["choose them with select_columns"],
+    },
     "test_grading.test_what_a_message_names_works": {
         "grading/__init__.py": [
             "there is no folder {}: give the one", "holds no notebook (.ipynb)",
@@ -1287,6 +1293,7 @@ NONE = {
     "judged {}; put out (a triplet may break several rules):", "pip did not find it",
     "write a page of what a run has done, to be read by anybody",
     "write the questions to the chapters, for Moodle, Canvas, paper",
+    "write a run's card for the Hugging Face Hub",
 }  # fmt: skip
 
 

@@ -140,6 +140,7 @@ def test_info_nce_says_what_is_wrong(fresh):
         st_losses.InfoNCELoss(encoder, keep=mask)(columns)
     with pytest.raises(ValueError, match="4 columns of texts.*select_columns"):
         st_losses.InfoNCELoss(encoder)(2 * columns)
+    assert st_losses.InfoNCELoss(encoder)(columns).isfinite()
 
 
 def test_the_readmes_five_lines_train_on_a_runs_triplets(fresh, root, tmp_path, monkeypatch):
