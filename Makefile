@@ -81,7 +81,7 @@ release: pdf  ## what a release hands out (site, notebooks, PDF, wheel, sums): _
 
 browser: $(STAMP)  ## run the tests of the built book in a headless Chromium
 	@test -d _build/browser/node_modules/axe-core || $(PY) tests/browser/browser.py install
-	$(PY) -m pytest -m browser tests/test_browser.py tests/test_pdf.py
+	$(PY) -m pytest -m browser tests/test_browser.py tests/test_light_pages.py tests/test_pdf.py
 
 notebooks: $(STAMP)  ## regenerate notebooks/ from book/chapters/
 	$(PY) book/_ext/editions.py

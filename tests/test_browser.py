@@ -16,16 +16,6 @@ pytestmark = pytest.mark.browser
 #: Pages that Sphinx makes by itself.
 GENERATED = {"search.html", "genindex.html", "index.html"}
 
-#: What axe-core finds serious in the theme's own parts, which are not ours to rewrite:
-#: rule -> (parts of the places where it is the theme's, reason).
-THEME = {
-    "label-content-name-mismatch": (
-        ("search-button", "theme-switch-button"),
-        "the theme names its search button 'Search' beside the shown keys Ctrl+K, and its button "
-        "for light and dark 'Color mode' beside the shown mode",
-    ),
-}
-
 
 def pages():
     """The book's own pages, relative to the site."""
@@ -82,28 +72,14 @@ def test_no_error_in_the_console(report):
     assert collect(report, lambda seen: seen["errors"], views=EVERY_VIEW) == []
 
 
-def ours(finding):
-    """Whether a finding of axe-core is grave and not listed as the theme's own."""
-    places, _ = THEME.get(finding["rule"], ((), ""))
-    text = finding["place"] + finding["html"]
-    grave = finding["impact"] in ("serious", "critical")
-    return grave and not any(place in text for place in places)
-
-
 def test_axe_finds_nothing_grave(report):
     """WCAG 2.2 A and AA and axe-core's best practices, light and dark."""
 
     def found(seen):
-        grave = [f for f in seen["axe"] if ours(f)]
+        grave = [f for f in seen["axe"] if f["impact"] in ("serious", "critical")]
         return [f"{f['rule']}: {f['place']} {f['html']} {f['why']}" for f in grave][:5]
 
     assert collect(report, found, views=("light", "dark")) == []
-
-
-def test_the_theme_s_own_findings_are_still_there(report):
-    """A line of `THEME` that no page needs any more is to be removed."""
-    seen = {f["rule"] for _, _, s in each(report, ("light", "dark")) for f in s["axe"]}
-    assert set(THEME) <= seen
 
 
 def test_every_figure_lives_and_answers_the_keyboard(report):

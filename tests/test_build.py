@@ -523,7 +523,7 @@ def tiny_book(root, tmp_path):
     static = tmp_path / "book" / "site_static"
     shutil.copytree(root / "book" / "site_static", static, ignore=shutil.ignore_patterns("vendor"))
     vendor = root / "book" / "site_static" / "vendor"
-    for name in ("mathjax/tex-mml-chtml.js", "require.js", "widgets-local.js", "embed-amd.js"):
+    for name in ("mathjax/startup.js", "require.js", "widgets-local.js", "embed-amd.js"):
         (static / "vendor" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(vendor / name, static / "vendor" / name)
     for name in ("_config.yml", "pyproject.toml", "constraints.txt", "book/references.bib"):

@@ -572,7 +572,8 @@ def build(tmp_path_factory, root):
             "myst_enable_extensions": ["dollarmath"], "html_theme": theme, "project": "Book",
             "html_static_path": [static], "html_css_files": ["figures.css", "book.css"],
             "html_js_files": ["book.js"], "html_context": {"default_mode": "auto"},
-            "mathjax_path": "vendor/mathjax/tex-mml-chtml.js", **more,
+            "mathjax_path": "vendor/mathjax/startup.js",
+            "mathjax3_config": {"loader": {"load": ["input/tex", "output/chtml"]}}, **more,
         }  # fmt: skip
         warnings = io.StringIO()
         with docutils_namespace():

@@ -9,6 +9,7 @@
   of the reference pages a letter ("Figure B.1").
 - Each chapter offers its student notebook for download.
 - Pages without JavaScript are light, and folded cells are named by what they say.
+- Every head of a table has a text.
 - The foot of a page says version and licences.
 """
 
@@ -143,6 +144,51 @@ def breakable(body):
     return re.sub(r"<td\b.*?</td>", cell, body, flags=re.S)
 
 
+def named_heads(body):
+    """Tables of data frames without empty heads, which a screen reader reads as nothing.
+
+    pandas writes the names of the index into a row of their own, below the names of the columns:
+    where the two rows fill each other's gaps they become one. What is left empty above the rows'
+    own heads says "row", unseen; elsewhere it is no head but an empty cell.
+    """
+    cell = re.compile(r"<th\b([^>]*)>(.*?)</th>", re.S)
+
+    def empty(text):
+        return not re.sub(r"<[^>]+>|&nbsp;|&#160;|\s", "", text)
+
+    def heads(row):
+        return cell.findall(row)
+
+    def head(found):
+        rows = re.findall(r"<tr\b.*?</tr>", found[0], flags=re.S)
+        if len(rows) > 1:
+            upper, lower = heads(rows[-2]), heads(rows[-1])
+            fits = len(upper) == len(lower) and "colspan" not in rows[-2] + rows[-1]
+            if fits and all(empty(a[1]) or empty(b[1]) for a, b in zip(upper, lower, strict=True)):
+                both = (b if empty(a[1]) else a for a, b in zip(upper, lower, strict=True))
+                start = re.match(r"<tr\b[^>]*>", rows[-2])[0]
+                cells = "".join(f"<th{more}>{text}</th>" for more, text in both)
+                rows[-2:] = [f"{start}{cells}</tr>"]
+        last = len(rows) - 1
+
+        def filled(row, at):
+            place = iter(range(len(heads(row))))
+
+            def one(th):
+                first = next(place) == 0
+                if not empty(th[2]):
+                    return th[0]
+                if first and at == last:
+                    return f'<th{th[1]}><span class="visually-hidden">row</span></th>'
+                return f"<td{th[1]}></td>"
+
+            return cell.sub(one, row)
+
+        return "<thead>" + "".join(filled(row, at) for at, row in enumerate(rows)) + "</thead>"
+
+    return re.sub(r"<thead>.*?</thead>", head, body, flags=re.S)
+
+
 def footer(pathto):
     """What stands at the foot of every page: version, licences, where the rest is.
 
@@ -186,7 +232,7 @@ def finish_page(app, pagename, templatename, context, doctree):
     if context.get("body"):
         body = re.sub(r'<script type="text/x-thebe.*?</script>', "", context["body"], flags=re.S)
         body = re.sub(r"<script>kernelName = '[^']*'</script>", "", body)
-        body = breakable(body)
+        body = named_heads(breakable(body))
         # One id for the text of every exercise would be given several times on a page.
         body = body.replace('<section id="exercise-content">', "<section>")
         # DPUB-ARIA 1.1 deprecates the role that docutils gives a bibliography's entries.

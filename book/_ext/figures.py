@@ -6,8 +6,9 @@ numbered figure that ``{numref}`` can refer to, with its data to download. All c
 notebook's output, so that a page built from cached outputs is the same.
 
 The picture stands until the living figure does, which `synthlib/viz/js` draws from the same data:
-they lie in the page, or, where they are large, in a script of their own that is loaded when the
-reader comes near (a page opened as a file may load scripts, but no data).
+they lie in the page, or, where they are more than a few lines, in a script of their own (a page
+opened as a file may load scripts, but no data). Picture, scripts and data are loaded when the
+reader comes near, and not before: `site_static/near.js`.
 """
 
 import hashlib
@@ -28,8 +29,10 @@ MIMETYPE = "application/vnd.synthlib.figure+json"
 #: A phone in its upright position; `figures.css` knows the same width.
 NARROW = "(max-width: 540px)"
 #: Bytes of data that a page holds itself; more is loaded when the reader comes near.
-INLINE = 60_000
-SCRIPT, STYLE, FOLDER = "living.js", "living.css", "figures"
+INLINE = 2_000
+SCRIPT, EXPLORERS, STYLE, FOLDER = "living.js", "explorers.js", "living.css", "figures"
+#: Loads the scripts when the first figure of a page comes near; of the same folder.
+NEAR = "near.js"
 NO_SCRIPT = "Without JavaScript the figures of this page are pictures."
 
 
@@ -54,7 +57,7 @@ def visit_plate(self, node):
         self.body.append(
             f'<picture><source media="{NARROW}" srcset="{address(narrow)}" {narrow["room"]}>'
             f'<img class="only-{mode} dark-light dark-safe" src="{address(wide)}" {wide["room"]}'
-            f' alt="{alt}"></picture>'
+            f' alt="{alt}" loading="lazy" decoding="async"></picture>'
         )
     self.body.append("</div>\n")
     if node.get("payload"):
@@ -68,15 +71,17 @@ def visit_plate(self, node):
 def living(builder, name, payload):
     """Place of a living figure in a page, with its data or the name of the script that has them."""
     text = script.embedded(payload)
+    explorer = " data-sc-explorer" if payload["spec"]["kind"] == "explorer" else ""
     if len(text) <= INLINE:
         data = f'<script type="application/json">{text}</script>'
-        return f"<div data-sc-figure>{data}</div>\n"
+        return f"<div data-sc-figure{explorer}>{data}</div>\n"
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     file = f"{FOLDER}/{name}-{digest}.js"
     path = Path(builder.outdir) / "_static" / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"SC.provide({json.dumps(file)}, {text});\n", encoding="utf-8")
-    return f'<div data-sc-figure data-sc-file="{html.escape(file, quote=True)}"></div>\n'
+    file = html.escape(file, quote=True)
+    return f'<div data-sc-figure{explorer} data-sc-file="{file}"></div>\n'
 
 
 def room(svg):
@@ -84,6 +89,32 @@ def room(svg):
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg[:2000])
     wide, high = (round(float(points) * 4 / 3) for points in size.groups())
     return f'width="{wide}" height="{high}"'
+
+
+#: Three and more marks that follow each other and have one style.
+_ALIKE = re.compile(
+    r'<(?:use|path) [^<>]*? style="([^"]*)"/>(?:<(?:use|path) [^<>]*? style="\1"/>){2,}'
+)
+
+
+def slim(svg):
+    """A picture of fewer bytes that looks the same: places to a hundredth of a point, no notes."""
+
+    def short(number):
+        return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(
+        r' (?:d|x|y)="[^"]*"| transform="translate\([^)]*\)',
+        lambda part: re.sub(r"-?\d+\.\d{3,}", short, part[0]), svg,
+    )  # fmt: skip
+    # A mark's path has one line a point; between elements only the layout of the file.
+    svg = re.sub(r" ?\n(?=[A-Za-z\"])", " ", re.sub(r">\s+<", "><", svg))
+    # Marks that look the same get their look from one group around them.
+    return _ALIKE.sub(
+        lambda run: f'<g style="{run[1]}">'
+        + run[0].replace(f' style="{run[1]}"/>', "/>") + "</g>", svg,
+    )  # fmt: skip
 
 
 def plain_caption(children):
@@ -114,7 +145,8 @@ def figure_node(renderer, data):
     if "tables" in content:
         payload = {key: content[key] for key in ("label", "caption", "alt", "spec", "tables")}
     pictures = plate(name=name, alt=content["alt"], payload=payload)
-    for variant, svg in content["svg"].items():
+    for variant, whole in content["svg"].items():
+        svg = slim(whole)
         # The content is part of the name, so that an old picture is never shown for a new one.
         digest = hashlib.sha256(svg.encode()).hexdigest()[:8]
         uri = renderer.write_file([f"{name}-{variant}-{digest}.svg"], svg.encode(), exists_ok=True)
@@ -185,22 +217,46 @@ class OnlyTheFigure(SphinxTransform):
                     break
 
 
+def scripts():
+    """The script of all kinds of figures, and that of the explorers, which few pages have.
+
+    Returns
+    -------
+    dict of str to str
+        File and text, in the order in which they are loaded.
+    """
+    whole = script.script()
+    later = "\n".join(path.read_text(encoding="utf-8") for path in script.sources()[2:])
+    if not whole.endswith(later):
+        raise ValueError("the joined script does not end in what follows core.js and kinds.js")
+    return {SCRIPT: whole.removesuffix(later), EXPLORERS: later}
+
+
 def write_scripts(app):
-    """Write the one script and style sheet of all living figures."""
+    """Write the scripts and the style sheet of living figures."""
     if app.builder.format != "html":
         return
     folder = Path(app.outdir) / "_static"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SCRIPT).write_text(script.script() + "\nSC.page();\n", encoding="utf-8")
+    for name, text in scripts().items():
+        (folder / name).write_text(text, encoding="utf-8")
     (folder / STYLE).write_text(script.css(), encoding="utf-8")
     page_model.write(folder)  # loaded by a figure whose reader runs the model, and not before
 
 
 def load_script(app, pagename, templatename, context, doctree):
-    """Load the script on pages that have a living figure."""
-    if "data-sc-figure" in context.get("body", ""):
-        app.add_css_file(STYLE)
-        app.add_js_file(SCRIPT, loading_method="defer")
+    """On pages that have a living figure: what loads its scripts and style, with their names."""
+    body = context.get("body", "")
+    if "data-sc-figure" not in body:
+        return
+    wanted = [
+        # The content is part of the address, so that no browser keeps an old script.
+        f"{name}?v={hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        for name, text in scripts().items()
+        if name != EXPLORERS or "data-sc-explorer" in body
+    ]
+    wanted.append(f"{STYLE}?v={hashlib.sha256(script.css().encode()).hexdigest()[:8]}")
+    app.add_js_file(NEAR, loading_method="defer", **{"data-files": " ".join(wanted)})
 
 
 def setup(app):

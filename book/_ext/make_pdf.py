@@ -48,10 +48,12 @@ HEAD = """\
 </style>
 <link rel="stylesheet" href="../html/_static/print.css">
 <script>
-window.MathJax = {{"options": {{"processHtmlClass": "mathjax_process|math|output_area"}}}};
+window.MathJax = {{
+  "loader": {{"load": ["input/tex", "output/chtml"]}},
+  "options": {{"processHtmlClass": "mathjax_process|math|output_area"}}
+}};
 </script>
-<script defer src="../html/_static/vendor/mathjax/tex-mml-chtml.js"></script>
-<script src="../html/_static/scripts/fontawesome.js"></script>
+<script defer src="../html/_static/vendor/mathjax/startup.js"></script>
 </head>
 <body>
 <main class="bd-main"><div class="bd-content"><div class="bd-article-container">
@@ -141,18 +143,20 @@ def lead_links(article, page, site, names):
 
 
 def prepare(article, page, title):
-    """An article as paper wants it: nothing folded, nothing that only a screen can do."""
+    """An article as paper wants it: nothing that only a screen can do.
+
+    Code that is folded on the page, which draws and tabulates, is left out. The solutions of the
+    exercises are there, for nobody can unfold them on paper.
+    """
     for tag in article.select(SCREEN_ONLY):
         tag.decompose()
     for tag in article.select("details"):
-        tag["open"] = ""
         if tag.find_parent(class_="tag_solution"):
             tag.summary.string = "Solution"
         elif "hide" in tag.get("class", []):
-            # No longer folded, so no longer a box of its own either, which a page could not break.
-            tag.summary.decompose()
-            tag.name = "div"
-            tag["class"] = [word for word in tag["class"] if word != "admonition"]
+            tag.decompose()
+            continue
+        tag["open"] = ""
     for tag in article.select("img[loading]"):
         del tag["loading"]
     for tag in article.select("pre"):
@@ -179,8 +183,8 @@ def cover(site, release):
         f'<section class="print-cover"><img src="{logo}" alt=""><h1>Synthetic Contrast</h1>'
         f"<p class=subtitle>{html.escape(subtitle)}</p>"
         f"<p class=release>Version {html.escape(release)}<br>"
-        "Text and figures: CC BY 4.0. Code: MIT.<br>On paper the figures stand still; "
-        "in the built pages they can be taken hold of.</p></section>"
+        "Text and figures: CC BY 4.0. Code: MIT.<br>On paper the figures stand still; in the built "
+        "pages they can be taken hold of, and the code that draws them unfolded.</p></section>"
     )
 
 
@@ -198,7 +202,7 @@ def table(pages):
     return f'<section class="print-contents"><h1>Contents</h1>{"".join(lines)}</section>'
 
 
-def join(site, release):
+def join(site, release, say=lambda line: None):
     """The book as one HTML document.
 
     Parameters
@@ -207,6 +211,8 @@ def join(site, release):
         The built site.
     release : str
         Version, for the title page.
+    say : callable
+        Told what is done, a line a page.
 
     Returns
     -------
@@ -218,7 +224,8 @@ def join(site, release):
     articles = {page: soup(site / page).select_one("article.bd-article") for _, _, page in pages}
     names = rename_ids(articles) | {(page, ""): anchor(page) for page in articles}
     running, body = [], []
-    for part, title, page in pages:
+    for count, (part, title, page) in enumerate(pages, start=1):
+        say(f"page {count} of {len(pages)}: {title}")
         article, name = articles[page], anchor(page)
         lead_links(article, page, site, names)
         prepare(article, page, title)
@@ -280,12 +287,17 @@ def main(argv=None):
     if reason := browser.missing():
         print(f"no PDF was made: {reason}", file=sys.stderr)
         return 1
+
+    def say(line):
+        print(f"[{time.perf_counter() - begin:5.0f} s] {line}", flush=True)
+
     FOLDER.mkdir(parents=True, exist_ok=True)
-    text, pages = join(project.SITE, project.version())
+    say(f"reading the pages of {project.SITE}")
+    text, pages = join(project.SITE, project.version(), say)
     source, draft = FOLDER / "book.html", FOLDER / "draft.pdf"
     source.write_text(text, encoding="utf-8")
     ask = [sys.executable, str(Path(__file__).resolve()), "--numbers", str(draft)]
-    report = browser.run("print", source=str(source), out=str(draft), numbers=ask)
+    report = browser.run("print", say=say, source=str(source), out=str(draft), numbers=ask)
     if any(report[key] for key in ("errors", "failed", "remote", "cut_off")):
         print(f"no PDF was made, the browser reports {report}", file=sys.stderr)
         return 1

@@ -2,9 +2,24 @@
 (function () {
   "use strict";
 
-  // Opened as a file, a page may not fetch others: the search then lists titles without excerpts.
-  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
-    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  // --- Search on file:// -------------------------------------------------------------------------
+  // Opened as a file, a page may not fetch others, of which the search shows excerpts. It may load a
+  // script, and the build writes the text of all pages into one: here it answers in fetch's place.
+  if (location.protocol === "file:" && document.documentElement.dataset.content_root !== undefined) {
+    const root = document.documentElement.dataset.content_root;
+    let asked = null;
+    const texts = () => asked = asked || new Promise((done) => {
+      const node = document.createElement("script");
+      node.src = root + "_static/search_text.js";
+      node.onload = () => done(window.SC_SEARCH_TEXT || {});
+      node.onerror = () => done({}); // titles without excerpts
+      document.head.append(node);
+    });
+    const marks = { "&": "&amp;", "<": "&lt;" };
+    window.fetch = (address) => texts().then((found) => {
+      const name = String(address).replace(root, "").split(/[?#]/)[0], text = Object.hasOwn(found, name) ? found[name] : "";
+      return { text: async () => (text ? `<div role="main">${text.replace(/[&<]/g, (sign) => marks[sign])}</div>` : "") };
+    });
   }
 
   // --- References at citations -------------------------------------------------------------------
@@ -96,20 +111,28 @@
       });
       group.addEventListener("change", clear);
     }
-    // MathJax makes each formula a stop of the Tab key: among options Tab goes to the options.
+  }
+
+  // --- Formulas that are wider than the page scroll: the keyboard must reach them -----------------
+  function formulas() {
+    const reach = () => {
+      for (const formula of document.querySelectorAll('div.math, div.math mjx-container[display="true"]')) {
+        if (formula.scrollWidth > formula.clientWidth + 1) formula.tabIndex = 0;
+        else formula.removeAttribute("tabindex");
+      }
+    };
     addEventListener("load", () => {
       const set = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
-      if (set) set.then(() => {
-        for (const formula of document.querySelectorAll(".sc-quiz mjx-container")) formula.removeAttribute("tabindex");
-      });
+      if (set) set.then(() => { reach(); addEventListener("resize", reach); });
     });
   }
 
-  // --- Paper: nothing folded, no dark ground, and after printing all as it was --------------------
+  // --- Paper: code that is folded stays so, all else is unfolded; no dark ground; afterwards all is as it was ---
   let folded = [], mode = null;
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("article details:not([open], .sc-quiz-answer)")];
+    folded = [...document.querySelectorAll("article details:not([open], .hide, .sc-quiz-answer)")];
     for (const one of folded) one.open = true;
+    for (const picture of document.querySelectorAll("img[loading=lazy]:not(.only-dark)")) picture.loading = "eager";
     mode = document.documentElement.dataset.theme;
     document.documentElement.dataset.theme = "light";
   });
@@ -119,7 +142,7 @@
     folded = [];
   });
 
-  const begin = () => { references(); quizzes(); };
+  const begin = () => { references(); quizzes(); formulas(); };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
   else begin();
 })();

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -18,6 +19,8 @@ MODULES = ROOT / "_build" / "browser"
 PICTURE = ROOT / "book" / "site_static" / "screenshot.png"
 #: What npm installs, at the versions in package.json.
 PACKAGES = ("playwright-core", "axe-core")
+#: How a line of pages.cjs begins that tells what is being done; seconds that a task may take.
+PROGRESS, LIMIT = "now: ", 3000
 #: The page that the README shows, and the place in it.
 PICTURE_PAGE, PICTURE_PLACE = "notebooks/04_self_curation.html", "fig-04-region"
 
@@ -53,20 +56,38 @@ def install():
     )
 
 
-def run(task, **job):
-    """Run one task of pages.cjs and return its report."""
+def run(task, say=None, **job):
+    """Run one task of pages.cjs and return its report; `say` is told each line of its progress."""
     job = {"task": task, "chromium": chromium(), "site": str(SITE), **job}
     environment = os.environ | {"NODE_PATH": str(MODULES / "node_modules")}
-    done = subprocess.run(
+    program = subprocess.Popen(
         ["node", str(HERE / "pages.cjs"), json.dumps(job)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        timeout=3000,
     )
-    if done.returncode:
-        raise RuntimeError(f"the browser stopped: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout)
+    told = []
+
+    def listen():
+        for line in program.stderr:
+            if say and line.startswith(PROGRESS):
+                say(line.removeprefix(PROGRESS).strip())
+            else:
+                told.append(line)
+
+    # Of two pipes one is read aside: a program that fills the other would wait for ever.
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    clock = threading.Timer(LIMIT, program.kill)
+    clock.start()
+    out = program.stdout.read()
+    program.wait()
+    clock.cancel()
+    listener.join()
+    if program.returncode:
+        raise RuntimeError(f"the browser stopped: {''.join(told).strip()[-2000:]}")
+    return json.loads(out)
 
 
 def main(argv):

@@ -1,6 +1,7 @@
 // Opens pages of the built book in a headless Chromium and reports what a reader would meet.
 //
 //   node pages.cjs '{"task": "check", "chromium": PATH, "site": FOLDER, "pages": ["book/intro.html", …], "views": ["light", …]}'
+//   node pages.cjs '{"task": "weigh", …, "pages": […]}'
 //   node pages.cjs '{"task": "search", …, "query": "contrast"}'
 //   node pages.cjs '{"task": "screenshot", …, "pages": [one page], "out": FILE, "scheme": "light", "width": 1280, "height": 800}'
 //   node pages.cjs '{"task": "print", …, "source": HTML FILE, "out": PDF FILE, "numbers": [PROGRAM, …]}'
@@ -8,13 +9,14 @@
 // Prints one JSON object. Pages are opened as files, as a reader without a network would, and in the dark view
 // through a server on 127.0.0.1, as from a web site. Every other host is refused.
 const { execFileSync } = require("child_process");
-const { pathToFileURL } = require("url");
+const { fileURLToPath, pathToFileURL } = require("url");
 const fs = require("fs");
 const http = require("http");
 const path = require("path");
 const { chromium } = require("playwright-core");
 
 const job = JSON.parse(process.argv[2]);
+const now = (text) => process.stderr.write(`now: ${text}\n`);
 const ARGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
@@ -251,14 +253,69 @@ async function check(browser) {
   return report;
 }
 
+// What a page has loaded, made and drawn before its reader scrolls, opened as a file; and that a far figure comes with scrolling.
+async function weigh(browser) {
+  const report = {};
+  for (const name of job.pages) {
+    const { context, page, seen } = await tab(browser, { viewport: { width: 1280, height: 900 }, colorScheme: "light" });
+    const files = new Map();
+    page.on("request", (r) => {
+      const file = r.url().startsWith("file:") && fileURLToPath(r.url().split(/[?#]/)[0]);
+      if (file) files.set(path.relative(job.site, file), fs.existsSync(file) ? fs.statSync(file).size : 0);
+    });
+    const session = await context.newCDPSession(page);
+    await session.send("Performance.enable");
+    await page.goto(address(name));
+    await page.waitForLoadState("load");
+    await page.evaluate(async () => {
+      if (window.MathJax && window.MathJax.startup) await window.MathJax.startup.promise;
+      await new Promise((done) => setTimeout(done, 800));
+    });
+    const { metrics } = await session.send("Performance.getMetrics");
+    const of = (key) => metrics.find((m) => m.name === key).value;
+    const before = await page.evaluate(() => ({
+      elements: document.querySelectorAll("*").length, figures: document.querySelectorAll("[data-sc-figure]").length,
+      awake: document.querySelectorAll(".sc-living").length,
+      icons: [...document.fonts].filter((f) => /Awesome/.test(f.family) && f.status === "loaded").length,
+      foldable: document.querySelectorAll("details.hide").length,
+    }));
+    const loaded = Object.fromEntries(files);
+    const last = page.locator("[data-sc-figure]").last();
+    let drawn = null;
+    if (before.figures) {
+      await last.evaluate((e) => e.closest("figure").scrollIntoView({ behavior: "instant", block: "center" }));
+      drawn = await last.locator(".sc-living .sc-stage > *").first().waitFor({ state: "attached", timeout: 120000 }).then(() => true, () => false);
+    }
+    // The reader prints: code that is folded stays folded, what else is folded opens, and afterwards it is as it was.
+    await page.emulateMedia({ media: "print" });
+    const print = await page.evaluate(() => {
+      const shown = (e) => e.getClientRects().length > 0, all = (query) => [...document.querySelectorAll(query)];
+      const open = () => all("article details").map((e) => e.open).join();
+      const first = open();
+      dispatchEvent(new Event("beforeprint"));
+      const found = {
+        code: all("article details.hide").filter((e) => e.open || shown(e)).length,
+        folded: all("article details:not(.hide, .sc-quiz-answer)").filter((e) => !e.open).length,
+        lazy: all("img.only-light[loading=lazy]").length,
+      };
+      dispatchEvent(new Event("afterprint"));
+      return { ...found, restored: open() === first };
+    });
+    report[name] = { bytes: Object.values(loaded).reduce((a, b) => a + b, 0), files: loaded, nodes: of("Nodes"), seconds: of("TaskDuration"), ...before, drawn, print, ...seen };
+    await context.close();
+  }
+  return report;
+}
+
 async function search(browser) {
   const { context, page, seen } = await tab(browser, { viewport: { width: 1280, height: 900 } });
   await page.goto(address("search.html", "?q=" + encodeURIComponent(job.query)));
   await page.waitForFunction(() => /found|did not match/i.test((document.querySelector("#search-results") || document.body).textContent), null, { timeout: 120000 });
   await page.waitForTimeout(500);
   const hits = await page.$$eval("#search-results ul.search li a", (links) => links.map((a) => a.getAttribute("href")));
+  const excerpts = await page.$$eval("#search-results ul.search li p.context", (texts) => texts.map((p) => p.textContent));
   await context.close();
-  return { hits, ...seen };
+  return { hits, excerpts, ...seen };
 }
 
 async function screenshot(browser) {
@@ -268,7 +325,7 @@ async function screenshot(browser) {
   await page.goto(address(job.pages[0]));
   await settle(page);
   // Living figures are not as high as their pictures: they are there before a place is looked for.
-  await page.evaluate(() => window.SC && SC.wake && SC.wake());
+  await page.evaluate(() => window.SC_WAKE && SC_WAKE());
   await page.waitForTimeout(500);
   if (job.anchor)
     await page.evaluate(([id, above]) => {
@@ -318,8 +375,10 @@ function cutOff() {
 async function print(browser) {
   const { context, page, seen } = await tab(browser, { viewport: { width: job.width || 658, height: 980 }, colorScheme: "light" });
   await page.emulateMedia({ media: "print" });
+  now("opening all of it in the browser, formulas and pictures");
   await page.goto(pathToFileURL(job.source).href);
   await settle(page);
+  now("fitting what is wider than the paper");
   const shrunk = await page.evaluate(() => {
     for (const place of document.querySelectorAll("[data-page]")) place.textContent = "000";
     const found = [];
@@ -334,11 +393,14 @@ async function print(browser) {
   });
   const cut_off = await page.evaluate(cutOff);
   const options = { path: job.out, preferCSSPageSize: true, printBackground: true, outline: true, tagged: true };
+  now("printing");
   await page.pdf(options);
   if (job.numbers) {
+    now("reading where the chapters start");
     const [program, ...rest] = job.numbers;
     const numbers = JSON.parse(execFileSync(program, rest, { encoding: "utf8" }));
     await page.evaluate((found) => { for (const place of document.querySelectorAll("[data-page]")) place.textContent = found[place.dataset.page]; }, numbers);
+    now("printing again, with the numbers of the pages in the contents");
     await page.pdf(options);
   }
   await context.close();
@@ -347,7 +409,7 @@ async function print(browser) {
 
 (async () => {
   const browser = await chromium.launch({ executablePath: job.chromium, args: ARGS });
-  const result = await { check, search, screenshot, print }[job.task](browser);
+  const result = await { check, weigh, search, screenshot, print }[job.task](browser);
   await browser.close();
   process.stdout.write(JSON.stringify(result), () => process.exit(0)); // a pipe takes it in parts
 })().catch((error) => { console.error(error); process.exit(1); });
