@@ -122,8 +122,8 @@ print(f"{len(kept)} lists kept, {sum(dropped.values())} dropped")
 
 # %% [markdown]
 # The command does the same with more anchors, and can be interrupted.
-# Here it is from Python, with the travelling unsupervised SimCSE as the base, and only as many
-# lists as a chapter can wait for.
+# Here it is from Python. The base is the unsupervised SimCSE that comes with the book, and 120
+# anchors are as many as a chapter can wait for.
 # We stop it half-way: `until="kept"` ends the run when the lists have been written, verified and
 # compared by the teacher.
 
@@ -139,10 +139,11 @@ pd.DataFrame(first["sentences"][:8], columns=[first["anchor"]])
 # The anchor stands on top, then the first eight sentences of its list.
 #
 # *dropped* says why lists are missing.
-# A list that ends in a sentence which it has said three times is stuck, and an unfinished one has
-# no end; the rules are those of chapter {ref}`10 <ch-10>`.
+# *Degenerate tail*: the last sentence of the list, or the one before it, stands there three times,
+# so the model was stuck.
+# The rules are those of chapter {ref}`10 <ch-10>`.
 #
-# Nothing of this is lost when the power fails.
+# What has been written is not lost when the power fails.
 # The lists lie in the folder in *shards*, small files that are written whole or not at all, each
 # with the digest of its bytes in its name.
 # The same call goes on where the first one stopped:
@@ -241,8 +242,9 @@ for name, encode in encoders.items():
 # %% [markdown]
 # ## Table 2: what the paper reports
 #
-# Four sets, four sizes of encoder, two bases.
-# The table prints two numbers for every encoder: its MAP, and in brackets what it gained.
+# Four sets, four backbones (BERT and RoBERTa, base and large), two bases.
+# The table prints the MAP of every encoder, and behind that of a post-trained one, in brackets, what
+# it gained.
 
 # %%
 paper = ledger.paper_table("ranking-sentences", 2).dropna(subset="value")
@@ -256,10 +258,10 @@ averages.rename_axis("SynCSE, average of four sets")
 
 # %% [markdown]
 # Read the last column again, with its sign.
-# From 47.53 to 48.19 are 0.66 *points*, and 1.4 *percent* of 47.53: the brackets hold percents of a
+# From 47.53 to 48.19 is 0.66 *points*, and 1.4 *percent* of 47.53: the brackets hold percents of a
 # MAP that is itself written in percent.
-# The text's "1.35 % and 1.11 %" are means of them, and so are its percents about Table 1.
-# Whoever overlooks the sign, and takes them for points, reads twice the effect.
+# The text's "1.35% and 1.11%" are means of them. Its percents about Table 1 are made in the same way.
+# Whoever takes them for points reads twice the effect.
 
 # %%
 points = paper[paper["unit"] == "points"].pivot_table(
@@ -280,15 +282,16 @@ print(
 )
 
 # %% [markdown]
-# Half a point, then, from one training run each.
-# The paper reports no spread, so nobody knows how much of it another seed would take back.
+# Half a point, then, or a little more.
+# The paper speaks of no repeated runs and prints no spread, so a reader cannot know how much of it
+# another seed would take back.
 
 # %% [markdown]
 # ## Table 2: what we measured
 #
 # The encoders are those of chapter {ref}`11 <ch-11>`, base and post-training anew for each seed.
-# *Raw LLM data* is SynCSE's setting and *MultiCSR* MultiCSR's, as in the paper; unsupervised
-# *SimCSE* stands beside them.
+# *Raw LLM data*, what our generator writes and nobody selects, stands for SynCSE; *MultiCSR* is our
+# own of chapter {ref}`6 <ch-06>`; unsupervised *SimCSE* stands beside them.
 # Each base is its own teacher.
 # The last row gives MultiCSR the unsupervised SimCSE as its teacher, an encoder that knows much
 # less.
@@ -320,15 +323,14 @@ shown("12-tables", one_by_one)
 # %% [markdown]
 # *Least* and *most* are the smallest and the largest gain of the three seeds.
 #
-# The weakest base gains on both sets and in every seed, about one point to two.
-# MultiCSR gains less, but on both sets and in every seed, too.
-# That is more than STS could say: chapter {ref}`11 <ch-11>` found no gain for MultiCSR on which all
-# seeds agree.
-# The encoder trained on raw data gains nothing; in the mean it loses a little.
+# The weakest base gains on both sets and in every seed, between 0.7 and 2 points.
+# MultiCSR gains less in the mean, but on both sets and in every seed, too.
+# The encoder trained on raw data gains nothing: on *duplicates* it loses in every seed, on
+# *questions* in two of three.
 #
 # The last two lines are a warning.
 # With a teacher that knows less, MultiCSR loses on both sets in every seed, up to eight points.
-# ListMLE hands on the order that the teacher believes in, mistakes included.
+# The targets are the teacher's similarities, and the lists' order corrects only a part of them.
 
 
 # %% tags=["hide-input"]
@@ -405,22 +407,23 @@ shown("12-tables", side_by_side)
 # The spread over the seeds is in {numref}`fig-12-gains`.
 # Three things to see.
 #
-# For the encoder trained on raw data the mean over the tasks does not move; what one task gains
-# another loses.
-# MultiCSR's mean rises by a third of a point, in every seed.
-# *Mood* tends to rise a little and *place* to fall, and the tasks near 100 have no room.
+# For the encoder trained on raw data the mean over the tasks hardly moves: it rises in one seed and
+# falls in two.
+# MultiCSR's mean rises by about a third of a point, in every seed.
+# *Mood* rises in eight of these nine runs and *place* falls in seven. The tasks near 100 have no room.
 #
 # *Paraphrase*, the task that compares, gains two to five points for the weak base, in every seed.
-# For the other two bases there is no gain to rely on, and these are the paper's.
+# For the other two, which stand for the paper's, it rises in two seeds of three and falls in the
+# third.
 # So we do not find what the paper found for MRPC.
 #
-# And the weak teacher, which ruined MultiCSR's reranking, is *good* for its transfer: *mood* and
-# *place* rise by several points, in every seed.
-# These are the two that MultiCSR's own training had made harder to read off (chapter
-# {ref}`6 <ch-06>`).
-# Perhaps an encoder that looks at words more than at meanings keeps such details, and hands them
-# on.
-# Had we examined transfer alone, we would now recommend the weak teacher.
+# And the weak teacher, which spoilt MultiCSR's reranking, is *good* for the mean of its transfer
+# tasks: *mood* and *place* rise by 2.5 to 11 points, in every seed.
+# MultiCSR stands lower on these two than the weak teacher does. Perhaps the teacher, which knows
+# less of meanings, keeps such details, and hands them on.
+# *Paraphrase* falls by about three points in every seed: what compares suffers here as it did in
+# reranking.
+# Had we looked at the mean of transfer alone, we would now recommend the weak teacher.
 
 
 # %%
@@ -439,7 +442,7 @@ shown("12-tables", means)
 #
 # The paper writes about Table 7 that the improvement "on the MRPC task is particularly
 # significant", because MRPC compares sentences and the post-training teaches fine differences.
-# That would be a mechanism, and worth believing.
+# If that is the reason, MRPC should gain more than the other tasks.
 # So count: for each of the eight encoders, which task gained most?
 
 # %%
@@ -457,21 +460,21 @@ change.round(2)
 # %% [markdown]
 # TREC gains most in six of the eight, and TREC asks for the type of a question: it compares
 # nothing.
-# MRPC comes second.
+# MRPC gains most in the other two.
 #
 # Look where TREC started.
-# It has 500 test questions, so one question is 0.2 points; and in three of the four sizes both
+# It has 500 test questions, so one question is 0.2 points; and on three of the four backbones both
 # bases stand several points below unsupervised SimCSE there.
 # Perhaps what rises is what their own training had pressed down.
 #
 # None of this makes the paper's sentence false: MRPC rises in seven of the eight.
-# It makes the mechanism one reading of a table that has others.
+# Its reason is one reading of a table that has others.
 
 # %% [markdown]
 # ## What the paper claims, and what we measured
 #
-# In one sentence: MultiCSR's encoder gains at reranking, and a third of a point at transfer; the
-# encoder trained on raw data gains at neither.
+# In one sentence: MultiCSR's encoder gains 0.7 points at reranking and a third of a point at
+# transfer, in every seed; the encoder trained on raw data gains at neither.
 
 # %%
 ledger.show(chapter=12)
@@ -479,8 +482,8 @@ ledger.show(chapter=12)
 # %% [markdown]
 # *SynCSE* in these rows is our encoder trained on raw data.
 #
-# - *Table 2* holds for MultiCSR, and the gain has the size that the paper prints for it. For the
-#   raw data it does not: one seed gains, two lose.
+# - *Table 2* holds for MultiCSR, and the gain is about as large as the one that the paper prints. For
+#   the raw data it does not: one seed gains, two lose.
 # - *Table 7*: a small gain in the mean for MultiCSR, in every seed; for the raw data none.
 # - *MRPC*: with the raw data our paraphrases gain less than the mean of the tasks in two seeds of
 #   three.
@@ -492,8 +495,7 @@ ledger.show(chapter=12)
 #
 # - *Order is a signal of its own.* A list that moves away from its anchor says more than a pair
 #   that is similar or not, and it costs no label.
-#   Whether you write lists by decoding, or find them in revisions of a text or in a dialogue,
-#   ListMLE will take them.
+#   Lists that were found elsewhere, such as the revisions of a text, go the same way (`--lists`).
 # - *The teacher is half of the target.* A teacher that knows less than the base pulls it down.
 #   Where no better one is at hand, the base is its own teacher (chapter {ref}`11 <ch-11>`).
 # - *Post-training is cheap, and it is the last step.* Whatever came before, you can try it in
@@ -609,7 +611,7 @@ checks.ch12.left_to_do(left_to_do)
 #
 # 1. Reranking looks at the top of a list, similarity at all of it, and transfer at what nobody
 #    trained; they need not agree.
-# 2. A teacher hands on the order that it believes in, mistakes included.
+# 2. The teacher's similarities are the targets: one that knows less pulls the encoder down.
 # 3. Percent of a mark that is itself in percent are not points: read a table of gains with its
 #    unit.
 #
@@ -624,5 +626,4 @@ checks.ch12.left_to_do(left_to_do)
 # - {cite:t}`he2025ranking`, Tables 2 and 7 and Appendix F, with this page beside it.
 # - {cite:t}`muennighoff2023mteb` define the reranking tasks, {cite:t}`conneau2018senteval` the
 #   transfer tasks.
-# - {cite:t}`xia2008listmle` is where ListMLE comes from, with the proof that its optimum is the
-#   right order.
+# - {cite:t}`xia2008listmle` is where ListMLE comes from, with the proof that it is consistent.
