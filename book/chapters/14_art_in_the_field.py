@@ -12,12 +12,12 @@
 # # ART in the field
 #
 # Chapters {ref}`7 <ch-07>`, {ref}`8 <ch-08>` and {ref}`9 <ch-09>` tuned a generator towards a reward, in a world
-# where an oracle knew what was right. The result was sobering. Tuning made answers right, and hardly
-# harder. A filter did most of the work for nothing.
+# where an oracle knew what was right. Tuning made answers right, and hardly harder. A filter, which
+# needs no training, did most of the work.
 #
 # Was that the method, or our little world? Here the generator is a language model that anybody can
-# download, the sentences are English, and both judges are models that err. ART {cite}`xu2024art`
-# has to earn its keep once more: reward, bounds, best of $n$, PPO, filter, encoder.
+# download, the sentences are English, and both judges are models that err. We go through ART
+# {cite}`xu2024art` once more: reward, bounds, best of $n$, PPO, filter, encoder.
 #
 # **You will be able to**
 #
@@ -85,8 +85,8 @@ trust[trust["label"] == "all"].round(1)
 
 # %% [markdown]
 # `accuracy` is the percent of pairs that it labels as people did; `low` and `high` are the ends of a
-# 95 % interval. Our captions are of SNLI's kind, so of a hundred answers the examiner misjudges
-# about twenty.
+# 95 % interval. Our captions are of SNLI's kind, and of a hundred pairs of SNLI the examiner misjudges
+# more than twenty.
 #
 # There is something worse than an error: an error that judge and examiner share. On this tier both
 # are adapters on the same small model. They have learnt from different pairs, and yet they may be
@@ -261,14 +261,16 @@ last.pivot(index=["kind", "reward"], columns="n", values=["right", "copied", "ha
 # `hard` is the mean cosine of those that are right: for positives a lower one is harder, for
 # negatives a higher one.
 #
-# {numref}`fig-14-best` has the shape of {numref}`fig-07-best`, and it is steeper. By the examiner, three
-# first positives of four are right, and three negatives of ten. Among eight answers there is nearly always
-# a right one, and $r_1$ finds most of them.
+# {numref}`fig-14-best` has the shape of {numref}`fig-07-best`. By the examiner, three first positives of
+# four are right, and three first negatives of ten. Among eight answers there is always a right positive,
+# and in nine cases of ten a right negative. $r_1$ finds most of them.
 #
 # - *$r_2$ alone* cheats, as it did in the pocket world. Its negatives come closer to their captions, and
 #   most of them contradict nothing.
-# - *Both* are as right as $r_1$ alone, and their positives are harder. Their negatives are hardly so.
-# - *Without $\alpha$* hardly anything is lost. In the pocket world $\alpha^+$ kept mistakes out.
+# - *Both* are as right as $r_1$ alone in the mean of both kinds, and their positives are harder. Their
+#   negatives are hardly so.
+# - *Without $\alpha$* nothing is lost that three seeds would show. In the pocket world $\alpha^+$ kept
+#   mistakes out.
 #
 # Why does $r_2$ do so little for negatives? Look at what there is to choose from.
 
@@ -297,8 +299,8 @@ picked.head(20)[["anchor", "text", "p", "outcome"]].style.hide(axis="index").for
 # none and one, and we find nine and eleven.
 #
 # That is what best of $n$ does. It looks for what the judge believes, so it finds the judge's
-# errors as well; and an examiner of the same make believes them, too. **A share that is counted on
-# selected answers is too high.**
+# errors as well; and an examiner of the same make believes many of them, too. **A share of positives
+# that this examiner counts on selected answers is too high.**
 #
 # With negatives it errs both ways. It lets *wiping the tables with a broom* pass as a contradiction, and
 # refuses *leaving the blue hotel* for *leaving the theatre*.
@@ -381,8 +383,9 @@ viz.Figure(
 # Do not compare single steps. Thirty-two answers are few, and a step that happens to ask for more
 # negatives earns less. Compare the first three with the last three.
 #
-# The reward rises in every run, and the truth with it. The KL ends near one nat an answer or below: the policy
-# stays close to where it began. By these curves it learns, and does not cheat.
+# The reward rises in every run, and with it the share that the examiner finds right. The KL ends near one
+# nat an answer or below: the policy stays close to where it began. By these curves it learns, and does
+# not cheat.
 #
 # `ppo.train` ends with the adapter that has earned most over five steps. That policy is examined
 # now.
@@ -440,7 +443,7 @@ def _look(rows):
     return pd.Series({
         "right": 100 * len(good) / len(rows), "copied": 100 * rows["outcome"].eq("copied").mean(),
         "cosine": good["similarity"].mean(), "words": rows["text"].str.split().str.len().mean(),
-        "some": 100 * rows["text"].str.match("(?i)some").mean(),
+        "some": 100 * rows["text"].str.match(r"(?i)some(?:body|one)\b").mean(),
     })
 
 
@@ -454,16 +457,16 @@ each.apply(_look, include_groups=False).round(2)
 #
 # Tuning does what it did in the pocket world: answers become right, in every seed. The negatives gain most.
 # Of the copies among them few are left; they cost most, for they lie beyond $\alpha^-$ and the judge
-# does not believe them. Few answers were enough: 320, against 1,536 there.
+# does not believe them. PPO asked for 320 answers, against 1,536 there.
 #
 # **Difficulty does not come.** Right answers lie about as far from their captions as before. The paper's
 # Table 5 has both kinds much harder. Our encoder had hardly a vote.
 #
-# **A recipe comes in its place.** Look at the positives. In seeds 0 and 2 nineteen of twenty begin
-# with *Somebody* or *Someone* now, and three of four did before: *Somebody is throwing snowballs. Somebody
-# is digging a hole.* The worked examples had taught it (chapter 13 met it, too), and the judge is sure of
-# such sentences. The policy of seed 1 stays nearer to the caption, and copies among its positives become no
-# fewer. Both ways pay. The curves of the reward do not tell them apart.
+# **A recipe comes in its place.** Look at the positives. In seeds 0 and 2 nine of ten begin with *Somebody*
+# or *Someone* now, and seven of ten did before: *Somebody is throwing snowballs. Somebody is digging a
+# hole.* The worked examples had taught it (chapter 13 met it, too), and the judge is sure of such
+# sentences. In seed 1 the share hardly changes, and copies among the positives become no fewer. Both ways
+# pay. The curves of the reward do not tell them apart.
 
 # %% [markdown]
 # ### By hand
@@ -478,9 +481,11 @@ if recorded:
 
 # %% [markdown]
 # By the reader, too, more is right: negatives go from 46 % to 68 %, positives from 54 % to 64 %.
-# Fifty answers a row are few. Each of these two differences has a standard error of some ten
-# points, their mean one of seven: the gain is there, and its size is not settled.
-# The *levels* are another matter. Of the positives the examiner passes a quarter too many, before and after. So trust the differences of this chapter more than its shares.
+# Fifty answers a row are few, and of one seed. Each of these two differences has a standard error of some
+# ten points, their mean one of seven: a gain is likely, and its size is not settled.
+# The *levels* are another matter. Of a hundred positives the examiner passes 26 more than the reader,
+# before and after; of the negatives it passes a few less. So trust the differences of this chapter more
+# than its shares.
 
 # %%
 ledger.show("14-reward-rises", "14-accuracy", "14-copies", "14-usable", "14-table5-positives",
@@ -547,8 +552,9 @@ of_arms.agg(["mean", "min", "max"]).round(1)
 ledger.show("14-encoder-gain", "14-filter-control", "14-filter", "14-best-of-n")
 
 # %% [markdown]
-# First answers as they come lift the encoder by eight points, though in three of four triplets a text
-# is wrong. An encoder of two layers gains from nearly any contrast; chapter 13 saw the same.
+# First answers as they come lift the encoder by eight points, though in three of four triplets the
+# examiner finds a text wrong. We think that an encoder of two layers gains from nearly any contrast;
+# chapter 13 saw the same.
 #
 # The filter adds between half a point and two, and costs no training. On top of it comes nothing that can be
 # told from chance. Best of $n$ and tuning are a little better than the filter in two seeds and a little worse in
@@ -556,20 +562,20 @@ ledger.show("14-encoder-gain", "14-filter-control", "14-filter", "14-best-of-n")
 # three seeds of forty captions cannot say.
 #
 # Why no more? The tuned generator is right more often. But the filter's generator may try twice as often at
-# the same cost, and one right answer of eight is enough.
+# the same cost, and one accepted answer of eight is enough: the two arms end with about as many triplets.
 #
 # ## What changed against the pocket world
 #
 # | | pocket world | in the field |
 # |---|---|---|
 # | the judge agrees with who counts | 95 % | 89 % |
-# | right, best of $n$ by both parts against $r_2$ alone | +63 | +36 |
-# | cosine of right negatives, both parts against $r_1$ alone | +0.16 | 0.00 |
-# | right positives that $\alpha^+$ saves | +8 | +1 |
-# | right answers after PPO | +26 | +15 |
+# | right, best of $n$ by both parts against $r_2$ alone (points) | +63 | +36 |
+# | cosine of right negatives, both parts against $r_1$ alone | +0.16 | +0.01 |
+# | right positives that $\alpha^+$ saves (points) | +8 | +1, on one seed of three |
+# | right answers after PPO (points) | +26 | +15 |
 # | usable pairs after PPO | × 2.5 | × 2.0 |
 # | cosine of right negatives after PPO | 0.00 | −0.01 |
-# | STS, tuning against the filter at an equal budget | +0.5 | +0.1 ± 0.3 |
+# | STS, tuning against the filter at an equal budget (points) | +0.5 | +0.1 ± 0.3 |
 #
 # Runs and sizes differ: best of 16 there and of 8 here, 24 steps of 64 answers there and 10 of 32
 # here.
@@ -677,8 +683,8 @@ checks.ch14.parting(parting)
 # %% [markdown]
 # ## Three sentences to remember
 #
-# 1. A short run of PPO makes a small model's answers right more often, and not harder: a judge that is
-#    nearly constant has no vote.
+# 1. A short run of PPO makes a small model's answers right more often, and not harder: a part of the
+#    reward that is nearly constant has no vote.
 # 2. Best of $n$ and PPO both look for what the judge believes, its errors included; read what they find.
 # 3. Give the filter the same budget before you praise the tuning.
 #
