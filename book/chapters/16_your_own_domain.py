@@ -15,9 +15,8 @@
 # You want an encoder that knows which of these sentences mean the same.
 # Nobody has labelled anything.
 #
-# This chapter is the way from the file to the encoder, with every place where people lose a week.
-# It has no new kernel.
-# It has questions to ask of your data, in the order in which you should ask them.
+# This chapter is the way from the file to the encoder, and the questions to ask of your data on the
+# way, in the order in which you should ask them.
 #
 # **You will be able to**
 #
@@ -149,15 +148,16 @@ pd.DataFrame(looks).T.round(2)
 
 # %% [markdown]
 # - **Length.** The worked examples in the prompt have about eight words. A premise of thirty words
-#   with two subordinate clauses asks for another skill, and a small model copies it.
+#   with two subordinate clauses asks for another skill than the examples show.
 #   A "sentence" of three hundred words is a paragraph: cut it into sentences first.
-# - **Again.** Boilerplate stands in a file a hundred times. Take it out, or the encoder learns it.
+# - **Again** counts the sentences that stood there before. Boilerplate stands in a file a hundred
+#   times. Take it out, or the encoder learns it.
 # - **Questions.** What follows from a question? Decide by a rule *before* you see any output
 #   (`data/field/labelling.md` has ours: a question says what it takes for granted).
 # - **Pieces a word.** The tokenizer leaves most words that it knows in one piece: the English lists
 #   have little more than one, the German lines two.
-#   A language that the model has hardly seen falls to pieces, and the number says so before a
-#   single sentence is written. It is the cheapest test of language there is.
+#   A language that the tokenizer has hardly seen falls to pieces, and the number says so before a
+#   single sentence is written.
 #
 # ## 2 · Try eight sentences
 #
@@ -198,8 +198,8 @@ live.drop(columns="label") if ready else "the models are not here: what is recor
 
 # %% [markdown]
 # Read these eight rows aloud.
-# No table of shares replaces it: you will see in a minute whether the model knows what your
-# sentences are about.
+# No table of shares replaces it: in a minute you see whether the model writes about what your
+# sentences say.
 # Where do you disagree with the examiner? (Can one listen to a lecture and to a concert at once?)
 # And did you notice how the entailments begin? We come back to that.
 #
@@ -248,11 +248,10 @@ viz.Figure(
 # %% [markdown]
 # Was your order right?
 #
-# {numref}`fig-16-registers` is the whole argument for a trial.
+# {numref}`fig-16-registers` shows what a trial is for.
 # One generator, one prompt, one rule.
-# Of plain captions most triplets are kept; of instructions, in this trial, not one.
-# The model writes *about* a picture and repeats an order.
-# No setting of a method moves a share as far as the choice of the sentences does.
+# Of plain captions six triplets of eight are kept; of instructions, in this trial, not one.
+# Asked to contradict an instruction, the model repeats it in half of the cases.
 #
 # Mind what it does *not* say. Eight sentences are few.
 # A share of 50 % of eight may be anything from 22 % to 78 % (exercise 16.1 lets you compute this).
@@ -268,15 +267,17 @@ for name in ("premise", "output"):
           f"{len(begins)} different first words")
 
 # %% [markdown]
-# That is no property of English. It stands in one of the worked examples of the prompt
-# ("Somebody is cutting a vegetable."), and the model has learnt it better than the task.
+# That is no property of English. Two of the six worked examples, of which the prompt shows four, begin
+# so ("Somebody is cutting a vegetable."), and the model has taken it over.
 # An encoder that is trained on such triplets can learn that *somebody* means "positive".
 # Such a trace is easy to find when you read, and no share of right answers shows it: the examiner
 # finds these sentences right, and they are.
 #
 # What can you do for a register that fails?
 #
-# 1. *Shorten.* Cut long sentences at their clauses. Most failures are copies of long premises.
+# 1. *Shorten.* Cut long sentences at their clauses. In this trial the contradictions that came out
+#    right had premises of ten words in the mean, those that came out as their opposite twelve to
+#    thirteen.
 # 2. *Show your own.* The prompt holds worked examples. Four of your own domain beat four of ours:
 #    write them as anchor, positive and negative into a table, begin each differently, and give
 #    `--nli mine.csv --demonstrations 4 --demonstration-similarity -1`.
@@ -291,10 +292,10 @@ for name in ("premise", "output"):
 # | starts from | sentences | sentences, many and different | sentences, and an encoder that is trained already |
 # | needs | logits of a writer; a judge | *weights* of a writer; an NLI model that can read your domain | logits of a writer; a teacher at least as good as the encoder |
 # | gives | an encoder | a better writer, and an encoder a round | a finer order among near sentences |
-# | what goes wrong first | copies | the reward is gamed | lists that loop |
+# | what goes wrong first | copies | reward hacking | lists that loop |
 # | look at | share of copies, share kept | the control at equal budget | lists dropped, and why |
 #
-# Start with MultiCSR: it asks least and shows most.
+# Start with MultiCSR: it needs least.
 # Take ART when the *writer* is the bottleneck and your NLI model reads the domain well, for ART
 # believes it without reserve (chapter {ref}`9 <ch-09>`).
 # Take ranking last, on top of whatever you have, and keep it only if the development pairs say so
@@ -343,9 +344,10 @@ sample if ready else "the models are not here"
 # %% [markdown]
 # How many must you read?
 # An interval of ±14 points takes about 50 texts, ±10 about 100, ±5 nearly 400.
-# Fifty are an hour, and they settle most questions.
-# If a third of what was kept is wrong, no training will save it: go back to the left of
-# {numref}`fig-16-road`.
+# Fifty take about an hour, and tell good from bad.
+# If a third of what was kept is wrong, ask why before you train, and go back to the left of
+# {numref}`fig-16-road`. An encoder may gain all the same (in chapter {ref}`13 <ch-13>` it did, with
+# half of the triplets wrong); what it has learnt from the wrong ones, no share will tell you.
 #
 # **Three shares** to look at besides: texts that copy their premise, texts that several premises
 # have in common (the writer says the same of everything), and the share that was kept.
@@ -430,7 +432,7 @@ viz.Figure(
 # The hard question is another matter.
 # There the words are of no help, and two layers of an encoder see no more than the words do: they
 # guess.
-# The guide is a little above that.
+# The guide has 58, and the low end of its interval is 50: perhaps a little more than guessing.
 # This is where your domain's encoder has room to gain, and where a gain means something.
 #
 # So before you believe a figure on your own examination, give it to somebody who cannot read.
