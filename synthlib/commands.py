@@ -184,7 +184,9 @@ def multicsr() -> Parser:
         "\\\n      --data downstream --out runs/api\n"
         "  python -m synthlib run multicsr --generator api:MODEL --base-url URL --omega 0 \\\n"
         "      --tier colab --premises mine.txt --budget 2000000 --out runs/served\n"
-        "  torchrun --nproc_per_node 4 -m synthlib run multicsr --tier paper --out runs/paper",
+        "  torchrun --nproc_per_node 4 -m synthlib run multicsr --tier paper --out runs/paper\n"
+        "  python -m synthlib run multicsr --tier paper --engine ray --address auto \\\n"
+        "      --until judged --out runs/paper",
         "least number of triplets that must be kept, a batch: "
         f"{_each_tier(lambda tier: tier.multicsr.batch_size)};\nwith fewer premises give "
         "--sentences N, and the batch is made to fit.",

@@ -22,6 +22,7 @@ Name = str | os.PathLike  # a path, or a name from the Hub
 BASE = "base"  # as the name of a teacher: the base encoder itself
 NO_GAMMA = "-"  # as Table 6 prints a third rule that is left out
 ADAPTIVE = "adaptive"  # as the weight ω of ranking
+PROCESSES = "processes"  # as the engine: this one, or those that torchrun started
 MULTICSR_STEPS = ("written", "judged", "kept", "trained", "evaluated")
 RANKING_STEPS = ("written", "kept", "trained", "evaluated")
 
@@ -281,6 +282,31 @@ def _dtype():
     return option("of the generator: float32, bfloat16 or float16")
 
 
+def _engine():
+    return option(
+        "who writes and judges: this process (with torchrun those beside it), or the actors of a "
+        "Ray cluster, which may lose machines and gain some; training stays here. Another engine "
+        "is no other run",
+        group="several machines", default=PROCESSES, choices=(PROCESSES, "ray"), identity=False,
+        more="Ray is in the extra `synthlib[scale]`.",
+    )  # fmt: skip
+
+
+def _address():
+    return option(
+        "of the Ray cluster, or auto for the one of this machine (default: this machine alone, "
+        "for the time of the run)",
+        "HOST:PORT", identity=False,
+    )  # fmt: skip
+
+
+def _actors():
+    return option(
+        "of Ray at most, each with the models (default: one a GPU, where there is none one a core)",
+        range=COUNT, identity=False,
+    )  # fmt: skip
+
+
 def _base_url():
     return option(
         "address of its endpoint, which the sentences are sent to (default: OPENAI_BASE_URL, else "
@@ -439,6 +465,10 @@ class MultiCSR(Run):
     device: str | None = _device()
     dtype: str | None = _dtype()
 
+    engine: str = _engine()
+    address: str | None = _address()
+    actors: int | None = _actors()
+
     base_url: str | None = _base_url()
     key_variable: str = _key_variable()
     parallel: int = _parallel()
@@ -547,6 +577,10 @@ class Ranking(Run):
         "FILE", step="evaluated", more="Else nothing is reranked.",
     )  # fmt: skip
 
+    engine: str = _engine()
+    address: str | None = _address()
+    actors: int | None = _actors()
+
     base_url: str | None = _base_url()
     key_variable: str = _key_variable()
     parallel: int = _parallel()
@@ -652,6 +686,10 @@ class ART(Run):
     data: Name | None = _data()
     device: str | None = _device()
     dtype: str | None = _dtype()
+
+    engine: str = _engine()
+    address: str | None = _address()
+    actors: int | None = _actors()
 
     base_url: str | None = _base_url()
     key_variable: str = _key_variable()

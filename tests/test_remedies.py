@@ -893,6 +893,33 @@ def test_names_and_arguments(capsys, refused, done, here, tmp_path, monkeypatch)
 #: Test → module → pieces of the messages that it follows. A test of another file than this one
 #: and `test_remedies_of_parts` has its file's name before it.
 TABLE = {
+    "test_ray_engine.test_without_ray_one_line_names_the_extra": {
+        "runs/ray_engine.py": ["pip install 'synthlib[scale]', or leave --engine out"],
+    },
+    "test_ray_engine.test_what_ray_says_at_its_start_is_one_line": {
+        "runs/ray_engine.py": [
+            "no Ray cluster is found at {}", "another version than this process",
+            "Ray has not started on this machine",
+        ],
+    },
+    "test_ray_engine.test_shards_are_the_same_when_a_process_dies_and_machines_come_and_go": {
+        "runs/ray_engine.py": ["Ray has given up", "lost a process"],
+    },
+    "test_ray_engine.test_under_torchrun_ray_is_refused": {
+        "runs/ray_engine.py": ["give the command without torchrun"],
+    },
+    "test_ray_engine.test_an_address_that_nobody_answers": {
+        "runs/ray_engine.py": [
+            "no Ray cluster answers at {} ({}): start one", "the address of a Ray cluster is",
+        ],
+    },
+    "test_ray_engine.test_a_machine_that_differs_is_named": {
+        "runs/ray_engine.py": ["install the same versions on every machine"],
+        "runs/frame.py": ["there is {} at {}: put the same files there"],
+    },
+    "test_ray_engine.test_what_does_not_go_with_ray_is_refused": {
+        "runs/frame.py": ["give --engine ray too", "leave --engine out; --parallel"],
+    },
     "test_card.test_a_card_says_what_is_wrong_and_overwrites_none": {
         "reporting/card.py": ["move it, or give another --out", "give the run's own command again"],
     },

@@ -225,6 +225,8 @@ class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     batch = "--encoder-batch-size"
+    writer = (None, None)  # a round and its generator
+    reader = (None, None)  # a round and what encodes in it
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
@@ -239,8 +241,7 @@ class _Work(runs.Work):
         self.sentences = list(self.found["sentence"])
         self._refuse_few()
         self.identity = runs.identity(plan, sentences=runs.digest_of(self.sentences))
-        self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
-        self.writer = (None, None)  # a round and its generator
+        self.note = functools.partial(runs.note_unknown_words, self.sentences[:200], set())
         for step, (name, number) in self._steps().items():
             setattr(self, step, functools.partial(getattr(self, f"_{name}"), number))
 
@@ -445,34 +446,36 @@ class _Work(runs.Work):
         parts = [("candidates", self.anchors(number), plan.candidates)]
         if number == RAW:
             parts.append(("more", self.prompted(number), 1))
-        encode = functools.cache(lambda: self.encode(result, 0 if number == RAW else number - 1))
+        models = [plan.generator, plan.discriminator]
+        models += [plan.encoder] if number in (1, RAW) else [result.home(number - 1) / "encoder"]
+        models += [] if number == RAW else [home / "adapter"]
         new, tables, before = False, [], 0
         for name, anchors, candidates in parts:
             new |= not shards.whole(home / name, len(anchors), plan.shard_size)
-
-            def make(start, stop, anchors=anchors, candidates=candidates, before=before):
-                table = art.write(
-                    self._writer(number, result), anchors[start:stop], candidates=candidates,
-                    temperature=plan.settings.temperature, start=before + start,
-                    max_new_tokens=plan.settings.max_new_tokens,
-                    seed=1000 * plan.seed + (0 if number == RAW else number),
-                    batch_size=plan.generation_batch,
-                )  # fmt: skip
-                return art.judge(
-                    table, self.discriminator, encode(), batch_size=plan.generation_batch
-                )
-
-            tables.append(shards.rows(
-                home / name, len(anchors), make, size=plan.shard_size, everyone=self.everyone,
-                progress=self.progress, unit="anchor",
-            ))  # fmt: skip
+            make = functools.partial(self._candidates, number, Result(result.folder), before,
+                                     candidates)  # fmt: skip
+            tables.append(self.in_shards(home / name, anchors, make, "anchor", models))
             before += len(anchors)
         self.table = pd.concat(tables, ignore_index=True)
         self.table.attrs = shards.added(tables)
-        self.writer = (None, None)  # its memory is wanted for the training
+        self.writer = self.reader = (None, None)  # their memory is wanted for the training
         with _in_another_folder():
             art.refuse_echo(self.table)
         return new
+
+    def _candidates(self, number, result, before, candidates, anchors, start):
+        plan, s = self.plan, self.plan.settings
+        table = art.write(
+            self._writer(number, result), anchors, candidates=candidates,
+            temperature=s.temperature, start=before + start, max_new_tokens=s.max_new_tokens,
+            seed=1000 * plan.seed + (0 if number == RAW else number),
+            batch_size=plan.generation_batch,
+        )  # fmt: skip
+        if self.reader[0] != number:
+            self.reader = number, self.encode(result, 0 if number == RAW else number - 1)
+        return art.judge(
+            table, self.discriminator, self.reader[1], batch_size=plan.generation_batch
+        )
 
     def _writer(self, number, result):
         if self.writer[0] != number:

@@ -126,6 +126,13 @@ def behind_api(settings) -> list[str]:
 def _settle_served(asked, settings):
     """What an API can do of what is asked; an address, prices and a budget without one are none."""
     names = behind_api(settings)
+    if asked.engine != "ray":
+        for name in (one for one in ("address", "actors") if getattr(asked, one) is not None):
+            raise ValueError(f"{name} is for Ray: give --engine ray too, or leave it out")
+    elif names:
+        raise ValueError(
+            f"{names[0]} is asked by one process: leave --engine out; --parallel asks side by side"
+        )
     spending.Budget(asked.budget, asked.price_in, asked.price_out)
     if names:
         endpoint.host_of(asked.base_url)
@@ -241,11 +248,51 @@ class Work:
     model), `ready` (raises where a model cannot be had) and `stale` (of `shards.open_run`).
     """
 
+    sent = ("plan", "quiet", "progress", "everyone", "note")  # to machines that make shards
+    out = None  # the run's folder, while it is at work
+    answers = None  # of a model behind an API, and what they have cost
+    engine = None  # that makes shards, where it is not this process
+
     def __init__(self, plan, quiet: bool):
-        self.plan, self.quiet, self.out = plan, quiet, None  # its folder, while it is at work
+        self.plan, self.quiet = plan, quiet
         self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
-        self.answers = None  # of a model behind an API, and what they have cost
+
+    def __getstate__(self):
+        """Neither models nor sentences: a machine that makes shards gets the rows of each."""
+        state = {name: vars(self)[name] for name in self.sent}
+        plan = state["plan"]
+        if isinstance(plan.source, tuple):
+            plan = dataclasses.replace(plan, source=(), premises=())
+        return state | {"plan": plan, "progress": False}
+
+    def in_shards(self, folder, given, make, unit, models):
+        """The rows of a step, made by this process, those beside it, or the run's engine.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the step.
+        given : sequence or DataFrame
+            What the rows are made of, one by one.
+        make : function (some of given, number of their first) -> DataFrame
+            A method, or a partial of one; the same whatever was made before.
+        unit : str
+            Of the progress bar.
+        models : sequence of str
+            Names of those that it takes.
+        """
+
+        def elsewhere(places):
+            prints = {str(name): fingerprint(name) for name in models}
+            parts = {n: (given[start:stop], start) for n, (start, stop) in places.items()}
+            yield from self.engine.make(make, functools.partial(check_same, prints), parts)
+
+        return shards.rows(
+            folder, len(given), lambda start, stop: make(given[start:stop], start),
+            size=self.plan.shard_size, everyone=self.everyone, progress=self.progress, unit=unit,
+            elsewhere=elsewhere if self.engine else None,
+        )  # fmt: skip
 
     def takes(self, step) -> bool:
         """Whether the run goes on to a step."""
@@ -312,8 +359,18 @@ class Work:
             timeout=plan.timeout, answers=self.answers, examples=examples,
         )  # fmt: skip
 
+    def open(self):
+        """Reach the engine that makes shards, before anything is computed."""
+        plan = self.plan
+        if plan.engine == "ray":
+            from synthlib.runs import ray_engine
+
+            self.engine = ray_engine.Ray(plan.address, plan.actors, plan.device)
+
     def close(self):
-        """Put away what was answered; in the journal what it has cost."""
+        """Put away what was answered, in the journal what it has cost; part from the engine."""
+        if self.engine is not None:
+            self.engine.close()
         if self.answers is not None:
             self.answers.close()
             if self.progress:
@@ -441,6 +498,8 @@ def carry_out(work, result, report):
         "precision": models.training_precision(device, work.plan.precision),
         "versions": data.origin_of("")["versions"],
     }  # fmt: skip
+    if work.plan.engine != options.PROCESSES:
+        call["engine"] = work.plan.engine
     if behind_api(work.plan.settings):
         call["base_url"] = endpoint.address(work.plan.base_url)
     if changed or not (folder / "run.json").is_file():
@@ -451,6 +510,7 @@ def carry_out(work, result, report):
     absent = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
     try:
         with held, full_disk(folder), _kept_notes(work), contextlib.closing(work):
+            work.open()
             if work.progress:
                 say_fitted(work.plan)
             for step in work.steps():
@@ -746,6 +806,23 @@ def fingerprint(name) -> str:
             stream.seek(max(0, size - 2**20))
             digest.update(stream.read())
     return f" ({digest.hexdigest()})"
+
+
+def check_same(prints: dict) -> None:
+    """Raise where this machine lacks a model that another one has, or has another.
+
+    Parameters
+    ----------
+    prints : dict of str to str
+        Name of a model to its `fingerprint` there; "" where it comes from the Hub.
+    """
+    for name, there in prints.items():
+        if there and (here := fingerprint(name)) != there:
+            what = "another model" if here else "no model"
+            raise ValueError(
+                f"there is {what} at {name}: put the same files there, on every machine under the "
+                "same path, and give the same command again"
+            )
 
 
 def digest_of(texts) -> str:

@@ -208,6 +208,7 @@ class _Work(runs.Work):
 
     order = STEPS
     batch = "--batch-size"
+    sent = (*runs.Work.sent, "by", "scoring")
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
@@ -239,7 +240,7 @@ class _Work(runs.Work):
         )  # fmt: skip
         if plan.scoring != "nli":
             del self.identity["judge"]  # nobody asks it
-        self.note = functools.partial(runs.note_unknown_words, self.premises, set())
+        self.note = functools.partial(runs.note_unknown_words, self.premises[:200], set())
 
     # -------------------------------------------------------------- what examines
     def read_sets(self, until):
@@ -383,10 +384,10 @@ class _Work(runs.Work):
             new = False
         else:
             new = not shards.whole(folder / "written", len(self.premises), plan.shard_size)
-            self.table = shards.rows(
-                folder / "written", len(self.premises), self._write, size=plan.shard_size,
-                everyone=self.everyone, progress=self.progress, unit="premise",
-            )  # fmt: skip
+            models = [plan.generator, *([plan.guide] if plan.demonstrations else [])]
+            self.table = self.in_shards(
+                folder / "written", self.premises, self._write, "premise", models
+            )
             counts |= self.table.attrs  # what was taken off the answers
         refused = self.table[self.table["reason"] != ""]
         if len(refused):
@@ -409,9 +410,8 @@ class _Work(runs.Work):
         self._refuse_echo(table)
         return new
 
-    def _write(self, start, stop):
+    def _write(self, part, start):
         plan, settings = self.plan, self.plan.settings
-        part = self.premises[start:stop]
         examples = None
         if settings.demonstrations:
             examples = multicsr.retrieve_examples(
@@ -439,7 +439,7 @@ class _Work(runs.Work):
             batch_size=plan.generation_batch, **sampling,
         )  # fmt: skip
         table = asked[["anchor", *multicsr.KINDS]].assign(
-            row=range(start, stop), positive="", negative="",
+            row=range(start, start + len(part)), positive="", negative="",
             reason=np.where(fit, "", decoding.TOO_LONG),
         )  # fmt: skip
         for name in ("positive", "negative"):
@@ -476,10 +476,10 @@ class _Work(runs.Work):
             new = False
         else:
             new = not shards.whole(result.folder / "judged", len(self.table), plan.shard_size)
-            scores = shards.rows(
-                result.folder / "judged", len(self.table), self._judge, size=plan.shard_size,
-                everyone=self.everyone, progress=self.progress, unit="triplet",
-            )  # fmt: skip
+            models = [plan.judge if plan.scoring == "nli" else plan.generator]
+            scores = self.in_shards(
+                result.folder / "judged", self.table, self._judge, "triplet", models
+            )
             self.table = self.table.assign(a=scores["a"], b=scores["b"])
             result.counts |= scores.attrs
         usable = self._usable()
@@ -489,11 +489,10 @@ class _Work(runs.Work):
         result.counts |= report
         return new
 
-    def _judge(self, start, stop):
+    def _judge(self, table, start):
         judge, by = self.judge, multicsr if self.scoring == "nli" else self.by
         scored = by.judge(
-            judge, self.table[start:stop], method=self.scoring,
-            batch_size=self.plan.generation_batch,
+            judge, table, method=self.scoring, batch_size=self.plan.generation_batch
         )  # fmt: skip
         return scored[["a", "b"]]
 
@@ -787,11 +786,11 @@ def _estimate(work, rows, steps, asked) -> list[str]:
     if plan.no_logits:
         work.table = work.given.head(some).assign(reason="")
     else:
-        work.table, spent = runs.timed(work._write, 0, some)
+        work.table, spent = runs.timed(work._write, work.premises[:some], 0)
         seconds["writing"] = spent * rows / some
     if asked:
         work.judge  # noqa: B018
-        seconds["judging"] = runs.timed(work._judge, 0, some)[1] * rows / some
+        seconds["judging"] = runs.timed(work._judge, work.table[:some], 0)[1] * rows / some
     usable = work.table[work._usable()]
     if len(usable) and steps:
         trial, times = runs.trial_batch(usable, plan.settings.batch_size)

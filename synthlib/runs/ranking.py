@@ -181,7 +181,7 @@ class _Work(runs.Work):
         self.identity = runs.identity(
             plan, from_file=plan.from_file, rows=runs.digest_of(self.sentences)
         )
-        self.note = functools.partial(runs.note_unknown_words, self.sentences, set())
+        self.note = functools.partial(runs.note_unknown_words, self.sentences[:200], set())
 
     def many(self) -> int:
         """Sentences to draw anchors from, or lists of a file."""
@@ -293,10 +293,9 @@ class _Work(runs.Work):
                     ignore_index=True,
                 )
             new = not shards.whole(folder / "written", len(self.anchors), plan.shard_size)
-            self.table = shards.rows(
-                folder / "written", len(self.anchors), self._write, size=plan.shard_size,
-                everyone=self.everyone, progress=self.progress, unit="list",
-            )  # fmt: skip
+            self.table = self.in_shards(
+                folder / "written", self.anchors, self._write, "list", [plan.generator]
+            )
             self.table["sentences"] = [list(row) for row in self.table["sentences"]]
         counts |= self.table.attrs  # what was taken off the answers
         counts["anchors"] = len(self.table)
@@ -333,9 +332,8 @@ class _Work(runs.Work):
         room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
         return decoding.fits(self.generator, asked, room)
 
-    def _write(self, start, stop):
+    def _write(self, part, start):
         plan, settings = self.plan, self.plan.settings
-        part = self.anchors[start:stop]
         fit, taken = self._fits(part), Counter()
         write = served.write_lists if endpoint.is_served(plan.generator) else ranking.write
         written = write(
@@ -346,7 +344,7 @@ class _Work(runs.Work):
         )  # fmt: skip
         lists = iter(written)
         table = pd.DataFrame({
-            "row": range(start, stop),
+            "row": range(start, start + len(part)),
             "sentences": [next(lists) if ok else [x] for x, ok in zip(part, fit, strict=True)],
             "reason": np.where(fit, "", decoding.TOO_LONG),
         })  # fmt: skip
@@ -370,10 +368,9 @@ class _Work(runs.Work):
             self.phi = [np.zeros((len(row), len(row)), np.float32) for row in rows]
         else:
             new = not shards.whole(folder / "compared", len(rows), plan.shard_size)
-            found = shards.rows(
-                folder / "compared", len(rows), functools.partial(self._compare, rows),
-                size=plan.shard_size, everyone=self.everyone, progress=self.progress, unit="list",
-            )["phi"]  # fmt: skip
+            found = self.in_shards(
+                folder / "compared", rows, self._compare, "list", [plan.teacher]
+            )["phi"]
             self.phi = [np.reshape(one, (len(row), len(row))) for one, row in
                         zip(found, rows, strict=True)]  # fmt: skip
             alike = [_alike(one, plan.scale) for one in self.phi]
@@ -391,11 +388,9 @@ class _Work(runs.Work):
         self._save(result)
         return new
 
-    def _compare(self, rows, start, stop):
+    def _compare(self, rows, start):
         try:
-            phi = ranking.teacher_similarities(
-                self.teacher, rows[start:stop], scale=self.plan.scale
-            )
+            phi = ranking.teacher_similarities(self.teacher, rows, scale=self.plan.scale)
         except ValueError as error:
             raise ValueError(f"the teacher {self.plan.settings.teacher}: {error}") from None
         return pd.DataFrame({"phi": [one.ravel() for one in phi]})

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -281,6 +281,7 @@ def rows(
     progress: bool = True,
     unit: str = "row",
     say: Callable[[str], None] = tqdm.write,
+    elsewhere: Callable[[dict], Iterable[tuple[int, bytes]]] | None = None,
 ) -> pd.DataFrame:
     """The rows of one step, made where they are not there yet.
 
@@ -302,6 +303,9 @@ def rows(
         Of the progress bar.
     say : function of str
         Gets a line for each damaged shard.
+    elsewhere : function, optional
+        elsewhere({number: (start, stop)}) -> the numbers and bytes (`content`) of these shards, as
+        they are done: others make them, in place of `make` here.
 
     Returns
     -------
@@ -315,12 +319,25 @@ def rows(
         total=sum(min(size, count - starts[i]) for i in mine), desc=folder.name, unit=unit,
         disable=not progress,
     )  # fmt: skip
+    places = {number: (starts[number], min(starts[number] + size, count)) for number in mine}
+
+    def done(number):
+        start, stop = places[number]
+        bar.update(stop - start)
+
     with bar:
-        for number in mine:
-            stop = min(starts[number] + size, count)
-            if _read(folder, number, say) is None:
-                _write(folder, number, make(starts[number], stop))
-            bar.update(stop - starts[number])
+        absent = {}
+        for number, place in places.items():
+            if _read(folder, number, say) is not None:
+                done(number)
+            elif elsewhere is not None:
+                absent[number] = place
+            else:
+                _write(folder, number, content(make(*place)))
+                done(number)
+        for number, made in elsewhere(absent) if absent else ():
+            _write(folder, number, made)
+            done(number)
     everyone.wait()
     frames = [_read(folder, number, say) for number in range(len(starts))]
     absent = [number for number, frame in enumerate(frames) if frame is None]
@@ -381,8 +398,12 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
-def _write(folder, number, frame):
-    content = frame.to_parquet(index=False)
+def content(frame) -> bytes:
+    """The bytes of a shard."""
+    return frame.to_parquet(index=False)
+
+
+def _write(folder, number, content):
     write_bytes(folder / f"{number:05d}-{_digest(content)}.parquet", content)
 
 
