@@ -9,7 +9,11 @@ The teacher is the base encoder itself, as it was before, where nothing else is 
 the lists' order is new to it. The paper's teacher is an unsupervised encoder about as good as its
 bases; the pocket world's unsupervised encoder is far weaker than the strong ones.
 
-Sizes are small: 200 anchors, lists of 1 + 16 sentences, base encoders from 1,500 premises.
+The lists are the paper's: λ = 0.5, greedy, verified. What is compared with them has as many lists.
+Every encoder is examined on natural and on hard pairs; a claim is about the natural ones where it
+does not say otherwise.
+
+Sizes are small: 400 anchors, lists of 1 + 16 sentences, base encoders from 1,500 premises.
 """
 
 import copy
@@ -17,22 +21,27 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from synthlib import evaluation, ledger, losses, models, tiers, training
 from synthlib.experiments import lab
 from synthlib.methods import art, ranking
-from synthlib.world import corpora
+from synthlib.world import corpora, oracle
 
-ANCHORS, STEPS, PREMISES = 200, 16, 1500
+ANCHORS, STEPS, PREMISES = 400, 16, 1500
+# Greedy lists without direction all end in a loop, so they are sampled, and directional ones too.
 HOW = {
-    "directional": dict(method="directional", lam=1.5, temperature=0.5),
+    "directional": dict(method="directional", lam=0.5, temperature=0.0),
+    "sampled": dict(method="directional", lam=0.5, temperature=0.5),
     "step by step": dict(method="step", temperature=0.5),
     "whole list at once": dict(method="at_once", temperature=0.5),
     "λ = 0": dict(method="directional", lam=0.0, temperature=0.5),
-    "greedy": dict(method="directional", lam=1.5, temperature=0.0),
+    "λ = 1.5": dict(method="directional", lam=1.5, temperature=0.5),
 }
+SETS = ("natural", "hard")
 TABLE1 = ("raw LLM data", "MultiCSR")  # SynCSE's setting, and MultiCSR
 OTHERS = ("SimCSE", "masked LM", "prompt pooling")  # Tables 4 and 6
+LABELLED = "supervised SimCSE"  # that ART begins with
 UNSUPERVISED, SUPERVISED = "pocket/simcse-unsup-bert", "pocket/simcse-sup-bert"
 OMEGAS = (0.3, 0.5, 0.7, 0.9)
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -43,34 +52,95 @@ TRAINING = dict(learning_rate=2e-4, lists_per_step=2)
 
 # ------------------------------------------------------------------ lists
 @cache
-def lists(seed, data="directional"):
-    """The lists of a seed: distinct sentences in their order, four or more.
+def written(seed, data):
+    """The lists of a seed as they were written (`HOW`), before verification."""
+    return lab.written(seed, n=ANCHORS, steps=STEPS, **HOW[data])
 
-    The paper drops lists that end in a loop. Nearly all that are written without direction do, so
-    here they are cut to their distinct sentences instead, by every method alike.
+
+@cache
+def readable(sentence):
+    """Whether the oracle can read a sentence."""
+    return oracle.similarity(sentence, sentence) is not None
+
+
+@cache
+def lists(seed, data="directional"):
+    """The lists of a seed that pass the paper's verification, as many of each kind.
 
     Parameters
     ----------
     seed : int
-    data : "shuffled", or a name of `HOW`
-        How they were written (`HOW`); "shuffled" are the directional ones in random order.
+    data : str
+        How they were written, a name of `HOW`; "shuffled" are the directional ones in random
+        order; "λ = 1.5, readable" leaves out those in which the oracle cannot read a sentence.
+        Of lists written at once nearly none is complete: they are cut to their distinct
+        sentences, four or more.
 
     Returns
     -------
     list of lists of str
+        No more than the directional ones that pass.
     """
     if data == "shuffled":
         return ranking.shuffle(lists(seed), seed)
-    written = lab.written(seed, n=ANCHORS, steps=STEPS, **HOW[data])
-    distinct = [list(dict.fromkeys(text for text in row if text.strip())) for row in written]
-    return [row for row in distinct if len(row) >= 4]
+    name, _, only = data.partition(", ")
+    if name == "whole list at once":
+        kept = [list(dict.fromkeys(t for t in row if t.strip())) for row in written(seed, name)]
+        kept = [row for row in kept if len(row) >= 4]
+    else:
+        kept = ranking.verify(written(seed, name), STEPS)[0]
+    if only:
+        kept = [row for row in kept if all(map(readable, row))]
+    return kept if data == "directional" else kept[: len(lists(seed))]
+
+
+@cache
+def gold(seed):
+    """The oracle's own similarities of the directional lists, from 0 to 5.
+
+    Returns
+    -------
+    list of float arrays [n, n], or None
+        None for a list with a sentence that the oracle cannot read, or whose similarities are all
+        alike.
+    """
+    known = cache(oracle.similarity)
+    found = []
+    for row in lists(seed):
+        phi = None
+        if all(map(readable, row)):
+            phi = np.array([[known(a, b) for b in row] for a in row], dtype=np.float32)
+        found.append(None if phi is None or len(set(phi[0, 1:])) < 2 else phi)
+    return found
+
+
+def knowledge(seed, similarities_of=None):
+    """How well a list is ordered: Spearman with the oracle, from the anchor, mean over the lists.
+
+    Parameters
+    ----------
+    seed : int
+    similarities_of : list of arrays [n, n], optional
+        An encoder's, of the directional lists. Default: the order in which they were written.
+
+    Returns
+    -------
+    float
+        From −1 to 1; lists without gold similarities are left out.
+    """
+    marks = []
+    for i, wanted in enumerate(gold(seed)):
+        if wanted is not None:
+            own = -np.arange(len(wanted)) if similarities_of is None else similarities_of[i][0]
+            marks.append(spearmanr(own[1:], wanted[0, 1:]).statistic)
+    return float(np.nanmean(marks))
 
 
 @cache
 def similarities(seed, data="directional", teacher="SimCSE", scale=SCALE):
     """The teacher's similarities of these lists; `teacher` is a base encoder's name, or that of an
     encoder that travels with the book."""
-    known = teacher in (*TABLE1, *OTHERS)
+    known = teacher in (*TABLE1, *OTHERS, LABELLED, "ART")
     encode = (_base(seed, teacher) if known else lab.encoder(teacher)).encode
     return ranking.teacher_similarities(encode, lists(seed, data), scale=scale)
 
@@ -101,6 +171,10 @@ def misorder(phi):
 def _base(seed, name):
     if name in ("SimCSE", *TABLE1):
         return lab.base(seed, name, premises=PREMISES)
+    if name == LABELLED:
+        return lab.encoder(SUPERVISED)
+    if name == "ART":
+        return round_one(seed)[0]
     own = tiers.get("pocket").simcse_unsupervised
     if name == "masked LM":
         return models.load_encoder(own.encoder, pooling="mean", device="cpu")
@@ -113,14 +187,15 @@ def _base(seed, name):
 
 def base(seed, name):
     """A copy of a base encoder: "SimCSE", "raw LLM data", "MultiCSR", "masked LM" (mean-pooled),
-    or "prompt pooling" (unsupervised SimCSE of a sentence's [MASK] in a template)."""
+    "prompt pooling" (unsupervised SimCSE of a sentence's [MASK] in a template), "supervised
+    SimCSE", or "ART" (what one small round makes of it)."""
     return copy.deepcopy(_base(seed, name))
 
 
 @cache
 def post_trained(
     seed, name, data="directional", mode="full", omega=OMEGA, variant="paper",
-    teacher=None, scale=SCALE, share=1.0, agreed=False, dev=False, **options,
+    teacher=None, scale=SCALE, share=1.0, dev=False, **options,
 ):  # fmt: skip
     """A base encoder after post-training.
 
@@ -132,11 +207,9 @@ def post_trained(
     data, teacher, scale
         Of `similarities`; the teacher is the base itself by default.
     mode, omega, variant
-        Of `ranking.targets`.
+        Of `ranking.targets`; mode "gold" takes the oracle's similarities for targets.
     share : float in (0, 1]
         Share of the lists that is used.
-    agreed : bool
-        Of these only the half that is most in order to the teacher's eyes.
     dev : bool
         Keep the weights that are best on the development sets.
     **options
@@ -146,37 +219,81 @@ def post_trained(
     -------
     SentenceTransformer
     """
-    rows, phi = lists(seed, data), similarities(seed, data, teacher or name, scale)
+    rows = lists(seed, data)
+    if mode == "gold":
+        known = [(row, phi) for row, phi in zip(rows, gold(seed), strict=True) if phi is not None]
+        rows, wanted = map(list, zip(*known, strict=True))
+    else:
+        phi = similarities(seed, data, teacher or name, scale)
+        wanted = ranking.targets(phi, omega, mode=mode, variant=variant)
     chosen = np.random.default_rng(seed).permutation(len(rows))[: max(1, round(share * len(rows)))]
-    if agreed:
-        chosen = sorted(chosen, key=lambda i: misorder(phi[i]))[: len(chosen) // 2]
-    wanted = ranking.targets([phi[i] for i in chosen], omega, mode=mode, variant=variant)
     return ranking.post_train(
-        base(seed, name), [rows[i] for i in chosen], wanted, lab.settings(), seed=seed,
-        dev=(lambda encode: _natural(encode, "dev")) if dev else None,
+        base(seed, name), [rows[i] for i in chosen], [wanted[i] for i in chosen], lab.settings(),
+        seed=seed, dev=(lambda encode: mark(encode, "natural", "dev")) if dev else None,
         **(dict(progress=False) | TRAINING | options),
     )  # fmt: skip
 
 
 @cache
-def _sts(split):
-    return corpora.sts("natural", split, 2000)
+def _sts(kind, split):
+    return corpora.sts(kind, split, 2000)
 
 
-def _natural(encode, split="test"):
-    return float(evaluation.score_sts(encode, {"natural": _sts(split)})["all"].iloc[0])
-
-
-@cache
-def before(seed, name):
-    """Spearman × 100 of a base encoder on the natural STS set."""
-    return _natural(_base(seed, name).encode)
+def mark(encode, kind="natural", split="test"):
+    """Spearman × 100 of an encoder on natural or hard pairs."""
+    return float(evaluation.score_sts(encode, {kind: _sts(kind, split)})["all"].iloc[0])
 
 
 @cache
-def after(seed, name, **how):
+def before(seed, name, kind="natural"):
+    """Spearman × 100 of a base encoder on natural or hard pairs."""
+    return mark(_base(seed, name).encode, kind)
+
+
+@cache
+def after(seed, name, kind="natural", **how):
     """Spearman × 100 after post-training; `how` as in `post_trained`."""
-    return _natural(post_trained(seed, name, **how).encode)
+    return mark(post_trained(seed, name, **how).encode, kind)
+
+
+def gain(seed, name, kind="natural", **how):
+    """Points that post-training adds."""
+    return after(seed, name, kind, **how) - before(seed, name, kind)
+
+
+def gains(seed, names, rows):
+    """Bases before and after post-training, on both sets.
+
+    Parameters
+    ----------
+    seed : int
+    names : sequence of str
+        Of `base`.
+    rows : dict
+        Row's name to what `post_trained` takes.
+
+    Returns
+    -------
+    DataFrame
+        base, row, set, before, after, gain.
+    """
+    return pd.DataFrame(
+        {
+            "base": name, "row": row, "set": kind, "before": before(seed, name, kind),
+            "after": after(seed, name, kind, **how), "gain": gain(seed, name, kind, **how),
+        }
+        for name in names
+        for row, how in rows.items()
+        for kind in SETS
+    )  # fmt: skip
+
+
+def _natural(table, row=None):
+    """Gain on natural pairs, by base; by row where a base is given by `row`."""
+    table = table[table["set"] == "natural"]
+    if row is not None:
+        return table[table["base"] == row].set_index("row")["gain"]
+    return table.set_index("base")["gain"]
 
 
 # ------------------------------------------------------------------ Algorithm 1
@@ -243,111 +360,109 @@ def measure_readings(seed):
     }
 
 
+# ------------------------------------------------------------------ the lists
+def kept(seed):
+    """What becomes of the lists of each kind.
+
+    Returns
+    -------
+    DataFrame
+        lists (how written), written, kept, sentences and distinct (mean of those kept), broken
+        (share of those kept in which the oracle cannot read a sentence), order (`knowledge`'s
+        Spearman from the anchor, with the oracle, mean of the readable ones).
+    """
+    table = []
+    for data in HOW:
+        if data == "whole list at once":
+            passed = lists(seed, data)
+        else:
+            passed = ranking.verify(written(seed, data), STEPS)[0]
+        marks = [
+            spearmanr(-np.arange(len(row) - 1), wanted).statistic
+            for row in passed
+            if all(map(readable, row))
+            for wanted in [[oracle.similarity(row[0], text) for text in row[1:]]]
+            if len(set(wanted)) > 1
+        ]
+        table.append({
+            "lists": data, "written": len(written(seed, data)),
+            "kept": len(ranking.verify(written(seed, data), STEPS)[0]),
+            "sentences": np.mean([len(row) for row in passed]),
+            "distinct": np.mean([len(set(row)) for row in passed]),
+            "broken": np.mean([not all(map(readable, row)) for row in passed]),
+            "order": np.mean(marks),
+        })  # fmt: skip
+    return pd.DataFrame(table)
+
+
 # ------------------------------------------------------------------ Tables 1, 3, 4, 6; Fig. 3
 TABLE3 = {
     "full": {},
-    "(a) whole list at once": dict(data="whole list at once"),
-    "(b) step by step": dict(data="step by step"),
     "(c) shuffled lists": dict(data="shuffled"),
-    "λ = 0": dict(data="λ = 0"),
     "(d) ranking information only": dict(mode="rank"),
     "(e) semantic information only": dict(mode="semantic"),
+    "full, sampled": dict(data="sampled"),
+    "(a) whole list at once": dict(data="whole list at once"),
+    "(b) step by step": dict(data="step by step"),
+    "λ = 0": dict(data="λ = 0"),
+    "λ = 1.5": dict(data="λ = 1.5"),
+    "λ = 1.5, readable": dict(data="λ = 1.5, readable"),
 }
-
-
-def table1(seed, names=(*OTHERS, *TABLE1)):
-    """Tables 1, 4 and 6: every base before and after post-training.
-
-    Returns
-    -------
-    DataFrame
-        base, before, after, gain.
-    """
-    marks = [(name, before(seed, name), after(seed, name)) for name in names]
-    table = pd.DataFrame(marks, columns=["base", "before", "after"])
-    return table.assign(gain=table["after"] - table["before"])
+SAMPLED = ("(a) whole list at once", "(b) step by step")  # compared with "full, sampled"
 
 
 @ledger.measure(
-    "11-table1-weak", "11-table1-multicsr", "11-table4-unsupervised", "11-table6-bases"
-)
+    "11-table1-weak", "11-table1-multicsr", "11-table4-unsupervised", "11-table6-bases",
+    "11-hard-unsupervised", "11-hard-multicsr",
+)  # fmt: skip
 def measure_bases(seed):
     """Tables 1, 4 and 6 for one seed."""
-    table = table1(seed)
+    table = gains(seed, (*OTHERS, *TABLE1), {"full": {}})
     ledger.keep_rows("11-bases", seed, table)
-    gain = table.set_index("base")["gain"]
+    ledger.keep_rows("11-lists", seed, kept(seed))
+    natural = _natural(table)
+    hard = table[table["set"] == "hard"].set_index("base")["gain"]
     return {
-        "11-table1-weak": gain["raw LLM data"],
-        "11-table1-multicsr": gain["MultiCSR"],
-        "11-table4-unsupervised": gain["SimCSE"],
-        "11-table6-bases": 100 * float((gain[list(OTHERS)] > 0).mean()),
+        "11-table1-weak": natural["raw LLM data"],
+        "11-table1-multicsr": natural["MultiCSR"],
+        "11-table4-unsupervised": natural["SimCSE"],
+        "11-table6-bases": 100 * float((natural[list(OTHERS)] > 0).mean()),
+        "11-hard-unsupervised": hard["SimCSE"],
+        "11-hard-multicsr": hard["MultiCSR"],
     }
 
 
-def table3(seed, name="MultiCSR"):
-    """Table 3: the ablation for one base.
-
-    Returns
-    -------
-    DataFrame
-        base, row, lists (number), sentences (mean length of a list), misorder (of the teacher's
-        similarities), spearman, gain.
-    """
-    return pd.DataFrame(
-        {
-            "base": name, "row": row, "lists": len(lists(seed, how.get("data", "directional"))),
-            "sentences": np.mean([len(row) for row in lists(seed, how.get("data", "directional"))]),
-            "misorder": np.mean([
-                misorder(phi) for phi in similarities(seed, how.get("data", "directional"), name)
-            ]),
-            "spearman": after(seed, name, **how),
-            "gain": after(seed, name, **how) - before(seed, name),
-        }
-        for row, how in TABLE3.items()
-    )  # fmt: skip
-
-
-@ledger.measure(
-    "11-table3-a", "11-table3-b", "11-table3-c", "11-table3-d", "11-table3-e"
-)
+@ledger.measure("11-table3-a", "11-table3-b", "11-table3-c", "11-table3-d", "11-table3-e")
 def measure_ablation(seed):
     """Table 3 for one seed: the claims on the paper's base, MultiCSR; SimCSE's rows beside."""
-    table = pd.concat([table3(seed, name) for name in ("MultiCSR", "SimCSE")], ignore_index=True)
+    table = gains(seed, ("MultiCSR", "SimCSE"), TABLE3)
     ledger.keep_rows("11-table3", seed, table)
-    mark = table[table["base"] == "MultiCSR"].set_index("row")["spearman"]
+    gained = _natural(table, "MultiCSR")
+    rival = {row: "full, sampled" if row in SAMPLED else "full" for row in TABLE3}
     return {
-        f"11-table3-{row[1]}": mark["full"] - mark[row] for row in TABLE3 if row.startswith("(")
-    }
+        f"11-table3-{row[1]}": gained[rival[row]] - gained[row]
+        for row in TABLE3 if row.startswith("(")
+    }  # fmt: skip
 
 
 @ledger.measure("11-fig3a-omega")
 def measure_omega(seed):
     """Fig. 3a for one seed: the larger range of the two bases."""
-    table = pd.DataFrame(
-        {"base": name, "omega": omega, "spearman": after(seed, name, omega=omega),
-         "before": before(seed, name)}
-        for name in TABLE1
-        for omega in OMEGAS
-    )  # fmt: skip
+    rows = {f"{omega:g}": dict(omega=omega) for omega in OMEGAS}
+    table = gains(seed, (*TABLE1, "SimCSE"), rows).rename(columns={"row": "omega"})
     ledger.keep_rows("11-omega", seed, table)
-    marks = table.groupby("base")["spearman"]
+    marks = table.query("set == 'natural' and base != 'SimCSE'").groupby("base")["after"]
     return float((marks.max() - marks.min()).max())
 
 
 @ledger.measure("11-fig3b-share")
 def measure_share(seed):
     """Fig. 3b for one seed: the smaller gain of the two bases with a twentieth of the lists."""
-    table = pd.DataFrame(
-        {
-            "base": name, "share": share, "lists": round(share * len(lists(seed))),
-            "spearman": after(seed, name, share=share), "before": before(seed, name),
-        }
-        for name in TABLE1
-        for share in SHARES
-    )  # fmt: skip
+    rows = {f"{share:g}": dict(share=share) for share in SHARES}
+    table = gains(seed, (*TABLE1, "SimCSE"), rows).rename(columns={"row": "share"})
     ledger.keep_rows("11-share", seed, table)
-    few = table[table["share"] == SHARES[0]]
-    return float((few["spearman"] - few["before"]).min())
+    few = table.query("set == 'natural' and base != 'SimCSE'")
+    return float(few[few["share"] == f"{SHARES[0]:g}"]["gain"].min())
 
 
 # ------------------------------------------------------------------ the open question
@@ -360,52 +475,98 @@ TRIED = {
     "as released": dict(variant="released", scale=RELEASED_SCALE),
     "teacher: unsupervised": dict(teacher=UNSUPERVISED),
     "teacher: supervised": dict(teacher=SUPERVISED),
-    "greedy lists": dict(data="greedy"),
-    "the half most in order": dict(agreed=True),
     "without itself in its ranking": dict(own=False),
     "a tenth of the learning rate": dict(learning_rate=TRAINING["learning_rate"] / 10),
     "four times τ": dict(tau=0.2),
     "best step on dev": dict(dev=True, eval_steps=20),
 }
-
-
-def tried(seed, names=("SimCSE", "MultiCSR")):
-    """What was tried on a weak and on a strong base.
-
-    Returns
-    -------
-    DataFrame
-        base, row, spearman, gain (over the base encoder).
-    """
-    table = []
-    for name in names:
-        for row, how in TRIED.items():
-            mark = after(seed, name, **how)
-            table.append({
-                "base": name, "row": row, "spearman": mark, "gain": mark - before(seed, name),
-            })  # fmt: skip
-    return pd.DataFrame(table)
+# Targets that know everything: the oracle's own similarities of the same sentences.
+GOLD = {
+    "gold": dict(mode="gold"),
+    "gold, a tenth of the learning rate": dict(
+        mode="gold", learning_rate=TRAINING["learning_rate"] / 10
+    ),
+    "gold, four times τ": dict(mode="gold", tau=0.2),
+    "gold, four times τ, a tenth of the learning rate": dict(
+        mode="gold", tau=0.2, learning_rate=TRAINING["learning_rate"] / 10
+    ),
+}
 
 
 @ledger.measure("11-adaptive-omega", "11-strong-base")
 def measure_tried(seed):
     """Adaptive ω minus the fixed one (mean of the two bases), and what helps a strong base most."""
-    table = tried(seed)
+    table = gains(seed, ("SimCSE", "MultiCSR"), TRIED)
     ledger.keep_rows("11-tried", seed, table)
-    mark = table.pivot(index="base", columns="row", values="spearman")
-    gain = table[table["base"] == "MultiCSR"].set_index("row")["gain"]
+    weak, strong = (_natural(table, name) for name in ("SimCSE", "MultiCSR"))
+    fixed, own = "as it is", "ω for each row"
     return {
-        "11-adaptive-omega": float((mark["ω for each row"] - mark["as it is"]).mean()),
-        "11-strong-base": float(gain.max()),
+        "11-adaptive-omega": float(weak[own] - weak[fixed] + strong[own] - strong[fixed]) / 2,
+        "11-strong-base": float(strong.max()),
     }
+
+
+@ledger.measure("11-gold-weak", "11-gold-strong", "11-who-knows")
+def measure_gold(seed):
+    """Who knows more, the list or the base; and what perfect targets would be worth."""
+    names = ("SimCSE", "MultiCSR", LABELLED)
+    own = {"as it is": {}, "a tenth of the learning rate": TRIED["a tenth of the learning rate"]}
+    table = gains(seed, names, own | GOLD)
+    ledger.keep_rows("11-gold", seed, table)
+    order = knowledge(seed)
+    who = pd.DataFrame(
+        {
+            "base": name, "list": order,
+            "base's order": knowledge(seed, similarities(seed, teacher=name)),
+            **{f"gain, {kind}": gain(seed, name, kind) for kind in SETS},
+        }
+        for name in (*OTHERS, *TABLE1, LABELLED)
+    )  # fmt: skip
+    ledger.keep_rows("11-who", seed, who)
+    return {
+        "11-gold-weak": _natural(table, "SimCSE")["gold"],
+        "11-gold-strong": _natural(table, "MultiCSR")["gold"],
+        "11-who-knows": spearmanr(
+            who["list"] - who["base's order"], who["gain, natural"]
+        ).statistic,
+    }
+
+
+# An order learnt, or two thousand comparisons? Lists of other anchors tell the two apart.
+UNSEEN = {
+    "as it is": {},
+    "gold": dict(mode="gold"),
+    "gold, a tenth of the learning rate": GOLD["gold, a tenth of the learning rate"],
+}
+
+
+@ledger.measure("11-unseen-weak", "11-unseen-strong")
+def measure_unseen(seed):
+    """Whether the order of lists from other anchors is better known after the post-training."""
+    other, table = seed + 100, []
+
+    def known(encoder):
+        return knowledge(other, ranking.teacher_similarities(encoder.encode, lists(other)))
+
+    for name in ("SimCSE", "MultiCSR", LABELLED):
+        start = known(_base(seed, name))
+        for row, how in UNSEEN.items():
+            end = known(post_trained(seed, name, **how))
+            table.append({"base": name, "row": row, "before": start, "after": end})
+    table = pd.DataFrame(table).assign(gain=lambda d: d["after"] - d["before"])
+    ledger.keep_rows("11-unseen", seed, table)
+    gold_gain = table[table["row"] == "gold"].set_index("base")["gain"]
+    return {
+        "11-unseen-weak": gold_gain["SimCSE"], "11-unseen-strong": gold_gain["MultiCSR"],
+    }  # fmt: skip
 
 
 # ------------------------------------------------------------------ the rows that need ART
 # One round of ART makes the encoder: the generator is tuned by PPO against the supervised encoder,
 # writes triplets from fresh anchors, the discriminator filters them, the encoder goes on from where
 # it was. The post-training is that of all other rows.
-ART_BASES = ("supervised SimCSE", "ART")
 ART_STEPS, ART_ANCHORS, PROMPTED = 32, 600, 1200
+ART_BASES = (LABELLED, "ART")
 
 
 @cache
@@ -442,34 +603,9 @@ def round_one(seed, steps=ART_STEPS, anchors=ART_ANCHORS):
     }  # fmt: skip
 
 
-def art_bases(seed, names=ART_BASES):
-    """Both encoders before and after post-training on directional lists, themselves as teacher.
-
-    Returns
-    -------
-    DataFrame
-        base, before, after, gain: as `table1`.
-    """
-    rows = []
-    for name in names:
-        if name == "ART":
-            encoder = round_one(seed)[0]
-        else:
-            encoder = lab.encoder(tiers.get("pocket").art.encoder)
-        phi = ranking.teacher_similarities(encoder.encode, lists(seed), scale=SCALE)
-        before = _natural(encoder.encode)
-        trained = ranking.post_train(
-            copy.deepcopy(encoder), lists(seed), ranking.targets(phi, OMEGA),
-            lab.settings(), seed=seed, progress=False, **TRAINING,
-        )  # fmt: skip
-        rows.append((name, before, _natural(trained.encode)))
-    table = pd.DataFrame(rows, columns=["base", "before", "after"])
-    return table.assign(gain=table["after"] - table["before"])
-
-
 @ledger.measure("11-table4-art")
 def measure_art(seed):
-    """ART's row of Tables 4 and 6 for one seed."""
-    table = art_bases(seed)
+    """ART's row of Tables 4 and 6 for one seed; beside it the encoder that it began with."""
+    table = gains(seed, ART_BASES, {"full": {}})
     ledger.keep_rows("11-bases-art", seed, table.assign(**round_one(seed)[1]))
-    return float(table.set_index("base")["gain"]["ART"])
+    return float(_natural(table)["ART"])
