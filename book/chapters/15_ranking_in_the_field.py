@@ -418,7 +418,7 @@ explorers.trajectories(
 #   encoder cut short, and has room to gain.
 # - **all-MiniLM-L6-v2** itself, which is good, and our ruler.
 #
-# As in chapter 11, the lists are cut to their distinct sentences. First a training that you can
+# Verification would leave too few lists, so they are cut to their distinct sentences. First a training that you can
 # watch: the weak encoder, its own teacher, on the lists of one seed. It is examined on lists
 # {ref}`from other captions <ch-15-prompt>`: how many of their pairs stand the wrong way round in
 # its eyes?

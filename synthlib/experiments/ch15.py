@@ -491,7 +491,7 @@ def to_train_on(table, lam, method="directional"):
     """Lists for the training: those at λ by a method, cut to their distinct sentences, four or
     more.
 
-    As in chapter 11 (`ch11.lists`): verification would leave too few.
+    Verification, as in chapter 11, would leave too few.
     """
     chosen = table[(table["method"] == method) & (table["lam"] == lam)]
     distinct = [list(dict.fromkeys(x for x in one if x.strip())) for one in _texts(chosen)]
