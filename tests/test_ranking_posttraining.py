@@ -192,7 +192,8 @@ def test_measures_name_their_claims(few, monkeypatch):
 def test_unseen_lists_are_ranked_before_and_after(few, monkeypatch):
     kept = {}
     monkeypatch.setattr(ledger, "keep_rows", lambda name, seed, rows: kept.update({name: rows}))
-    monkeypatch.setattr(post, "_base", lambda seed, name: lab.encoder(post.UNSUPERVISED))
+    # MultiCSR would be trained for minutes.
+    monkeypatch.setattr(lab, "base", lambda seed, name, **how: lab.encoder(post.UNSUPERVISED))
     found = post.measure_unseen(0)
     table = kept["11-unseen"].set_index(["base", "row"])
     gold, phi = post.gold(100), {}
