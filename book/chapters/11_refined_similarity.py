@@ -682,8 +682,8 @@ pd.DataFrame({
 #
 # The paper's $\lambda$ puts the sentences into a better order than $\lambda=0$ does, and breaks hardly one. Sampling
 # at the same $\lambda$ keeps more than twice as many lists, and a list teaches as much. At $\lambda=1.5$ more than half of the
-# lists hold a sentence that is none, and the weak base gains less from them, also when the broken ones are
-# left out. Without direction, at $\lambda=0$, it gains less on natural pairs and as much on hard ones.
+# lists hold a sentence that is none. The weak base gains less from them, and leaving the broken ones out does
+# not change that. Without direction, at $\lambda=0$, it gains less on natural pairs and as much on hard ones.
 #
 # Lists written step by step are in good order, too, and yet they teach the weak base nothing. The second column
 # says how they differ: half of their sentences have been there before. An order in which one sentence stands at the third
@@ -902,9 +902,9 @@ pd.DataFrame(
 # Only the weak base knows more of such an order than before, and it has learnt about as much from our targets as
 # from the perfect ones. The two strong encoders have learnt next to nothing of it, whatever they were told.
 #
-# So the knowledge is in the targets and does not arrive. Some hundred and fifty lists, each read once, and a loss that sees nothing but the
-# order teach an encoder the coarse trend of a list, which a strong one has already, and not the fine order in which it
-# errs. Whether more lists would do it, or another loss, we have not measured.
+# So the knowledge is in the targets and does not arrive. We think that a hundred and fifty lists, each read
+# once, teach the coarse trend of a list, which a strong encoder has already, and not the fine order in which
+# it errs. Whether more lists would do it, or another loss, we have not measured.
 #
 # ## A strong base
 #
@@ -975,8 +975,8 @@ ledger.show(chapter=11)
 # Here an encoder from generated triplets knows the order of the lists about as well as the lists do, and perfect
 # targets do not lift it either.
 #
-# The sizes are those of a small world, and small is also its room for improvement: in the paper a strong base meets the
-# sentences of a model that has read the web. {ref}`ch-15` repeats the experiment there.
+# The sizes are those of a small world, with a hundred and fifty lists where the paper has 16,063. {ref}`ch-15` asks
+# again with real sentences; there a strong encoder gains nothing either.
 #
 # ## Exercises
 #
