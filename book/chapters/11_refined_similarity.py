@@ -594,6 +594,8 @@ def gains_figure(table, rows, label, caption):
             "kind": "bars", "x": "row", "y": "gain", "series": "base", "horizontal": True,
             "facet": "pairs", "annotate": True, "format": "+.1f",
             "xlabel": "gain over the base (points of Spearman)", "ylabel": "",
+            # Room for the numbers beside the bars.
+            "xlim": (table["gain"].min() - 4.5, table["gain"].max() + 3.5),
             "order": {"x": rows, "facet": list(PAIRS.values()),
                       "series": [b for b in COLOR if b in set(table["base"])]},
             "colors": {b: c for b, c in COLOR.items() if b in set(table["base"])},
