@@ -7,6 +7,7 @@ a run's choices are therefore named in the help and not repeated here.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import math
 import os
@@ -43,6 +44,12 @@ class Parser(argparse.ArgumentParser):
                 warnings.warn(f"{meant[0]} is given twice: the last one counts", stacklevel=2)
             given.add(action.dest)
         return super().parse_known_args(args, namespace)
+
+    def _print_message(self, message, file=None):
+        """Write it; argparse would pass over a long text that finds no room, too."""
+        if message:
+            with contextlib.suppress(BrokenPipeError):  # whoever has read enough
+                (file or sys.stderr).write(message)
 
     def error(self, message):
         """Leave with exit code 2 and a line on standard error."""

@@ -645,7 +645,7 @@ UNBUFFERED = "PYTHONUNBUFFERED"  # with it, argparse passes over what cannot be 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux's")
-@pytest.mark.parametrize("argv", ["--version", "--help", "run art --help"])
+@pytest.mark.parametrize("argv", ["--version", "--help", "run multicsr --help", "run art --help"])
 def test_output_that_finds_no_room_is_one_line_and_no_success(argv):
     with open("/dev/full", "w") as full:
         done = subprocess.run(

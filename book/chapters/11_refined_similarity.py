@@ -606,8 +606,8 @@ def gains_figure(table, rows, label, caption):
 
 COLOR = {"SimCSE": "orange", "MultiCSR": "blue", "supervised SimCSE": "green"}
 gains_figure(
-    ablation, order, "fig-11-ablation",
-    "The ablation of Table 3 on a weak and on a strong base (three seeds, committed; bars: "
+    ablation, order, label="fig-11-ablation",
+    caption="The ablation of Table 3 on a weak and on a strong base (three seeds, committed; bars: "
     "range). (c) to (e) are compared with *full*, (a) and (b) with *full, sampled*.",
 )
 
@@ -878,8 +878,8 @@ viz.Figure(
 # %% tags=["hide-input"]
 golden = ledger.rows("11-gold")
 gains_figure(
-    golden, ["as it is", "a tenth of the learning rate", *ch11.GOLD], "fig-11-gold",
-    "Post-training on the targets of this chapter, and on the oracle's own similarities of the "
+    golden, ["as it is", "a tenth of the learning rate", *ch11.GOLD], label="fig-11-gold",
+    caption="Post-training on the targets of this chapter, and on the oracle's own similarities of the "
     "same sentences (three seeds, committed; bars: range).",
 )
 
@@ -933,8 +933,8 @@ print(listing.essential(losses.adaptive_omega))
 # %% tags=["hide-input"]
 tried = ledger.rows("11-tried")
 gains_figure(
-    tried, list(ch11.TRIED), "fig-11-tried",
-    "What was tried, on a weak and on a strong base (three seeds, committed; bars: range).",
+    tried, list(ch11.TRIED), label="fig-11-tried",
+    caption="What was tried, on a weak and on a strong base (three seeds, committed; bars: range).",
 )
 
 # %% [markdown]

@@ -215,6 +215,14 @@ function still() {
   };
 }
 
+// Passes by each picture, as a reader who scrolls does, and waits for those that show.
+async function pass(page) {
+  for (const image of await page.$$("img[loading=lazy]"))
+    await image.evaluate((e) => e.scrollIntoView({ behavior: "instant", block: "center" }));
+  const there = () => [...document.querySelectorAll("img[loading=lazy]")].every((e) => !e.getClientRects().length || (e.complete && e.naturalWidth));
+  for (let wait = 0; wait < 100 && !(await page.evaluate(there)); wait++) await page.waitForTimeout(100);
+}
+
 // Every page in four views. One load serves all checks of a view; two pages are open at a time.
 async function check(browser) {
   await serve();
@@ -232,7 +240,7 @@ async function check(browser) {
       const { context, page, seen } = await tab(browser, options);
       await page.goto(view === "dark" ? origin + name : address(name));
       if (view === "plain") {
-        for (const image of await page.$$("img[loading=lazy]")) await image.scrollIntoViewIfNeeded();
+        await pass(page);
         report[name].plain = { ...(await page.evaluate(still)), ...seen };
       } else {
         await settle(page);
