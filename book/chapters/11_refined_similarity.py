@@ -879,8 +879,8 @@ viz.Figure(
 golden = ledger.rows("11-gold")
 gains_figure(
     golden, ["as it is", "a tenth of the learning rate", *ch11.GOLD], label="fig-11-gold",
-    caption="Post-training on the targets of this chapter, and on the oracle's own similarities of the "
-    "same sentences (three seeds, committed; bars: range).",
+    caption="Post-training on the targets of this chapter, and on the oracle's own similarities of "
+    "the same sentences (three seeds, committed; bars: range).",
 )
 
 # %% [markdown]
@@ -934,7 +934,8 @@ print(listing.essential(losses.adaptive_omega))
 tried = ledger.rows("11-tried")
 gains_figure(
     tried, list(ch11.TRIED), label="fig-11-tried",
-    caption="What was tried, on a weak and on a strong base (three seeds, committed; bars: range).",
+    caption="What was tried, on a weak and on a strong base (three seeds, committed; bars: "
+    "range).",
 )
 
 # %% [markdown]
