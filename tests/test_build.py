@@ -735,7 +735,7 @@ def test_a_dear_chapter_fails_in_ci_alone(in_ci, status, monkeypatch, tmp_path, 
 
 def test_expected_minutes_are_those_of_chapters_and_within_their_budget():
     minutes = make_book.expected()
-    assert len(minutes) > 5 and set(minutes) <= {path.stem for path in project.chapters()}
+    assert len(minutes) > 5 and set(minutes) <= {path.stem for path in project.sources()}
     assert make_book.over_budget(minutes) == []
 
 
@@ -966,7 +966,7 @@ def test_chapter_notebook_is_valid(small):
 
 def test_the_table_of_contents_lists_every_page(root):
     listed = re.findall(r"^\s*- file: (\S+)", (root / "_toc.yml").read_text(), re.M)
-    wanted = [f"notebooks/{path.stem}" for path in project.chapters()]
+    wanted = [f"notebooks/{path.stem}" for path in project.sources()]
     wanted += [f"book/reference/{path.stem}" for path in (root / "book" / "reference").glob("*.md")]
     assert sorted(listed) == sorted(wanted)
     chapters = [entry for entry in listed if entry.startswith("notebooks/")]

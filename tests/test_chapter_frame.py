@@ -15,7 +15,7 @@ def prose(path):
 
 
 def pytest_generate_tests(metafunc):
-    paths = sorted((metafunc.config.rootpath / "book/chapters").glob("*.py"))
+    paths = sorted((metafunc.config.rootpath / "book/chapters").glob("[0-9]*.py"))
     metafunc.parametrize("chapter", paths, ids=[path.stem for path in paths])
 
 

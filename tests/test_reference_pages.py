@@ -236,6 +236,7 @@ def test_status_has_each_chapters_time_memory_and_day(build, tmp_path, monkeypat
     for name in ("02_b.py", "13_c.py"):
         (tmp_path / name).write_text("# # A chapter")
     monkeypatch.setattr(project, "chapters", lambda: [tmp_path / n for n in ("02_b.py", "13_c.py")])
+    monkeypatch.setattr(project, "appendices", list)
     monkeypatch.setenv("BOOK_CACHE", str(cache))
     file = counting.file_of(cache, "02_b.ipynb")
     file.parent.mkdir(parents=True)

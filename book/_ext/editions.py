@@ -5,6 +5,8 @@
 - `notebooks/NN_name.ipynb`, complete: solutions in folded cells; the book is built from these;
 - `notebooks/student/NN_name.ipynb`: each solution replaced by a stub that says what to do.
 
+An appendix, `ANN_name.py`, is treated like a chapter; it has no exercises, so both are the same.
+
 The prose of both is plain Markdown, because notebook front ends do not know the book's directives.
 A page has the directives: `book_site` reads the complete notebook with the prose as its source has
 it. Its code cells are the same, so the page shows what the notebook's run left.
@@ -252,7 +254,7 @@ def text_of(nb):
 
 def editions():
     """Every notebook's path and text, from the sources as they are now."""
-    for path in project.chapters():
+    for path in project.sources():
         yield project.NOTEBOOKS / f"{path.stem}.ipynb", text_of(notebook(path))
         yield (
             project.NOTEBOOKS / "student" / f"{path.stem}.ipynb",

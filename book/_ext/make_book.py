@@ -80,7 +80,7 @@ def execute(cache_folder):
             shutil.rmtree(old, ignore_errors=True)
     cache_folder.mkdir(parents=True, exist_ok=True)
     cache = get_cache(cache_folder)
-    paths = [project.NOTEBOOKS / f"{chapter.stem}.ipynb" for chapter in project.chapters()]
+    paths = [project.NOTEBOOKS / f"{chapter.stem}.ipynb" for chapter in project.sources()]
     for path in paths:
         cache.add_nb_to_project(str(path))
     wanted = [str(path) for path in paths]

@@ -94,7 +94,7 @@ def places():
     A page is a path from the repository's root without its ending, as Sphinx names it. The text is
     "Chapter 7", or the title of another page or of a section.
     """
-    texts = {f"notebooks/{path.stem}": prose(path) for path in project.chapters()}
+    texts = {f"notebooks/{path.stem}": prose(path) for path in project.sources()}
     for path in sorted((project.ROOT / "book").glob("**/*.md")):
         page = path.relative_to(project.ROOT).with_suffix("").as_posix()
         texts[page] = path.read_text(encoding="utf-8")

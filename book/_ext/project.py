@@ -43,6 +43,16 @@ def chapters() -> list[Path]:
     return sorted(CHAPTERS.glob("[0-9][0-9]_*.py"))
 
 
+def appendices() -> list[Path]:
+    """The sources of chapters' appendices: `A06_….py` belongs to chapter 6."""
+    return sorted(CHAPTERS.glob("A[0-9][0-9]_*.py"))
+
+
+def sources() -> list[Path]:
+    """All that a notebook is made of, in reading order."""
+    return [*chapters(), *appendices()]
+
+
 def field_chapters() -> list[Path]:
     """Those of the chapters that run small real models, where these are there."""
     return [path for path in chapters() if int(path.name[:2]) in FIELD]

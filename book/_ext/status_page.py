@@ -67,7 +67,7 @@ class Status(SphinxDirective):
     def run(self):
         cache = Path(os.environ.get("BOOK_CACHE") or project.cache_path())  # as `book_site`
         released = course_page.processor_minutes()
-        rows = [chapter_row(path, cache, released) for path in project.chapters()]
+        rows = [chapter_row(path, cache, released) for path in project.sources()]
         lines = [
             HEAD, "|---|---|---|---|---|---|", *rows, "",
             f"Processor: {records.processor()}, {os.cpu_count()} cores. Built with {versions()}",

@@ -93,7 +93,7 @@ def _bare(text):
 @cache
 def _known():
     """Code that students have anyway: that of their notebooks, and the package's."""
-    texts = [c.source for path in project.chapters()
+    texts = [c.source for path in project.sources()
              for c in editions.notebook(path, student=True).cells
              if c.cell_type == "code"]  # fmt: skip
     texts += [p.read_text(encoding="utf-8") for p in (project.ROOT / "synthlib").rglob("*.py")
@@ -106,7 +106,7 @@ def solution_lines():
     import jupytext
 
     found = {}
-    for path in project.chapters():
+    for path in project.sources():
         for cell in jupytext.read(path, fmt="py:percent").cells:
             if cell.cell_type != "code":
                 continue
@@ -141,7 +141,7 @@ def hand_out(folder):
     """Copy the student notebooks to a folder beside the site."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for path in project.chapters():
+    for path in project.sources():
         nb = editions.notebook(path, student=True)
         nbformat.validate(nb)
         (folder / f"{path.stem}.ipynb").write_text(editions.text_of(nb), encoding="utf-8")

@@ -290,16 +290,6 @@ def gain(rows, first, other, column):
     return found.mean(), ch06.standard_error(found)
 
 
-def shown(name, build):
-    """`build` of the rows that three seeds gave, or a line that says that there are none."""
-    try:
-        rows = ledger.rows(name)
-        complete = rows["seed"].nunique() >= 3
-    except ValueError:
-        complete = False
-    return build(rows) if complete else f"{name}: not yet measured over three seeds"
-
-
 def pm(mean, error, digits=1):
     """A difference in words: +1.2 ± 0.3."""
     return f"{mean:+.{digits}f} ± {error:.{digits}f}".replace("-", "−")
@@ -456,19 +446,14 @@ everything = {
 }  # fmt: skip
 pd.concat([pd.DataFrame([everything]), trade[list(everything)]]).round(2)
 
-
 # %%
-def selection(rows):
-    """What three seeds say of it."""
-    return pd.DataFrame({
-        name: {"selected − as few at random": pm(
-            *gain(rows, "selected", "as few at random", name)
-        )}
-        for name in SETS
-    })  # fmt: skip
-
-
-shown("06-quantity", selection)
+quantity = ledger.rows("06-quantity")  # three seeds
+pd.DataFrame({
+    name: {"selected − as few at random": pm(
+        *gain(quantity, "selected", "as few at random", name)
+    )}
+    for name in SETS
+})  # fmt: skip
 
 # %% [markdown]
 # The first table is one seed of the ledger's three.
@@ -596,307 +581,27 @@ for first, other in (
 # another one.
 
 # %% [markdown]
-# ## Does it lift every backbone?
+# ## Six more tables
 #
-# MultiCSR changes the data. Any encoder that learns by contrast can eat them.
-# Two such *backbones* differ from SimCSE enough to be worth a try:
+# Five questions of the paper remain, and {ref}`an appendix <app-06>` answers them at length.
+# In a sentence each:
 #
-# - **prompt pooling**, PromptBERT's idea {cite}`jiang2022promptbert`: the sentence stands in a
-#   template, *this sentence : "…" means [MASK]*, and the state at the mask is the embedding;
-# - **rank distillation**, RankCSE's {cite}`liu2023rankcse`: beside the contrast, the batch's
-#   similarities must come in a teacher's order.
-
-
-# %%
-def backbones(rows):
-    """Spearman on the natural set without and with MultiCSR."""
-    marks = rows.assign(
-        backbone=rows["shape"].map(NAMES) + ", " + rows["backbone"]
-    ).pivot_table(
-        index=["backbone", "seed"], columns="row", values="natural", sort=False
-    )
-    gains = (marks["with"] - marks["without"]).groupby("backbone", sort=False)
-    table = marks.groupby("backbone", sort=False).mean()[["without", "with"]].round(1)
-    table["gain"] = [pm(its.mean(), ch06.standard_error(its)) for _, its in gains]
-    return table.rename(columns={"without": "unlabelled", "with": "+ MultiCSR"})
-
-
-shown("06-table5", backbones)
-
-# %% [markdown]
-# Without MultiCSR a backbone trains on the unlabelled premises, as in its own paper.
-# With it, on the curated triplets.
-#
-# Every backbone gains, on every seed, and many times what it gains in the paper: our
-# unlabelled start is that much lower.
-# But in the mean no backbone beats plain SimCSE once the data are good. Prompt pooling stays far
-# behind. Rank distillation, at the weight that its public code gives it, a tenth, comes within a
-# point on the natural set (on one seed it is ahead), and loses four to eight points on the hard one.
-# Perhaps that is because its teacher, an unsupervised encoder, ranks the batch by the very habits
-# that the triplets are there to correct.
-#
-# The paper's other backbones are not trained here.
-# On the larger tiers they enter by name, as what is fitted:
-#
-# | backbone | public checkpoint | pooling |
-# |---|---|---|
-# | SimCSE | `princeton-nlp/unsup-simcse-bert-base-uncased`, `…-roberta-base` | known |
-# | DiffCSE {cite}`chuang2022diffcse` | `voidism/diffcse-bert-base-uncased-sts`, `voidism/diffcse-roberta-base-sts` | known |
-# | PromptBERT | `royokong/unsup-PromptBERT`, `royokong/unsup-PromptRoBERTa` | `prompt` |
-# | InfoCSE {cite}`wu2022infocse` | `ffgcc/InfoCSE-bert-base` | `cls` |
-# | RankCSE (a reimplementation) | `perceptiveshawty/rankcse-listmle-bert-base-uncased` | `cls` |
-# | RankEncoder {cite}`seonwoo2023rankencoder` | code only | |
-#
-# ```text
-# python -m synthlib run multicsr --tier colab --out runs/diffcse \
-#     --encoder voidism/diffcse-bert-base-uncased-sts
-# ```
-#
-# We have not run this table: it needs the network and a GPU.
-# Weights are read from safetensors only; a checkpoint that offers none is refused, with a
-# message that says so.
-
-# %% [markdown]
-# ## Beyond similarity: search and classification
-#
-# A good embedding should serve people who never heard of STS.
-# Table 7 of the paper searches passages with it, and reports **nDCG@10**: the gain of the first
-# ten passages, discounted by place, as a share of the best possible
-# {cite}`jarvelin2002ndcg,thakur2021beir`.
-# With $g_i$ the grade of the passage at place $i$,
-#
-# $$
-# \operatorname{DCG}@k=\sum_{i=1}^{k}\frac{g_i}{\log_2(i+1)},\qquad
-# \operatorname{nDCG}@k=\frac{\operatorname{DCG}@k}{\text{its maximum}}.
-# $$ (eq-06-ndcg)
-#
-# The kernel is `evaluation.ndcg_at_k`; you will write your own below.
-# In the pocket world a query is a rough description of a scene, and two of 2,000 passages tell
-# of it.
-# No triplet contains a passage.
-
-# %%
-found = {name: ch06.ndcg(encoders[name]) for name in ("SimCSE", "raw", "MultiCSR")}
-print(
-    "live, one seed:",
-    ", ".join(f"{name} {value:.3f}" for name, value in found.items()),
-)
-table7 = ledger.rows("06-table7")
-table7.pivot_table(index="row", columns="shape", values="ndcg", sort=False).rename(
-    columns=NAMES
-).rename_axis("nDCG@10, three seeds").round(3)
-
-# %% [markdown]
-# Generated triplets more than double what SimCSE finds.
-# Whether they were refined hardly matters: the raw corpus is as good for one shape, and close
-# behind for the other.
-# Among 2,000 random passages there are few contradictions to be fooled by, and it is enough to
-# know what belongs together.
-
-# %% [markdown]
-# Table 8 asks what a linear classifier can read off the frozen embeddings, as SentEval does
-# {cite}`conneau2018senteval`.
-# Our seven tasks: mood, kind of being, place, number, denial, type of question, paraphrase.
-
-# %%
-table8 = ledger.rows("06-table8")
-accuracy = table8.pivot_table(
-    index="task", columns=["shape", "row"], values="accuracy", sort=False
-)
-accuracy.loc["mean"] = accuracy.mean()
-accuracy.rename(columns=NAMES).round(1)
-
-# %% [markdown]
-# The means rise, and the mean hides the story; look at the tasks one by one.
-# Nearly all of the gain is in *paraphrase*, the one task that asks what the contrast was trained
-# on: do two sentences mean the same?
-# The others stay about where they were. In the mean *mood* and *place* get harder to read off, but
-# not on every seed.
-# Perhaps a detail on which triplets seldom turn is a detail that training may forget.
-#
-# The same examination for your own encoder, on the real sets:
-#
-# ```text
-# python -m synthlib evaluate --encoder runs/multicsr/encoder --data SentEval/data/downstream \
-#     --transfer
-# ```
-
-# %% [markdown]
-# ## A small language
-#
-# The paper's hardest scenario is a language with few texts, Tagalog (Table 4): the model writes
-# triplets in it, and the encoder must then find, for each sentence, its English translation
-# among a thousand.
-#
-# Our small language is **Tavi** (chapter {ref}`2 <ch-02>`), which shares no word with English.
-# The generators have seen little of it, and it shows:
-
-# %%
-tavi = ch06.triplets(0, (1, 0, 0), language="tavi", premises=200)
-kept = ch06.triplets(0, (1, 1, 0), language="tavi", premises=200)
-print(
-    f"of {len(tavi)} Tavi triplets {100 * ch06.right(tavi).mean():.0f} % are right; "
-    f"stage 2 keeps {len(kept)}"
-)
-
-
-def small_language(rows):
-    """Means over the seeds."""
-    columns = {
-        "triplets": "sentences or triplets", "right": "right",
-        "accuracy": "translations found (%)", "twins": "twins in Tavi found (%)",
-    }  # fmt: skip
-    means = rows.groupby("row", sort=False)[list(columns)].mean()
-    return means.rename(columns=columns).round(2).fillna("")
-
-
-shown("06-table4", small_language)
-
-# %% [markdown]
-# *Translations found* is the paper's measure, and here it is near chance, 0.1 %, for everybody.
-# Nothing in the training ties the two languages together, and no name, number or loanword does
-# it for free, as they do between Tagalog and English.
-# So this measure says nothing about MultiCSR in our world.
-#
-# *Twins* stays inside Tavi: find the other sentence of the same meaning among a thousand.
-# That task can be solved, and its column tells what the data are worth.
-
-
-# %%
-def twins(rows):
-    """Paired differences in the last column."""
-    return pd.Series({
-        f"MultiCSR − {other}": pm(*gain(rows, "MultiCSR", other, "twins"))
-        for other in ("raw", "SimCSE")
-    }).to_frame("twins (points)")  # fmt: skip
-
-
-shown("06-table4", twins)
-
-# %% [markdown]
-# Here MultiCSR loses, and not by a little.
-# Raw triplets teach the encoder to find nearly every twin; the curated ones leave it about where
-# it began.
-#
-# The reason is in the columns before.
-# Our generator paraphrases Tavi fairly, and cannot contradict in it; ChatGPT can do both in
-# Tagalog.
-# The selection asks each triplet for a good positive *and* a good negative, so of 4,000 about a
-# hundred are left, and thousands of good positives are thrown away with their bad negatives.
-# For twins the positives are what matters.
-#
-# So look at what stage 2 keeps before you train on it.
-# Where it keeps next to nothing, the writer is the problem, and no filter will write for it.
-#
-# Real translations are examined by the same code:
-#
-# ```text
-# python -m synthlib evaluate --encoder ENCODER --bitext tatoeba.tgl-eng.tgl tatoeba.tgl-eng.eng
-# ```
-
-# %% [markdown]
-# ## With labels: demonstrations
-#
-# Whoever has a labelled corpus can show examples.
-# The paper looks up, for each premise, at most $L$ labelled premises with a cosine of at least
-# $\lambda$ under $P_\eta$, and puts them into the prompt (Appendix G, Table 9).
-
-# %%
-gold = corpora.triplets(2000, 700)
-premise = refined["anchor"].iloc[1]
-[examples] = multicsr.retrieve_examples(
-    guide, [premise], gold, count=3, similarity=0.6
-)
-print(premise)
-pd.DataFrame(examples, columns=["found: premise", "entailment", "contradiction"])
-
-# %%
-shares = {}
-for name, shots in ch06.DEMONSTRATIONS.items():
-    shares[name] = {
-        short[generator]: 100 * ch06.right(
-            ch06.corpus(
-                0, settings.omega, 60, generator=generator, demonstrations=shots
-            )
-        ).mean()
-        for generator in short
-    }  # fmt: skip
-pd.DataFrame(shares).T.round(0).rename_axis("right (%) of 60 triplets, live")
-
-
-# %%
-def demonstrations(rows):
-    """Encoders trained on what the Llama-shaped generator wrote."""
-    rows = rows[rows["generator"] == ch06.LLAMA]
-    columns = ["right", "kept", "dev natural", "test natural"]
-    return rows.groupby("row", sort=False)[columns].mean().round(2)
-
-
-shown("06-table9", demonstrations)
-
-# %% [markdown]
-# The paper finds that demonstrations help, but little, and leaves them out.
-# Here they spoil the writing: fewer triplets are right, and fewer are kept.
-#
-# Why? A demonstration tells a large model what is wanted. Our small ones know what is wanted,
-# and a prompt of four sentences gives them four sentences to mix up.
-# The T5-shaped generator loses the thread; the Llama-shaped one keeps its head better, so the
-# encoders of Table 9 were trained on what the latter wrote.
-#
-# The encoders do not suffer: selection throws out much of what was spoilt. With $L=5$ and
-# $\lambda=0.8$ they are even ahead of those without demonstrations on every seed, in the mean by 0.7
-# points on the natural test set and by 2.5 on the hard one. With $L=3$ and $\lambda=0.6$ they are not,
-# on the natural set. Why fewer right triplets should teach more, we do not know. (The ledger's claim
-# takes the better of the two settings on the development set, which flatters it.)
-
-# %% [markdown]
-# ## With labels: the union
-#
-# The last setting mixes: the generated corpus $\mathcal T$ and the labelled one $\mathcal N$,
-# where each premise of $\mathcal T$ stands in $\mathcal N$ as well (Table 10).
-# $P_\eta$ is now a supervised SimCSE.
-
-
-# %%
-def union_table(rows):
-    """Means over the seeds."""
-    encoder = rows["shape"].map(NAMES) + ", " + rows["labels"].map("{:,} labels".format)
-    return rows.assign(encoder=encoder).pivot_table(
-        index="row", columns="encoder", values=["natural", "hard"], sort=False
-    ).rename_axis("trained on").round(1).fillna("")  # fmt: skip
-
-
-def union_gains(rows):
-    """Paired differences, T and N against N alone."""
-    return pd.DataFrame({
-        f"{NAMES[shape]}, {labels:,} labels": {
-            f"T ∪ N − N, {name}": pm(*gain(its, "MultiCSR", "gold alone", name))
-            for name in SETS
-        }
-        for (shape, labels), its in rows.groupby(["shape", "labels"], sort=False)
-    })  # fmt: skip
-
-
-shown("06-table10", union_table)
-
-# %%
-shown("06-table10", union_gains)
-
-# %% [markdown]
-# With 4,000 labels the generated corpus adds nothing that all encoders and seeds agree on.
-# Gold is pure, $\mathcal T$ is nearly so, and at equal steps each step spent on the one is taken
-# from the other.
-#
-# With 500 labels it adds several points.
-# That is a setting which the paper does not report, and perhaps the one to remember: generated
-# data are worth most where labels are few.
-#
-# Stage 3 was to make this union safe. It changes nothing here, for the reason that we saw.
+# - {ref}`Every backbone gains <app-06-backbones>` from the curated triplets, but none passes plain
+#   SimCSE that has them too (Table 5).
+# - {ref}`Search <app-06-search>` gains much, and from raw triplets nearly as much (Table 7);
+#   {ref}`classification <app-06-transfer>` gains where the task asks for the same meaning
+#   (Table 8).
+# - {ref}`In a small language <app-06-tavi>` raw triplets win: the writer cannot contradict in it,
+#   so the selection keeps next to nothing (Table 4).
+# - {ref}`Labelled examples in the prompt <app-06-demonstrations>` spoil what our small generators
+#   write, and the encoders do not suffer (Table 9).
+# - {ref}`Beside 4,000 labelled triplets <app-06-union>` the generated ones are no gain that all
+#   seeds agree on; beside 500 they add several points (Table 10).
 
 # %% [markdown]
 # ## What helped
 #
-# All the paired gains of this chapter in one picture.
+# All paired gains in one picture, those of the appendix among them.
 
 
 # %%
@@ -921,10 +626,7 @@ compared = [  # table, its rows, first, other, column, name of the bar
 ]  # fmt: skip
 parts = []
 for table, where, first, other, column, what in compared:
-    rows = shown(f"06-{table}", lambda rows: rows)
-    if isinstance(rows, str):
-        print(rows)
-        continue
+    rows = ledger.rows(f"06-{table}")
     for name, value in where.items():
         rows = rows[rows[name] == value]
     gains = ch06.differences(rows, first, other, column)
@@ -983,12 +685,10 @@ ledger.show(chapter=6)
 # - *Stage 3* changes nothing in Tables 3 and 10: in batches of random premises there is hardly
 #   anything to mask. Chapter {ref}`5 <ch-05>` has the batches, and the guides, for which there
 #   is.
-# - *Table 8* has the right sign on every seed, and for the weaker shape the gain is within two
-#   standard errors. By our own rule we do not claim it.
-# - *Table 10.* Beside 4,000 labels the generated triplets are no gain; beside 500 they are.
-# - *Table 4*, as the paper measures it, cannot be won by anybody here. Inside Tavi raw data win
-#   by far: the selection leaves too little.
-# - *Table 9*: demonstrations confuse a small generator, and yet with one of two settings the encoder
+# - *Tables 4 and 8 to 10*, in {ref}`the appendix <app-06>`: the transfer of one shape of encoder
+#   falls on one seed of three; beside 4,000 labels the generated triplets are no gain, beside 500
+#   they are; finding translations cannot be won by anybody here, and inside Tavi raw data win by
+#   far; demonstrations confuse a small generator, and yet with one of two settings the encoder
 #   gains more than the paper's does.
 #
 # ## Exercises
@@ -1044,9 +744,18 @@ checks.ch06.union(union)
 # ```{exercise} The first ten
 # :label: ex-06-ndcg
 #
-# *10 minutes.* Write equation {eq}`eq-06-ndcg`. You get the grades of *all* candidates of one
-# query, in the order of your ranking; at least one grade is above 0. Try `[0, 1, 0]` by hand
-# first.
+# *10 minutes.* Search is examined by the first ten passages found. With $g_i$ the grade of the
+# passage at place $i$, their gain is discounted by place, and given as a share of the best
+# possible {cite}`jarvelin2002ndcg,thakur2021beir`:
+#
+# $$
+# \operatorname{DCG}@k=\sum_{i=1}^{k}\frac{g_i}{\log_2(i+1)},\qquad
+# \operatorname{nDCG}@k=\frac{\operatorname{DCG}@k}{\text{its maximum}}.
+# $$ (eq-06-ndcg)
+#
+# Write it. You get the grades of *all* candidates of one query, in the order of your ranking; at
+# least one grade is above 0. Try `[0, 1, 0]` by hand first.
+# The book's kernel is `evaluation.ndcg_at_k`.
 # ```
 
 
