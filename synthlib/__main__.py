@@ -22,6 +22,7 @@ __all__ = ["main"]
 # Commands whose options live with their module: (module, one line of help).
 _ELSEWHERE = {
     "pocket": ("synthlib.world.build", "train the small models of the pocket laboratory"),
+    "status": ("synthlib.runs.status", "show how far a run is, at work or stopped, from outside"),
     "report": ("synthlib.reporting", "write a page of what a run has done, to be read by anybody"),
     "card": ("synthlib.reporting.card", "write a run's card for the Hugging Face Hub"),
     "field": ("synthlib.experiments.recordings", "record what real models say, for the chapters"),

@@ -257,6 +257,25 @@ def report() -> Parser:
     return parser
 
 
+def status() -> Parser:
+    """Of ``status``."""
+    parser = Parser(
+        prog="python -m synthlib status",
+        description="Show a run from outside, at work or stopped: how far each step is, rows "
+        "written, kept and rejected,\nthe rate of the last minutes and the time left, the last "
+        "line of its journal, and how to go on.",
+        epilog="Nothing in the folder is changed and no model is loaded. Counts are those of whole "
+        "shards.\n\n"
+        "  python -m synthlib status runs/mine\n"
+        "  watch -n 60 python -m synthlib status runs/mine\n"
+        "  python -m synthlib status runs/mine --json",
+    )
+    add = parser.add_argument
+    add("run", type=name, metavar="RUN", help="folder of a run")
+    add("--json", action="store_true", help="the same for a program")
+    return parser
+
+
 def card() -> Parser:
     """Of ``card``."""
     parser = Parser(

@@ -274,7 +274,7 @@ def test_help_names_every_command():
     ["--help", "--version", "nonsense", "preflight --help", "evaluate --help", "run --help",
      "run multicsr --help", "run ranking --help", "run art --help", "run art --out x --nonsense",
      "figures --help", "ledger --help", "pocket --help", "page-model --help",
-     "compare-pocket --help", "report --help", "field --help", "questions --help",
+     "compare-pocket --help", "report --help", "status --help", "field --help", "questions --help",
      "grade --help", "otter --help"],
 )  # fmt: skip
 def test_help_and_mistakes_load_no_library_and_take_less_than_a_second(argv):

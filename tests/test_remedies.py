@@ -1036,10 +1036,13 @@ TABLE = {
     },
     "test_reporting.test_what_a_message_names_works": {
         "reporting/__init__.py": ["is a folder: give the name of a file"],
-        "reporting/folder.py": [
+        "runs/folder.py": [
             "there is no run {}: give", "is a file: give the folder", "give the folder that --out",
             "or delete it first",
         ],
+    },
+    "test_status.test_the_version_that_a_message_names_reads_the_run": {
+        "runs/folder.py": ["and this is {}: install that one"],
     },
     "test_reporting.test_the_command_that_is_named_makes_the_same_run": {
         "reporting/__init__.py": ["(with another --out)"],

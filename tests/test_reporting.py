@@ -11,9 +11,9 @@ import pytest
 
 from synthlib import __main__ as cli
 from synthlib import commands, curation, data, reporting
-from synthlib.reporting.folder import Run
 from synthlib.reporting.texts import Sample, Texts
 from synthlib.runs import frame, journal, shards
+from synthlib.runs.folder import Run
 
 EVIL = "<script>alert(1)</script> & </bdi><img src=x onerror=y> \u202ezba"
 VOID = {"meta", "br", "hr", "img", "link", "input", "source", "wbr", "col"}
@@ -582,7 +582,7 @@ def test_a_mistake_is_one_line(tmp_path, capsys, case):
         wanted = f"{folder} is a file"
     elif case == "none":
         folder.mkdir()
-        wanted = "holds no run (no run.json)"
+        wanted = "is empty: no run has begun in it"
     elif case == "above":
         folder, wanted = tmp_path, f"in it are {folder}"
     elif case == "damaged":

@@ -14,7 +14,6 @@ from pathlib import Path
 from synthlib import commands
 from synthlib.paths import write_bytes
 from synthlib.reporting import art, multicsr, page, ranking
-from synthlib.reporting.folder import Run
 from synthlib.reporting.page import (
     Markup,
     bar,
@@ -30,6 +29,7 @@ from synthlib.reporting.page import (
     tag,
 )
 from synthlib.reporting.texts import CLEAR, RULE
+from synthlib.runs.folder import Run
 
 __all__ = ["build", "main", "write"]
 
@@ -78,10 +78,7 @@ def build_findings(run: Run, sample=0, seed=0):
     try:
         return _METHODS[run.method].find(run, sample, seed)
     except KeyError as error:
-        raise ValueError(
-            f"{run.folder} lacks {error}, which a run of {run.method} leaves: another version of "
-            "synthlib has made it"
-        ) from None
+        raise ValueError(run.lacks(error)) from None
 
 
 def versions(run: Run) -> str:

@@ -7,11 +7,11 @@ import pandas as pd
 from synthlib import curation
 from synthlib.reporting import findings
 from synthlib.reporting.findings import Findings, Losses, Table
-from synthlib.reporting.folder import Run, mean
 from synthlib.reporting.page import number, quoted, share
 from synthlib.reporting.texts import Sample, Texts
+from synthlib.runs.folder import RAW, Run, mean
+from synthlib.runs.folder import said_round as _said
 
-RAW = "raw"  # the control's folder
 KINDS = ("positive", "negative")
 PURPOSE = (
     "A language model that writes training sentences was itself trained, by reinforcement "
@@ -40,8 +40,7 @@ LABEL = "the judge finds another label more probable"
 
 def find(run: Run, size: int, seed: int) -> Findings:
     """Count the candidates of all rounds; the texts are those of the last one that wrote any."""
-    asked, rounds = run.asked, int(run.asked["rounds"])
-    names = [f"round-{k}" for k in range(1, rounds + 1)] + [RAW] * bool(asked.get("control"))
+    asked, rounds, names = run.asked, int(run.asked["rounds"]), run.rounds
     wrote = [name for name in names if run.count(f"{name}/candidates")]
     tuned = [name for name in wrote if name != RAW]
     shown = (tuned or wrote or [None])[-1]
@@ -49,7 +48,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
     last = counted.get(shown)
     found = Findings(
         title="ART: a writer tuned to teach an encoder",
-        purpose=PURPOSE, steps=_steps(run, names), words=WORDS,
+        purpose=PURPOSE, steps=run.steps(), words=WORDS,
         texts=last.texts if last else Texts(KINDS),
         kinds={
             "anchor": "starting sentence (kept: with accepted texts of both kinds)",
@@ -161,32 +160,6 @@ def _scores(one):
     if "similarity" in one:
         said += f", cosine {number(float(one['similarity']))}"
     return said
-
-
-def _said(name):
-    return "the control" if name == RAW else name.replace("-", " ")
-
-
-def _steps(run, names):
-    steps = []
-    rounds = int(run.asked["rounds"])
-    for name in names:
-        many = int(run.asked["anchors"]) * (rounds if name == RAW else 1)
-        per = 2 * int(run.asked["candidates"])
-        texts = run.count(f"{name}/candidates")
-        said = _said(name)
-        if name != RAW:
-            begun = run.has(f"{name}/ppo") or run.has(f"{name}/bounds.json")
-            steps.append(run.step(f"{said}: tuned", run.has(f"{name}/adapter"), begun=begun))
-        steps += [
-            run.step(f"{said}: written", texts >= many * per,
-                     f"{texts:,} of {many * per:,} texts", bool(texts)),
-            run.step(f"{said}: kept", run.has(f"{name}/triplets.parquet")),
-            run.step(f"{said}: trained", run.has(f"{name}/encoder"), run.training(name),
-                     run.has(f"{name}/training")),
-            run.step(f"{said}: evaluated", run.has(f"{name}/sts.csv")),
-        ]  # fmt: skip
-    return steps
 
 
 def _funnel(run, unread, last, shown):

@@ -16,7 +16,7 @@ from pathlib import Path
 from synthlib import commands
 from synthlib.paths import write_bytes
 from synthlib.reporting import build_findings, page, versions
-from synthlib.reporting.folder import Run
+from synthlib.runs.folder import Run
 
 OF = ("data", "encoder")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))

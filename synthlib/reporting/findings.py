@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from synthlib import viz
-from synthlib.reporting.folder import Run, Step
 from synthlib.reporting.texts import Sample, Texts
+from synthlib.runs.folder import Run, Step
 
 EXAMPLES = 3  # of each reason of loss
 EXAMINATION = (

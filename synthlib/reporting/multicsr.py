@@ -8,9 +8,9 @@ import pandas as pd
 from synthlib import reading
 from synthlib.reporting import findings
 from synthlib.reporting.findings import Findings, Losses, Table
-from synthlib.reporting.folder import Run
 from synthlib.reporting.page import number, quoted, share, signed
 from synthlib.reporting.texts import Sample, Texts
+from synthlib.runs.folder import Run
 
 PURPOSE = (
     "A language model wrote two sentences for each starting sentence: one that follows from it "
@@ -79,7 +79,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
     unread = findings.unread(run, seed)
     found = Findings(
         title="MultiCSR: from sentences to a trained encoder",
-        purpose=PURPOSE.format(judge=_judge(asked, judges)), steps=_steps(run), words=WORDS,
+        purpose=PURPOSE.format(judge=_judge(asked, judges)), steps=run.steps(), words=WORDS,
         texts=texts,
         kinds={"anchor": "starting sentence", "positive": "positive", "negative": "negative"},
         models=_models(run, judges),
@@ -239,27 +239,6 @@ def _length(asked):
     if asked.get("max_steps"):
         return f"{asked['max_steps']:,} steps"
     return f"{asked['epochs']:g} passes" if asked.get("epochs") else None
-
-
-def _steps(run):
-    written, judged = run.count("written"), run.count("judged")
-    decided, total = run.has("triplets.parquet"), run.sentences
-    of = f" of {total:,}" if total else ""
-    after = decided or run.has("judged")
-    ready = after or bool(written and total and written >= total)
-    first = run.step("written", ready, f"{written:,}{of} starting sentences", bool(written))
-    if run.asked.get("no_logits"):
-        first = run.step("written", True, "read from a file")
-    wants = 2 in run.asked["stages"]
-    said = f"{judged:,} of {written:,} triplets" if judged else ""
-    return [
-        first,
-        run.step("judged", decided and wants, said, bool(judged), wants),
-        run.step("kept", run.has("kept.parquet"), "" if run.has("kept.parquet") or not decided
-                 else "nothing was kept", decided),
-        run.step("trained", run.has("encoder"), said := run.training(), bool(said)),
-        run.step("evaluated", run.has("sts.csv")),
-    ]  # fmt: skip
 
 
 def _funnel(run, counts, unread, first, rules, judges):

@@ -10,9 +10,9 @@ import pandas as pd
 from synthlib import curation, viz
 from synthlib.reporting import findings
 from synthlib.reporting.findings import Findings, Losses, Table
-from synthlib.reporting.folder import Run
 from synthlib.reporting.page import escape, number, quoted, share, signed, tag
 from synthlib.reporting.texts import Sample, Texts
+from synthlib.runs.folder import Run
 
 PURPOSE = (
     "Varied sentences of the data were drawn. A language model continued each into a list, every "
@@ -69,7 +69,7 @@ def find(run: Run, size: int, seed: int) -> Findings:
     unread = findings.unread(run, seed, lambda reject: reject.get("where") != "lists")
     found = Findings(
         title="Ranking sentences: an encoder taught by ordered lists",
-        purpose=PURPOSE, steps=_steps(run), texts=texts, words=WORDS,
+        purpose=PURPOSE, steps=run.steps(), texts=texts, words=WORDS,
         kinds={"anchor": "starting sentence", "sentences": "sentences of the lists"},
         models=_models(run),
         settings=[
@@ -138,24 +138,6 @@ def _models(run):
     else:
         models.insert(0, ("writes", run.model("generator")))
     return models
-
-
-def _steps(run):
-    written, drawn = run.count("written"), run.count("anchors")
-    decided = run.has("lists.parquet")
-    of = f" of {drawn:,}" if drawn else ""
-    whole = decided or run.has("compared") or bool(drawn and written >= drawn)
-    first = run.step("written", whole, f"{written:,}{of} lists", bool(written or drawn))
-    if run.asked["from_file"]:
-        first = run.step("written", True, "read from a file")
-    compared = run.count("compared")
-    return [
-        first,
-        run.step("kept", run.has("kept.parquet"),
-                 f"{compared:,} lists compared" if compared else "", bool(compared) or decided),
-        run.step("trained", run.has("encoder"), said := run.training(), bool(said)),
-        run.step("evaluated", run.has("results.csv")),
-    ]  # fmt: skip
 
 
 def _funnel(run, unread, lists, kept, decided):

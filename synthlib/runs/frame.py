@@ -283,6 +283,9 @@ class Work:
             Names of those that it takes.
         """
 
+        if not shards.whole(folder, len(given), self.plan.shard_size):
+            self.begins(folder)
+
         def elsewhere(places):
             prints = {str(name): fingerprint(name) for name in models}
             parts = {n: (given[start:stop], start) for n, (start, stop) in places.items()}
@@ -293,6 +296,11 @@ class Work:
             size=self.plan.shard_size, everyone=self.everyone, progress=self.progress, unit=unit,
             elsewhere=elsewhere if self.engine else None,
         )  # fmt: skip
+
+    def begins(self, folder) -> None:
+        """Say in the journal when work in a folder of the run begins, or goes on."""
+        if self.progress:
+            journal.add(self.out, begins=folder.relative_to(self.out).as_posix())
 
     def takes(self, step) -> bool:
         """Whether the run goes on to a step."""
@@ -426,6 +434,7 @@ class Work:
         """
         new = not (home / "encoder").is_dir()
         if new:
+            self.begins(home / "training")
             encoder = train()
             if self.everyone.rank == 0:
                 if not self.quiet:
@@ -505,8 +514,9 @@ def carry_out(work, result, report):
     if changed or not (folder / "run.json").is_file():
         work.ready()  # a model that cannot be had costs no minutes, and leaves no folder
     held = shards.open_run(
-        folder, work.identity, stale=work.stale, call=call, everyone=work.everyone
-    )
+        folder, work.identity, stale=work.stale, call=call, everyone=work.everyone,
+        sentences=work.many(),
+    )  # fmt: skip
     absent = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
     try:
         with held, full_disk(folder), _kept_notes(work), contextlib.closing(work):

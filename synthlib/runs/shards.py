@@ -29,6 +29,7 @@ from synthlib.runs import journal
 
 _RUN = "run.json"  # of a run's folder: what the run in it was asked to do
 _MADE = "made_with"  # in it: what decides no run, and is noted
+LOCKS = Path("/proc/locks")  # where Linux lists who holds a file
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def processes() -> Processes:
 
 @contextlib.contextmanager
 def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Processes = Processes(),
-             say=tqdm.write):  # fmt: skip
+             say=tqdm.write, sentences=None):  # fmt: skip
     """Hold a run's folder for the time of the work; make it where it is not there.
 
     Parameters
@@ -80,6 +81,8 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
     everyone : Processes
     say : function of str
         Gets a line where something is put aside.
+    sentences : int, optional
+        That the run begins with, noted likewise for who looks at it from outside.
 
     Raises
     ------
@@ -101,6 +104,7 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
             made = _held(folder).get(_MADE, {})
             calls = made.get("calls", [])
             made["calls"] = calls if call is None or call in calls else [*calls, call]
+            made |= {} if sentences is None else {"sentences": sentences}
             if _held(folder) != (content := settings | {_MADE: made}):
                 _write_run(folder, content)
         everyone.wait()
@@ -137,7 +141,7 @@ def _locked(folder):
 
     lock = FileLock(folder / ".lock")  # the system lifts it when the process ends, however it ends
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2)  # `holder` may be looking at it
     except Timeout:
         raise ValueError(
             f"another process is at work in {folder}: wait for it, or give another folder"
@@ -146,6 +150,52 @@ def _locked(folder):
         yield
     finally:
         lock.release()
+
+
+def holder(folder) -> tuple[bool | None, int | None]:
+    """Whether a process of this machine is at work in a run's folder; nothing is changed.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    held : bool or None
+        None where this system does not say.
+    pid : int or None
+        Number of that process, where the system says it.
+    """
+    try:
+        stream = (Path(folder) / ".lock").open("rb")
+    except FileNotFoundError:
+        return False, None
+    except OSError:  # somebody else's
+        return None, None
+    with stream:
+        if (pid := _locking(os.fstat(stream.fileno()).st_ino)) is not None:
+            return True, pid or None
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return None, None
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until it is closed
+        except BlockingIOError:
+            return True, None
+        except OSError:  # a file system without locks
+            return None, None
+        return False, None
+
+
+def _locking(inode) -> int | None:
+    """The process that holds a file, as Linux lists them; 0 for one of another container."""
+    with contextlib.suppress(OSError):
+        for line in LOCKS.read_text().splitlines():
+            words = line.split()  # 6: FLOCK ADVISORY WRITE 1234 fe:00:2507835 0 EOF
+            if words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == str(inode):
+                return max(0, int(words[4]))
+    return None
 
 
 def _refuse_foreign(folder):

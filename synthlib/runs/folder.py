@@ -16,22 +16,41 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthlib import options, tiers
+from synthlib import __version__, options, tiers
 from synthlib.runs import journal, shards
 
 METHODS = {"multicsr": options.MultiCSR, "ranking": options.Ranking, "art": options.ART}
 # What stands in the run.json of one method alone.
-_MARKS = {"multicsr": "thresholds", "ranking": "from_file", "art": "ppo_steps"}
+MARKS = {"multicsr": "thresholds", "ranking": "from_file", "art": "ppo_steps"}
+RAW = "raw"  # folder of ART's control
 _BATCH = 4096  # rows of a Parquet file that are held at once
 
 
 @dataclass
 class Step:
-    """A step of a run: `state` is done, begun, open, or not asked for."""
+    """A step of a run.
+
+    Attributes
+    ----------
+    name : str
+    state : str
+        done, begun, open, or not asked for.
+    said : str
+        How far it is, in words.
+    place : str
+        Folder of its shards, or of the training's checkpoints, in that of the run.
+    of : int or None
+        What its shards are made of, in all: premises, anchors.
+    each : int
+        Rows that one of them gives.
+    """
 
     name: str
     state: str
     said: str = ""
+    place: str = ""
+    of: int | None = None
+    each: int = 1
 
 
 class Run:
@@ -55,6 +74,8 @@ class Run:
             raise NotADirectoryError(f"{self.folder} is a file: give the folder of a run")
         file = self.folder / "run.json"
         if not file.is_file():
+            if all(one.name == ".lock" for one in self.folder.iterdir()):
+                raise ValueError(f"{self.folder} is empty: no run has begun in it")
             near = sorted(self.folder.glob("*/run.json"))[:3]
             there = f"; in it are {', '.join(str(one.parent) for one in near)}" if near else ""
             raise ValueError(
@@ -63,9 +84,10 @@ class Run:
             )
         self.asked = _json(file)
         self.made = self.asked.pop("made_with", {})
-        known = [method for method, mark in _MARKS.items() if mark in self.asked]
+        self.made = self.made if isinstance(self.made, dict) else {}
+        known = [method for method, mark in MARKS.items() if mark in self.asked]
         if len(known) != 1 or self.asked.get("tier") not in tiers.NAMES:
-            raise ValueError(f"{file} is of no method that is known here: it cannot be reported")
+            raise ValueError(f"{file} is of no method that is known here{self._by_newer()}")
         (self.method,) = known
 
     def has(self, name) -> bool:
@@ -95,6 +117,8 @@ class Run:
         for file in files:
             try:
                 rows += pyarrow.parquet.read_metadata(file).num_rows
+            except FileNotFoundError:  # a damaged one, which the run at work makes again
+                continue
             except (OSError, ValueError) as error:
                 raise OSError(_unreadable(file, error)) from None
         return rows
@@ -139,8 +163,9 @@ class Run:
 
     @property
     def sentences(self) -> int | None:
-        """How many the run began with, where that is known: the journal, or the report, says it."""
+        """How many the run began with, where that is known: the run, or its report, says it."""
         said = [entry["sentences"] for entry in self.journal if "sentences" in entry]
+        said += [self.made["sentences"]] if "sentences" in self.made else []
         counts = self.json("report.json")
         if self.method == "ranking" and self.asked.get("from_file"):
             return counts.get("anchors") or max(said, default=None)
@@ -150,18 +175,50 @@ class Run:
         """Name of a model, without the mark that tells its versions apart."""
         return re.sub(r" \([0-9a-f]{8}\)$", "", str(self.asked[role]))
 
+    @property
+    def rounds(self) -> list[str]:
+        """Folders of ART's rounds, and of its control where there is one."""
+        rounds = [f"round-{k}" for k in range(1, 1 + int(self.asked["rounds"]))]
+        return rounds + [RAW] * bool(self.asked.get("control"))
+
+    def checkpoints(self, home="") -> dict[int, Path]:
+        """Those of an encoder's training that are there, by their step."""
+        found = {
+            one.name.partition("-")[2]: one for one in (self.folder / home / "training").glob("*-*")
+            if one.name.startswith("checkpoint-")
+        }  # fmt: skip
+        return {int(step): one for step, one in found.items() if step.isdigit()}
+
     def training(self, home="") -> str:
         """How far the training of an encoder is, where it has not ended."""
-        found = [
-            int(one.name.partition("-")[2]) for one in (self.folder / home / "training").glob("*-*")
-            if one.name.startswith("checkpoint-") and one.name.partition("-")[2].isdigit()
-        ]  # fmt: skip
+        found = self.checkpoints(home)
         return f"checkpoint at step {max(found):,}" if found else ""
 
-    def step(self, name, there, said="", begun=False, wanted=True) -> Step:
+    def step(self, name, there, said="", begun=False, wanted=True, **more) -> Step:
         """A step of which it is known whether what it makes is there."""
         state = "done" if there else "begun" if begun else "open" if wanted else "not asked for"
-        return Step(name, state, said)
+        return Step(name, state, said, **more)
+
+    def steps(self) -> list[Step]:
+        """Those of the run's method, and how far each is; refuse a run of another version."""
+        try:
+            return _STEPS[self.method](self)
+        except KeyError as error:
+            raise ValueError(self.lacks(error)) from None
+
+    def lacks(self, error) -> str:
+        """What is wrong where ``run.json`` has not what a run of this method leaves in it."""
+        by = self._by_newer() or ": another version of synthlib has made it"
+        return f"{self.folder} lacks {error}, which a run of {self.method} leaves{by}"
+
+    def _by_newer(self) -> str:
+        """That a newer version has made the run, and what to do; or nothing."""
+        calls = self.made.get("calls", ())
+        made = [str(call.get("versions", {}).get("synthlib", "0")) for call in calls]
+        newest = max(made, key=_version, default="0")
+        if _version(newest) <= _version(__version__):
+            return ""
+        return f": synthlib {newest} has made it, and this is {__version__}: install that one"
 
     def times(self) -> list[dict]:
         """Steps with the seconds that they took, interruptions counted, and the memory.
@@ -224,6 +281,87 @@ class Run:
         served = [call["base_url"] for call in self.made.get("calls", ()) if "base_url" in call]
         words += ["--base-url", served[-1]] if served else []
         return shlex.join([*words, "--out", str(self.folder)])
+
+
+# ------------------------------------------------------------------ the steps of each method
+def _multicsr(run):
+    written, judged = run.count("written"), run.count("judged")
+    decided, total = run.has("triplets.parquet"), run.sentences
+    of = f" of {total:,}" if total else ""
+    after = decided or run.has("judged")
+    ready = after or bool(written and total and written >= total)
+    first = run.step("written", ready, f"{written:,}{of} starting sentences", bool(written),
+                     place="written", of=total)  # fmt: skip
+    if run.asked.get("no_logits"):
+        first = run.step("written", True, "read from a file")
+    wants = 2 in run.asked["stages"]
+    said = f"{judged:,} of {written or total or 0:,} triplets" if judged else ""
+    return [
+        first,
+        run.step("judged", decided and wants, said, bool(judged), wants, place="judged",
+                 of=written or total),
+        run.step("kept", run.has("kept.parquet"), "" if run.has("kept.parquet") or not decided
+                 else "nothing was kept", decided),
+        run.step("trained", run.has("encoder"), said := run.training(), bool(said),
+                 place="training"),
+        run.step("evaluated", run.has("sts.csv")),
+    ]  # fmt: skip
+
+
+def _ranking(run):
+    written, drawn = run.count("written"), run.count("anchors")
+    decided = run.has("lists.parquet")
+    of = f" of {drawn:,}" if drawn else ""
+    whole = decided or run.has("compared") or bool(drawn and written >= drawn)
+    first = run.step("written", whole, f"{written:,}{of} lists", bool(written or drawn),
+                     place="written", of=drawn or None)  # fmt: skip
+    if run.asked["from_file"]:
+        first = run.step("written", True, "read from a file")
+    compared = run.count("compared")
+    return [
+        first,
+        run.step("kept", run.has("kept.parquet"),
+                 f"{compared:,} lists compared" if compared else "", bool(compared) or decided,
+                 place="compared"),
+        run.step("trained", run.has("encoder"), said := run.training(), bool(said),
+                 place="training"),
+        run.step("evaluated", run.has("results.csv")),
+    ]  # fmt: skip
+
+
+def _art(run):
+    steps = []
+    rounds, per = int(run.asked["rounds"]), 2 * int(run.asked["candidates"])
+    for name in run.rounds:
+        many = int(run.asked["anchors"]) * (rounds if name == RAW else 1)
+        texts = run.count(f"{name}/candidates")
+        said = said_round(name)
+        if name != RAW:
+            begun = run.has(f"{name}/ppo") or run.has(f"{name}/bounds.json")
+            steps.append(run.step(f"{said}: tuned", run.has(f"{name}/adapter"), begun=begun,
+                                  place=f"{name}/ppo"))  # fmt: skip
+        steps += [
+            run.step(f"{said}: written", texts >= many * per,
+                     f"{texts:,} of {many * per:,} texts", bool(texts),
+                     place=f"{name}/candidates", of=many, each=per),
+            run.step(f"{said}: kept", run.has(f"{name}/triplets.parquet")),
+            run.step(f"{said}: trained", run.has(f"{name}/encoder"), run.training(name),
+                     run.has(f"{name}/training"), place=f"{name}/training"),
+            run.step(f"{said}: evaluated", run.has(f"{name}/sts.csv")),
+        ]  # fmt: skip
+    return steps
+
+
+_STEPS = {"multicsr": _multicsr, "ranking": _ranking, "art": _art}
+
+
+def said_round(name) -> str:
+    """A round of ART in words."""
+    return "the control" if name == RAW else name.replace("-", " ")
+
+
+def _version(text) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 def _option(name, one, value, usual) -> list[str]:
