@@ -479,7 +479,7 @@ var SC = (() => {
       }
       return best && least <= reach ** 2 ? best : null;
     };
-    const place = (event) => { const r = picture.getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
+    const place = (event) => { const r = picture.getBoundingClientRect(), k = view.scale(); return [(event.clientX - r.left) / k, (event.clientY - r.top) / k]; };
     const choose = (m) => { if (m && (m.pick || pick)) (m.pick || pick)(m); };
     plot.addEventListener("pointermove", (e) => { if (!view.dragging) { const m = near(...place(e)); if (m !== current) show(m, false); } });
     plot.addEventListener("pointerdown", (e) => { if (!view.dragging) { const m = near(...place(e)); show(m, e.pointerType !== "mouse"); } });
@@ -548,6 +548,8 @@ var SC = (() => {
         view.speak(view.text);
       },
       speak(text) { clearTimeout(speaking); speaking = setTimeout(() => { live.textContent = SC.text(text, 1200); }, 120); },
+      /** How much larger than drawn the figure is shown, as on a slide: what a pointer's place is divided by. */
+      scale() { return shell.getBoundingClientRect().width / shell.offsetWidth || 1; },
       tip(x, y, lines) {
         if (x === undefined || !lines || !lines.length) { tip.hidden = true; return; }
         tip.replaceChildren(...lines.map((line) => Array.isArray(line)
@@ -555,8 +557,8 @@ var SC = (() => {
           : html("div", {}, SC.text(line, 400))));
         tip.hidden = false;
         const picture = view.last && view.last.isConnected ? view.last : root;
-        const a = picture.getBoundingClientRect(), b = shell.getBoundingClientRect();
-        const px = a.left - b.left + x, py = a.top - b.top + y, w = tip.offsetWidth, h = tip.offsetHeight;
+        const a = picture.getBoundingClientRect(), b = shell.getBoundingClientRect(), k = view.scale();
+        const px = (a.left - b.left) / k + x, py = (a.top - b.top) / k + y, w = tip.offsetWidth, h = tip.offsetHeight;
         const toLeft = px + 14 + w > shell.clientWidth;
         tip.style.left = `${Math.max(0, Math.min(toLeft ? px - 14 - w : px + 14, shell.clientWidth - w))}px`;
         tip.style.top = `${Math.max(-h / 2, py - h - 8)}px`;
@@ -641,7 +643,7 @@ var SC = (() => {
           e.preventDefault();
           const picture = node.closest("svg") || root, a = picture.getBoundingClientRect(), b = root.getBoundingClientRect();
           const offset = [a.left - b.left, a.top - b.top];
-          const at = (event) => { const r = root.getBoundingClientRect(); return [event.clientX - r.left - offset[0], event.clientY - r.top - offset[1]]; };
+          const at = (event) => { const r = root.getBoundingClientRect(), k = view.scale(); return [(event.clientX - r.left - offset[0]) / k, (event.clientY - r.top - offset[1]) / k]; };
           view.dragging = true;
           if (node.focus) node.focus({ preventScroll: true });
           try { root.setPointerCapture(e.pointerId); } catch (error) { /* a pointer that is gone already */ }

@@ -106,8 +106,8 @@
       const grip = view.drag(html("div", { style: { width: "36px", "min-height": "30px", display: "grid", "place-items": "center", cursor: "grab", "touch-action": "none", "border-radius": "4px", color: view.colours.muted } }, "⠿"), {
         label: `Move: ${sentence}`, name: `item-${item}`, value: `place ${place + 1} of ${n}; ${said}`,
         move: (_, y) => {
-          const top = view.root.getBoundingClientRect().top, now = orderOf(view).indexOf(item);
-          const middle = view.memory.rows.map((r) => { const b = r.getBoundingClientRect(); return (b.top + b.bottom) / 2 - top; });
+          const top = view.root.getBoundingClientRect().top, scale = view.scale(), now = orderOf(view).indexOf(item);
+          const middle = view.memory.rows.map((r) => { const b = r.getBoundingClientRect(); return ((b.top + b.bottom) / 2 - top) / scale; });
           let to = now;
           while (to > 0 && y < middle[to - 1]) to--;
           while (to < n - 1 && y > middle[to + 1]) to++;

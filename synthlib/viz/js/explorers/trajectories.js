@@ -69,7 +69,7 @@
     const plot = one.picture.parentNode, off = () => { ring.style.display = "none"; };
     plot.addEventListener("pointerleave", off);
     plot.addEventListener("pointermove", (event) => {
-      const box = one.picture.getBoundingClientRect(), far = (m) => Math.hypot(m.x - event.clientX + box.left, m.y - event.clientY + box.top);
+      const box = one.picture.getBoundingClientRect(), k = view.scale(), far = (m) => Math.hypot(m.x - (event.clientX - box.left) / k, m.y - (event.clientY - box.top) / k);
       const near = one.marks.reduce((m, n) => (far(n) < far(m) ? n : m));
       const twin = far(near) <= 36 && other.marks.find((m) => m.group === near.group && m.place === near.place);
       if (!twin) { off(); return; }
