@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book student-wheel pdf release test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
+.PHONY: help venv book student-wheel pdf release slides test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -79,9 +79,12 @@ pdf: $(STAMP)  ## print the built book (built first where it is not): _build/boo
 release: pdf  ## what a release hands out (site, notebooks, PDF, wheel, sums): _build/release/
 	$(PY) book/_ext/make_release.py
 
+slides: $(STAMP)  ## slides to teach from, a deck a part, from the built book: _build/slides/index.html (PDF=1: each on paper, too)
+	$(PY) book/_ext/make_slides.py $(if $(PDF),--pdf)
+
 browser: $(STAMP)  ## run the tests of the built book in a headless Chromium
 	@test -d _build/browser/node_modules/axe-core || $(PY) tests/browser/browser.py install
-	$(PY) -m pytest -m browser tests/test_browser.py tests/test_light_pages.py tests/test_pdf.py
+	$(PY) -m pytest -m browser tests/test_browser.py tests/test_light_pages.py tests/test_pdf.py tests/test_slides.py
 
 notebooks: $(STAMP)  ## regenerate notebooks/ from book/chapters/
 	$(PY) book/_ext/editions.py

@@ -3,7 +3,8 @@
     python book/_ext/make_release.py
 
 Writes to `_build/release/`: the offline site (one folder, `index.html` opens from the disk), both
-editions of the notebooks, the PDF, the package as a wheel, and `SHA256SUMS`. The same sources give
+editions of the notebooks, the PDF, the slides where they are made, the package as a wheel, and
+`SHA256SUMS`. The same sources give
 the same archives, byte for byte: entries are sorted and carry the date of the commit.
 """
 
@@ -81,10 +82,13 @@ def write(folder=FOLDER):
     name = f"synthetic-contrast-{project.version()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    licence = {f"{name}/LICENSE": project.ROOT / "LICENSE"}
+    licence_file = project.ROOT / "LICENSE"
+    licence = {f"{name}/LICENSE": licence_file}
     pack(folder / f"{name}-site.zip", below(project.SITE, name) | licence)
     pack(folder / f"{name}-notebooks.zip", below(project.NOTEBOOKS, name) | licence)
     shutil.copy(project.BUILD / "book.pdf", folder / f"{name}.pdf")
+    if slides := below(project.BUILD / "slides", f"{name}-slides"):
+        pack(folder / f"{name}-slides.zip", slides | {f"{name}-slides/LICENSE": licence_file})
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(
         [*command, "-w", str(folder), str(project.ROOT)], capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Slides to teach from, a deck a part, from the plans in `book/slides` and the built book: `make slides`.
+"""Slides, a deck a part, from the plans in `book/slides` and the built book: `make slides`.
 
     python book/_ext/make_slides.py            write _build/slides/index.html and the decks
     python book/_ext/make_slides.py --pdf      and print each deck to a PDF beside it
@@ -43,6 +43,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from synthlib.viz import script
 
 PLANS = project.ROOT / "book" / "slides"
+TEMPLATES = PLANS
 FOLDER = project.BUILD / "slides"
 REVEAL = project.BUILD / "reveal"
 INSTRUCTORS = project.ROOT / "book" / "reference" / "instructors.md"
@@ -57,69 +58,10 @@ SPENT = {"figure": 2.0, "equation": 1.0, "predict": 1.5, "ask": 2.0, "exercises"
 ORDER = ("foundations", "multicsr", "art", "ranking", "in-the-field")
 _LINE = re.compile(r"^\{(chapter|figure|equation|predict|ask|warn|exercises|remember)\} ?(.*)$")
 
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en" data-theme="light">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} · slides of Synthetic Contrast</title>
-<link rel="icon" href="assets/favicon.svg">
-<link rel="stylesheet" href="assets/reveal.css">
-<link rel="stylesheet" href="assets/living.css">
-<link rel="stylesheet" href="assets/figures.css">
-<link rel="stylesheet" href="assets/deck.css">
-<script>window.MathJax = {mathjax};</script>
-<script defer src="assets/mathjax/startup.js"></script>
-<script defer src="assets/reveal.js"></script>
-<script defer src="assets/living.js"></script>
-<script defer src="assets/explorers.js"></script>
-<script defer src="assets/deck.js"></script>
-</head>
-<body>
-<div class="reveal"><main class="slides">
-{slides}
-</main></div>
-</body>
-</html>
-"""
 MATHJAX = {
     "loader": {"load": ["input/tex", "output/chtml", "a11y/assistive-mml"]},
     "options": {"ignoreHtmlClass": "slides", "processHtmlClass": "math"},
 }
-INDEX = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Slides of Synthetic Contrast</title>
-<link rel="icon" href="assets/favicon.svg">
-<link rel="stylesheet" href="assets/figures.css">
-<link rel="stylesheet" href="assets/deck.css">
-<script>document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";</script>
-</head>
-<body class="decks">
-<main>
-<h1>Slides</h1>
-<p>A deck for each part of the book <em>Synthetic Contrast</em>, version {version}. Its figures are alive.</p>
-<table>
-<thead><tr><th>part</th><th>slides</th><th>minutes</th><th>chapters, minutes each</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-<p>Minutes are reckoned, not measured: {spoken} words a minute of slide and note, and for each figure {figure} minutes,
-equation {equation}, prediction {predict}, question {ask}. What an exercise takes stands on its slide and is not counted.</p>
-<p><kbd>Space</kbd> and <kbd>Page&nbsp;Down</kbd> go on. <kbd>S</kbd> opens the speaker's window with notes and clock;
-with <code>?notes</code> behind the address the notes stand beside the slide. <kbd>D</kbd> is dark or light,
-<kbd>Z</kbd> makes a full figure larger, <kbd>O</kbd> all slides at once, <kbd>F</kbd> the whole screen, <kbd>B</kbd> a black one, <kbd>?</kbd> all keys. Whoever works in a figure with
-the keyboard leaves it with <kbd>Escape</kbd>. To print, put <code>?print-pdf</code> behind a deck's address.</p>
-<p>Text and figures: <a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. reveal.js and MathJax: MIT and Apache 2.0.</p>
-</main>
-</body>
-</html>
-"""
 
 
 @dataclass
@@ -411,8 +353,10 @@ class Book:
         tag = self._find(label, place, f"equation-{label}")
         number = tag.select_one(".eqno").get_text().replace("#", "").strip()
         tex = tag.get_text().partition("\\[")[2].rpartition("\\]")[0].strip().rstrip(",. ")
-        return (f'<div class="equation" id="{label}"><div class="tex math">\\['
-                f"{html.escape(tex, quote=False)}\\]</div><span class=eqno>{number}</span></div>")  # fmt: skip
+        return (
+            f'<div class="equation" id="{label}"><div class="tex math">\\['
+            f"{html.escape(tex, quote=False)}\\]</div><span class=eqno>{number}</span></div>"
+        )
 
 
 # ------------------------------------------------------------------ decks
@@ -481,6 +425,10 @@ def slide_html(slide, book):
     )
 
 
+def _template(name):
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
 def plans():
     """The plans in the order of the book's parts."""
     return [PLANS / f"{name}.md" for name in ORDER]
@@ -544,8 +492,9 @@ def write(site=None, folder=FOLDER, reveal=None):
     pages = {}
     for name, title, slides in decks:
         body = "\n".join(slide_html(slide, book) for slide in slides)
-        pages[f"{name}.html"] = PAGE.format(title=html.escape(title), slides=body,
-                                            mathjax=json.dumps(MATHJAX))  # fmt: skip
+        pages[f"{name}.html"] = _template("deck.html").format(
+            title=html.escape(title), slides=body, mathjax=json.dumps(MATHJAX)
+        )
         by_chapter = {}
         for slide in slides:
             by_chapter.setdefault(slide.chapter, []).append(minutes(slide))
@@ -554,8 +503,9 @@ def write(site=None, folder=FOLDER, reveal=None):
         made.append((name, len(slides), spent))
         rows.append(f'<tr><td><a href="{name}.html">{html.escape(title)}</a></td>'
                     f"<td>{len(slides)}</td><td>{spent:g}</td><td>{each}</td></tr>")  # fmt: skip
-    pages["index.html"] = INDEX.format(version=project.version(), rows="\n".join(rows),
-                                       spoken=SPOKEN, **SPENT)  # fmt: skip
+    pages["index.html"] = _template("index.html").format(
+        version=project.version(), rows="\n".join(rows), spoken=SPOKEN, **SPENT
+    )
     reveal = Path(reveal or install())
     work = folder.with_name(f".{folder.name}")
     shutil.rmtree(work, ignore_errors=True)
@@ -599,8 +549,9 @@ def print_decks(folder=FOLDER):
           await page.waitForSelector("html[data-deck=ready]", {{ state: "attached" }});
           await page.waitForSelector(".pdf-page", {{ state: "attached" }});
           await page.waitForTimeout(500);
-          await page.pdf({{ path: {json.dumps(str(out))}, preferCSSPageSize: true, printBackground: true }});
-        }}"""  # noqa: E501
+          const path = {json.dumps(str(out))};
+          await page.pdf({{ path, preferCSSPageSize: true, printBackground: true }});
+        }}"""
         (seen,) = living.run({"file": folder / f"{name}.html", "code": code, "width": 1280})
         if seen["errors"] or seen["remote"]:
             raise RuntimeError(f"{out.name} was not printed: {seen}")
