@@ -375,3 +375,32 @@ def test_difference(expected, got, alike):
 def test_a_chapter_without_checks_is_an_attribute_error():
     with pytest.raises(AttributeError, match="ch98"):
         _ = checks.ch98
+
+
+def test_progress_counts_what_a_notebook_passes():
+    def ndcg(grades, k=10):
+        first = np.asarray(grades, float)[:k], np.asarray(sorted(grades)[::-1], float)[:k]
+        gains = [(g / np.log2(np.arange(len(g)) + 2)).sum() for g in first]
+        return gains[0] / gains[1]
+
+    def union(curated, gold):
+        raise NotImplementedError("not done yet: say which <b>")
+
+    told = checks.progress(6, {"ndcg": ndcg, "union": union, "read_triplets": 3})
+    assert [result.passed for result in told] == [False, False, True, False]
+    assert told.summary == "1 of 4 exercises passed"
+    lines = repr(told).splitlines()
+    assert lines[3] == "  ✓ ndcg, passed" and lines[1].startswith("  ○ mean paired difference")
+    assert lines[4] == "  ✗ read_triplets, try again"
+    page = told._repr_html_()
+    assert page.count("<li>") == 4 and "✓ ndcg, passed" in page
+    assert checks.progress(6).summary == "0 of 4 exercises passed"  # this module defines none
+    with pytest.raises(ValueError, match="no chapter 42 has exercises"):
+        checks.progress(42)
+
+
+def test_progress_in_a_copy_without_checks(monkeypatch):
+    from synthlib.checks import ch06
+
+    monkeypatch.setattr(ch06, "WRONG", {})
+    assert repr(checks.progress(6)) == "This copy of synthlib has no checks: hand your notebook in."

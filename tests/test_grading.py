@@ -38,7 +38,7 @@ def test_the_registry_has_every_exercise_that_is_handed_out():
         "passed": False, "message": said.message, "exercise": "first_flip"
     } and json.dumps(said.to_dict())  # fmt: skip
     # chapter 9 calls its check with a function of another name
-    assert handouts.find()[9].functions["ch09.texts"] == "texts_of"
+    assert handouts.find()[9].functions["ch09.texts_of"] == "texts_of"
 
 
 # ------------------------------------------------------------------ values, as data

@@ -739,3 +739,38 @@ def test_the_pdf_leaves_the_answers_out():
     make_pdf.prepare(article, "notebooks/03_x.html", "Three")
     assert article.get_text(" ", strip=True) == "Check Q A Right: 1 A."
     assert not article.select("input, button")
+
+
+@needs_browser
+def test_what_was_answered_rightly_is_kept_in_the_browser_until_it_is_forgotten(build):
+    file, warnings = build("# One\n\n```{quiz-progress}\n```\n\n```{quiz} 3\n```\n")
+    assert not warnings
+    asked = [question for question in BANK[3] if question.page]
+    total = sum(question.page for bank in BANK.values() for question in bank)
+    code = """async (page) => {
+      const seen = [], place = page.locator('.sc-progress');
+      const look = async () => seen.push([await place.isVisible(), await place.textContent(), await page.locator('.sc-quiz-done').count()]);
+      await look();
+      await page.locator('.sc-quiz > summary').click();
+      const answer = async (letter) => {
+        await page.locator(`.sc-quiz fieldset input[value=${letter}]`).first().check();
+        await page.locator('.sc-quiz-check:not(.sc-progress *)').first().click();
+      };
+      await answer('WRONG'); await page.reload(); await look();
+      await page.locator('.sc-quiz > summary').click();
+      await answer('RIGHT'); await answer('WRONG'); await page.reload(); await look();
+      seen.push(await page.locator('.sc-progress a').getAttribute('href'));
+      await page.locator('.sc-progress button').click(); await look();
+      await page.reload(); await look();
+      return seen;
+    }"""  # noqa: E501
+    right = asked[0].right
+    code = code.replace("RIGHT", right).replace("WRONG", "B" if right == "A" else "A")
+    (report,) = living.run({"file": file, "code": code})
+    assert not report["errors"] and not report["remote"]
+    nothing, wrong, kept, link, forgotten, still = report["result"]
+    assert nothing == wrong == [False, "", 0]
+    said = f"You have answered 1 of the {total} questions of these pages. Only this browser knows."
+    assert kept == [True, f"{said}Chapter 3: 1 of {len(asked)}Forget them", 1]
+    assert link.endswith("notebooks/03_contrastive_generation.html#quiz-03")
+    assert forgotten[0] is False and still == [False, "", 0]

@@ -7,10 +7,17 @@ sets those choices of `data/questions/03.toml` that have ``page = true``, folded
 from by pointer or keyboard, and a reason for each. The script (`book.js`) shows a button that says
 at once whether a choice is right, and why; without it each question has its answer folded below.
 On paper the questions stand with a line of right letters. A notebook has none of it.
+
+    ```{quiz-progress}
+    ```
+
+is the place where the script says which questions of the book this browser has answered rightly.
 """
 
 import html
+import json
 
+import project
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
@@ -49,6 +56,25 @@ class Reason(nodes.General, nodes.TextElement):
 
 class Key(nodes.General, nodes.Element):
     """The right letters, for paper."""
+
+
+class Progress(nodes.General, nodes.Element):
+    """Where a reader sees which questions are answered."""
+
+
+class ProgressDirective(SphinxDirective):
+    """``{quiz-progress}``: the pages that ask, each with the number of its questions."""
+
+    def run(self):
+        """An empty place that the script fills."""
+        chapters = []
+        for path in project.chapters():
+            number = int(path.name[:2])
+            if number in questions.chapters():
+                self.env.note_dependency(str(questions.FOLDER / f"{number:02d}.toml"))
+                asked = sum(question.page for question in questions.read(number))
+                chapters.append([f"{number:02d}", f"notebooks/{path.stem}.html", asked])
+        return [Progress(chapters=chapters)]
 
 
 class QuizDirective(SphinxDirective):
@@ -183,6 +209,15 @@ def close_key(self, node):
     pass
 
 
+def open_progress(self, node):
+    chapters = html.escape(json.dumps(node["chapters"]))
+    self.body.append(f'<div class="sc-progress" data-chapters="{chapters}" hidden>')
+
+
+def close_progress(self, node):
+    self.body.append("</div>\n")
+
+
 def skip(self, node):
     """Other builders have no use for it."""
     raise nodes.SkipNode
@@ -194,10 +229,11 @@ def setup(app):
         Quiz: (open_quiz, close_quiz), Asked: (open_asked, close_asked), Ask: (open_ask, close_ask),
         Options: (open_options, close_options), Choice: (open_choice, close_choice),
         Reasons: (open_reasons, close_reasons), Reason: (open_reason, close_reason),
-        Key: (open_key, close_key),
+        Key: (open_key, close_key), Progress: (open_progress, close_progress),
     }  # fmt: skip
     for node, written in pairs.items():
         others = dict.fromkeys(("latex", "text", "man", "texinfo"), (skip, None))
         app.add_node(node, html=written, **others)
     app.add_directive("quiz", QuizDirective)
+    app.add_directive("quiz-progress", ProgressDirective)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

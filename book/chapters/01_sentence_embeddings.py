@@ -1078,6 +1078,9 @@ def three_ways(similarity, gold, part):
 # %%
 checks.ch01.three_ways(three_ways)
 
+# %%
+checks.progress(1)  # all checks of this chapter once more
+
 # %% [markdown]
 # Three more, without a check, for an afternoon:
 #

@@ -952,6 +952,9 @@ def spearman(x, y):
 # %%
 checks.ch02.spearman(spearman)
 
+# %%
+checks.progress(2)  # all checks of this chapter once more
+
 # %% [markdown]
 # ## What we have
 #

@@ -1149,6 +1149,9 @@ def first_flip(logits, noisy):
 # %%
 checks.ch03.first_flip(first_flip)
 
+# %%
+checks.progress(3)  # all checks of this chapter once more
+
 # %% [markdown]
 # ## Three sentences to remember
 #

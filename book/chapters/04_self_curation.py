@@ -843,6 +843,9 @@ def loosest_beta(b, right, target):
 # %%
 checks.ch04.loosest_beta(loosest_beta)
 
+# %%
+checks.progress(4)  # all checks of this chapter once more
+
 # %% [markdown]
 # ## Three sentences to remember
 #

@@ -1038,6 +1038,9 @@ def pairs_per_epoch(rows, batch_size, hard_negatives):
 # %%
 checks.ch05.pairs_per_epoch(pairs_per_epoch)
 
+# %%
+checks.progress(5)  # all checks of this chapter once more
+
 # %% [markdown]
 # Three more, without a check, for an afternoon:
 #

@@ -806,6 +806,9 @@ def read_triplets(lines):
 # %%
 checks.ch06.read_triplets(read_triplets)
 
+# %%
+checks.progress(6)  # all checks of this chapter once more
+
 # %% [markdown]
 # Three more, without a check:
 #

@@ -735,6 +735,9 @@ def ending_penalty(text):
 # %%
 checks.ch07.ending_penalty(ending_penalty)
 
+# %%
+checks.progress(7)  # all checks of this chapter once more
+
 # %% [markdown]
 # Further, without a check: *What is the laziest text?* Find, by hand or by search, the text that
 # earns most under Eqs. 2 to 4 for the anchor "a man is running" as a hard negative. Is it what you

@@ -880,6 +880,9 @@ def best_policy(reference, reward, beta):
 # %%
 checks.ch08.best_policy(best_policy)
 
+# %%
+checks.progress(8)  # all checks of this chapter once more
+
 # %% [markdown]
 # Further, without a check:
 #

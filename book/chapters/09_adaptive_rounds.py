@@ -822,7 +822,7 @@ def texts_of(rounds, steps, batch, anchors, candidates):
 
 
 # %%
-checks.ch09.texts(texts_of)
+checks.ch09.texts_of(texts_of)
 
 # %% [markdown]
 # ```{exercise} What the filter forgives
@@ -888,6 +888,9 @@ def triplets(rows):
 
 # %%
 checks.ch09.triplets(triplets)
+
+# %%
+checks.progress(9)  # all checks of this chapter once more
 
 # %% [markdown]
 # ## Three sentences to remember

@@ -909,6 +909,9 @@ def prompts_read(lists, reuse):
 # %%
 checks.ch10.prompts_read(prompts_read)
 
+# %%
+checks.progress(10)  # all checks of this chapter once more
+
 # %% [markdown]
 # ## Three sentences to remember
 #

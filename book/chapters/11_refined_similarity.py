@@ -1064,6 +1064,9 @@ def out_of_order(row):
 # %%
 checks.ch11.out_of_order(out_of_order)
 
+# %%
+checks.progress(11)  # all checks of this chapter once more
+
 # %% [markdown]
 # Four more, without a check, for an afternoon:
 #

@@ -594,6 +594,9 @@ def left_to_do(rows, size, done):
 # %%
 checks.ch12.left_to_do(left_to_do)
 
+# %%
+checks.progress(12)  # all checks of this chapter once more
+
 # %% [markdown]
 # Three more, without a check:
 #

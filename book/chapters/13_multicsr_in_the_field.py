@@ -607,6 +607,9 @@ def alike(texts):
 # %%
 checks.ch13.alike(alike)
 
+# %%
+checks.progress(13)  # all checks of this chapter once more
+
 # %% [markdown]
 # ## Three sentences to remember
 #

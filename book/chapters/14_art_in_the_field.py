@@ -680,6 +680,9 @@ def parting(reward, right, window=3):
 # %%
 checks.ch14.parting(parting)
 
+# %%
+checks.progress(14)  # all checks of this chapter once more
+
 # %% [markdown]
 # ## Three sentences to remember
 #

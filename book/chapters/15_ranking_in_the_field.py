@@ -613,6 +613,9 @@ def fair_score(tried, kept_apart):
 # %%
 checks.ch15.fair_score(fair_score)
 
+# %%
+checks.progress(15)  # all checks of this chapter once more
+
 # %% [markdown]
 # Two more, without a check:
 #

@@ -575,6 +575,9 @@ def told_apart(anchor, same, other):
 # %%
 checks.ch16.told_apart(told_apart)
 
+# %%
+checks.progress(16)  # all checks of this chapter once more
+
 # %% [markdown]
 # Two more, without a check:
 #

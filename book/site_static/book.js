@@ -93,11 +93,52 @@
     addEventListener("resize", hide);
   }
 
+  // --- What was answered: kept in this browser, sent nowhere --------------------------------------
+  const KEPT = "synthetic-contrast-answered";
+  function answered() { // names of questions: "quiz-03-2"
+    try { return new Set(JSON.parse(localStorage.getItem(KEPT)) || []); } catch { return new Set(); }
+  }
+  function keep(names) { // a browser that keeps nothing still answers
+    try { if (names.size) localStorage.setItem(KEPT, JSON.stringify([...names])); else localStorage.removeItem(KEPT); } catch { /* no storage */ }
+  }
+  function progress() {
+    for (const place of document.querySelectorAll(".sc-progress")) {
+      const names = [...answered()], chapters = JSON.parse(place.dataset.chapters);
+      const rows = chapters.map(([chapter, page, asked]) => [chapter, page, asked, names.filter((name) => name.startsWith(`quiz-${chapter}-`)).length]).filter((row) => row[3]);
+      const right = rows.reduce((sum, row) => sum + row[3], 0), all = chapters.reduce((sum, row) => sum + row[2], 0);
+      place.hidden = !right;
+      place.replaceChildren();
+      if (!right) continue;
+      const said = document.createElement("p"), list = document.createElement("ul"), forget = document.createElement("button");
+      said.textContent = `You have answered ${right} of the ${all} questions of these pages. Only this browser knows.`;
+      for (const [chapter, page, asked, count] of rows) {
+        const item = document.createElement("li"), link = document.createElement("a");
+        link.href = `${document.documentElement.dataset.content_root || ""}${page}#quiz-${chapter}`;
+        link.textContent = `Chapter ${Number(chapter)}`;
+        item.append(link, `: ${count} of ${asked}`);
+        list.append(item);
+      }
+      forget.type = "button";
+      forget.className = "sc-quiz-check";
+      forget.textContent = "Forget them";
+      forget.addEventListener("click", () => { keep(new Set()); progress(); });
+      place.append(said, list, forget);
+    }
+  }
+
   // --- Quizzes -----------------------------------------------------------------------------------
   // Each option's reason stands folded below its question; here a button brings the one that belongs to
   // the reader's choice. The choice alone says nothing yet: arrow keys pass over options on their way.
   function quizzes() {
+    const mark = (group, name) => {
+      const number = group.querySelector(".sc-quiz-number");
+      const right = answered().has(name);
+      number.classList.toggle("sc-quiz-done", right);
+      number.title = right ? "answered" : "";
+    };
     for (const group of document.querySelectorAll(".sc-quiz fieldset")) {
+      const name = group.querySelector("input").name;
+      mark(group, name);
       const says = group.querySelector(".sc-quiz-says"), check = group.querySelector(".sc-quiz-check");
       const clear = () => { says.replaceChildren(); delete says.dataset.is; };
       check.hidden = false;
@@ -108,6 +149,7 @@
         const reason = group.querySelector(`[data-option="${chosen.value}"]`);
         says.dataset.is = reason.dataset.is;
         says.append(...[...reason.childNodes].map((node) => node.cloneNode(true)));
+        if (reason.dataset.is === "right") { keep(answered().add(name)); mark(group, name); }
       });
       group.addEventListener("change", clear);
     }
@@ -142,7 +184,7 @@
     folded = [];
   });
 
-  const begin = () => { references(); quizzes(); formulas(); };
+  const begin = () => { references(); quizzes(); progress(); formulas(); };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
   else begin();
 })();

@@ -35,15 +35,16 @@ _ALIKE = "What you return agrees with the expected result"
 
 
 def __getattr__(name):
-    """Import a chapter's checks where they are first used: ``checks.ch01``; ``checks.all()``."""
+    """Import what is first used: ``checks.ch01``, ``checks.all()``, ``checks.progress(1)``."""
     if name.startswith("ch") and name[2:].isdigit():
         try:
             return importlib.import_module(f"{__name__}.{name}")
         except ModuleNotFoundError as error:
             if error.name != f"{__name__}.{name}":
                 raise
-    if name == "all":
-        return importlib.import_module(f"{__name__}.registry").every
+    if name in ("all", "progress"):
+        registry = importlib.import_module(f"{__name__}.registry")
+        return registry.every if name == "all" else registry.progress
     raise AttributeError(f"synthlib.checks has no attribute {name!r}")
 
 
@@ -77,8 +78,13 @@ class Result:
         return asdict(self)
 
     def __repr__(self):
+        return f"{self.verdict}: {self.message}"
+
+    @property
+    def verdict(self):
+        """The exercise and how it stands, without the message: "✓ The mask, passed"."""
         symbol, word, _ = self._verdict
-        return f"{symbol} {self.exercise}, {word}: {self.message}"
+        return f"{symbol} {self.exercise}, {word}"
 
     def _repr_html_(self):
         """Symbol, word and colour; every text is escaped."""

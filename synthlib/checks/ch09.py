@@ -294,13 +294,13 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def texts(function):
-    """Check ``texts(rounds, steps, batch, anchors, candidates) -> int``."""
+def texts_of(function):
+    """Check ``texts_of(rounds, steps, batch, anchors, candidates) -> int``."""
     return run("An equal budget", function, _texts, _texts_cases, _TEXTS)
 
 
 WRONG = {
     "usable_share": wrong_answers(_SHARE),
     "triplets": wrong_answers(_SELECT),
-    "texts": wrong_answers(_TEXTS),
+    "texts_of": wrong_answers(_TEXTS),
 }
