@@ -12,7 +12,7 @@ from synthlib.__main__ import main
 from synthlib.grading import handouts, otter, results
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
 
 
 @pytest.fixture(scope="module")
