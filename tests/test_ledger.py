@@ -774,3 +774,18 @@ def test_a_chapters_table_names_the_older_rows_behind_its_figures(monkeypatch):
     ledger.rows("02-old")
     note = "Figures above drawn from rows of older code: 02-old."
     assert note in repr(ledger.show(chapter=2)) and note in ledger.show(chapter=2)._repr_html_()
+
+
+def test_the_interval_over_seeds_is_students():
+    """Three seeds: t of two degrees of freedom is 4.302653 (any table of it)."""
+    from synthlib.ledger import shown
+
+    low, high = shown.interval({"value": 2.0, "spread": 1.0, "seeds": [0, 1, 2]})
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5)
+    assert shown.interval({"value": 2.0, "spread": None, "seeds": [0]}) == (None, None)
+    assert shown.interval({"value": 2.0, "spread": 0.0, "seeds": [0, 1, 2]}) == (None, None)
+    row = ledger.table().loc["06-table3-stage3"]
+    measured = ledger.rows("06-table3").pivot(index="seed", columns="row", values="test natural")
+    paired = measured["MultiCSR"] - measured["w/o stage 3"]
+    reach = 4.302653 * paired.std() / 3**0.5
+    assert (row.low, row.high) == pytest.approx((paired.mean() - reach, paired.mean() + reach))

@@ -128,6 +128,9 @@ def table(full, again):
     for claim, about in full.iterrows():
         name = nodes.paragraph("", "", nodes.literal(text=claim), classes=["ledger-id"])
         ours = [nodes.paragraph(text=ledger.measured(about))]
+        if about["low"] == about["low"]:  # not NaN
+            low, high = (ledger.number(about[end], about["unit"]) for end in ("low", "high"))
+            ours.append(nodes.paragraph(text=f"95 %: {low} to {high}", classes=["ledger-interval"]))
         if isinstance(about["commit"], str) and about["commit"]:  # NaN where nothing was measured
             origin = f"{about['tier']}, {about['device']}, {about['commit']}"
             if about["recorded"] == about["recorded"]:  # not NaN: read from recordings in seconds

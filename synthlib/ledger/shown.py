@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from scipy import stats
 
 from synthlib import paths
 
@@ -35,7 +36,8 @@ def table(chapter: int | None = None) -> pd.DataFrame:
     -------
     DataFrame
         Index ``id``; the claims' columns, then ``value, spread, seeds, minutes, tier, device,
-        processor, precision, commit, date, fingerprint`` of the committed measurement, ``state``
+        processor, precision, commit, date, fingerprint`` of the committed measurement, ``low`` and
+        ``high`` (`interval`; NaN with one seed, or where all gave one value), ``state``
         ("fresh", "verified at one seed" or "older code"), ``verified`` and ``differs`` (what came
         out when one seed was run again: in words, or empty), ``again`` (how it is to be measured
         again, where the way it was is in doubt), ``recorded`` (minutes that its recordings took
@@ -58,6 +60,7 @@ def table(chapter: int | None = None) -> pd.DataFrame:
             **about,
             **{k: entry.get(k) for k in RECORDED},
             "seeds": len(entry["seeds"]),
+            **dict(zip(("low", "high"), interval(entry), strict=True)),
             "state": records.state(measured, claim) if measured else NOT_YET,
             **_run_again(measured, claim),
             "again": entry.get("again", ""),
@@ -66,9 +69,34 @@ def table(chapter: int | None = None) -> pd.DataFrame:
             "holds": judged + (" (live)" if live and not measured else ""),
         })  # fmt: skip
     frame = pd.DataFrame(rows).set_index("id") if rows else claims(chapter)
-    numeric = [c for c in ("value", "spread", "minutes", "recorded", "live") if c in frame]
+    numeric = ("value", "spread", "low", "high", "minutes", "recorded", "live")
+    numeric = [c for c in numeric if c in frame]
     frame[numeric] = frame[numeric].astype(float)
     return frame
+
+
+def interval(entry: dict, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Confidence interval of a claim's mean over seeds, by Student's t.
+
+    A claim that compares two things has their difference under one seed for a value, so it is the
+    interval of the paired difference. It speaks of other seeds, not of other test sets.
+
+    Parameters
+    ----------
+    entry : dict
+        A record: ``value``, ``spread`` (sample standard deviation) and ``seeds``.
+    level : float in (0, 1)
+
+    Returns
+    -------
+    (low, high)
+        In the claim's unit; (None, None) with fewer than two seeds or without spread.
+    """
+    count, spread = len(entry["seeds"]), entry.get("spread")
+    if count < 2 or not spread:
+        return None, None
+    reach = stats.t.ppf((1 + level) / 2, count - 1) * spread / math.sqrt(count)
+    return entry["value"] - reach, entry["value"] + reach
 
 
 def _recorded(claim: str) -> float | None:
