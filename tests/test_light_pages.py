@@ -261,7 +261,7 @@ def weights():
         (pytest.fail if os.environ.get("BROWSER_REQUIRED") else pytest.skip)(reason)
     found = sorted(browser.SITE.glob("notebooks/*.html"))
     pages = [path.relative_to(browser.SITE).as_posix() for path in found]
-    return browser.run("weigh", pages=["book/intro.html", *pages])
+    return browser.run("weigh", pages=["book/intro.html", "book/reference/gallery.html", *pages])
 
 
 @pytest.mark.browser
