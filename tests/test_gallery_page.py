@@ -124,10 +124,18 @@ def test_a_picture_becomes_small_keeps_its_shape_and_lies_on_white(tmp_path, mon
     monkeypatch.setattr(gallery_page, "SMALL", tmp_path)
     made = Image.open(io.BytesIO(gallery_page.small(png((1120, 700)))))
     assert made.size == (480, 300)
+    marked = Image.new("RGB", (1120, 700), "white")
+    marked.paste((0, 85, 198), (500, 300, 540, 340))
+    marked.paste(Image.linear_gradient("L").resize((400, 200)), (0, 0))
+    out = io.BytesIO()
+    marked.save(out, "PNG")
+    seen = Image.open(io.BytesIO(gallery_page.small(out.getvalue()))).convert("RGB")
+    red, green, blue = seen.getpixel((223, 137))
+    assert blue > 170 and red < 40 and green < 110, "a mark's colour is kept beside many greys"
     clear = Image.open(io.BytesIO(gallery_page.small(png((300, 900), (0, 0, 0, 0)))))
     assert clear.size == (107, 320) and clear.convert("RGB").getpixel((5, 5)) == (255, 255, 255)
     kept = sorted(tmp_path.iterdir())
-    assert len(kept) == 2
+    assert len(kept) == 3
     for file in kept:
         file.write_bytes(b"as it was")
     assert gallery_page.small(png((1120, 700))) == b"as it was"

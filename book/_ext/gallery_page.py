@@ -98,7 +98,8 @@ def small(png):
     picture = picture.convert("RGB")
     picture.thumbnail((WIDE, HIGH), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(out, "PNG", optimize=True)  # this method keeps the rare colours, those of marks
     kept.parent.mkdir(parents=True, exist_ok=True)
     paths.write_bytes(kept, out.getvalue())
     return out.getvalue()
