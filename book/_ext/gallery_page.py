@@ -28,7 +28,6 @@ from PIL import Image
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
-from synthlib import paths
 from synthlib.viz import gallery, script
 from synthlib.viz.figure import MIMETYPE
 
@@ -101,7 +100,9 @@ def small(png):
     few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(out, "PNG", optimize=True)  # this method keeps the rare colours, those of marks
     kept.parent.mkdir(parents=True, exist_ok=True)
-    paths.write_bytes(kept, out.getvalue())
+    part = kept.with_suffix(".part")  # whole or not at all, should the build be interrupted
+    part.write_bytes(out.getvalue())
+    os.replace(part, kept)
     return out.getvalue()
 
 
