@@ -88,8 +88,8 @@ def test_the_page_rewards_as_the_kernels_do():
 def test_the_figure_says_what_is_wanted():
     figure = reward_landscape(some_answers(), BOUNDS, label="fig-07-landscape", caption="c")
     assert "cliffs lie at cosines of 0.75" in figure.alt
-    best = figure.tables["still"].query("oracle == 'best of 4'")
-    assert len(best) == 12
+    for kind in rewards.KINDS:
+        assert (figure.tables[f"still-{kind}"]["oracle"] == "best of 4").sum() == 6
     assert figure.spec["options"]["who"] == "the oracle"
     other = reward_landscape(
         some_answers(), BOUNDS, who="the examiner", label="fig-14-landscape", caption="c"
@@ -99,6 +99,37 @@ def test_the_figure_says_what_is_wanted():
         reward_landscape(some_answers().drop(columns="p"), BOUNDS)
     with pytest.raises(ValueError, match="empty"):
         reward_landscape(some_answers().head(0), BOUNDS)
+
+
+def test_a_policy_answers_the_anchors_of_the_generator():
+    figure = reward_landscape(some_answers(), BOUNDS, policy=a_policy(), label="fig-a", caption="c")
+    assert set(figure.tables["policy"]["anchor"]) == set(figure.tables["answers"]["anchor"])
+    elsewhere = a_policy()
+    elsewhere.loc[elsewhere["step"] == 4, "anchor"] = "another anchor"
+    with pytest.raises(ValueError, match="anchors at step 4 are not those of the answers"):
+        reward_landscape(some_answers(), BOUNDS, policy=elsewhere, label="fig-a", caption="c")
+
+
+@pytest.mark.parametrize("w1, w2", [(0.5, 0.5), (0.7, 0.3), (0.0, 1.0), (1.0, 0.0)])
+def test_the_static_picture_marks_the_cliff_and_shades_what_earns(w1, w2):
+    figure = reward_landscape(
+        some_answers(), BOUNDS, w1=w1, w2=w2, label="fig-07-landscape", caption="c"
+    )
+    panels = figure.spec["static"]["panels"]
+    bounds = dict(zip(rewards.KINDS, (BOUNDS.positive_bound, BOUNDS.negative_bound), strict=True))
+    for kind, panel in zip(rewards.KINDS, panels, strict=True):
+        assert [mark["at"] for mark in panel["vlines"]] == [bounds[kind]]
+        for s in np.linspace(-0.25, 0.995, 40):
+            for p in np.linspace(0.01, 0.99, 30):
+                earned = rewards.dual_reward(
+                    rewards.correctness_reward(p, BOUNDS.lower_bound),
+                    rewards.difficulty_reward(s, kind, bounds[kind]), w1, w2,
+                )  # fmt: skip
+                shaded = any(
+                    all(a * s + b * p >= r for a, b, r in region["where"])
+                    for region in panel["regions"]
+                )
+                assert shaded == (earned > 0) or abs(earned) < 1e-9
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +160,9 @@ def test_drag_keyboard_and_sliders_change_it_without_a_network(page):
       out.kept = await page.evaluate(() => document.activeElement.dataset.key);
       await tools.slide(0.2, 0); await tools.settle();
       out.slid = await tools.picture(); out.saysSlid = await tools.says();
+      out.scale = await page.locator(".sc-scale").textContent();
+      await page.getByText("whole plane", { exact: true }).click(); await tools.settle();
+      out.whole = await tools.picture();
       await page.getByText("hard negatives", { exact: true }).first().click(); await tools.settle();
       out.negatives = await tools.says();
       await page.getByText("a policy", { exact: true }).click(); await tools.settle();
@@ -155,7 +189,8 @@ def test_drag_keyboard_and_sliders_change_it_without_a_network(page):
     assert after[0] == pytest.approx(before[0] + 0.01, abs=0.011)
     assert after[1] == pytest.approx(before[1] - 0.01, abs=0.011)
     assert found["kept"] == "drag-probe"  # the focus survives the redraw
-    assert found["slid"] != found["after"]
+    assert found["slid"] != found["after"] and found["whole"] != found["slid"]
+    assert "costs" in found["scale"] and "earns" in found["scale"]
     assert "Best of 4 by this reward" in found["saysSlid"]
     assert "A hard negative of similarity" in found["negatives"]
     assert "at step 0" in found["policy"] and "0 % right" in found["policy"]

@@ -358,6 +358,44 @@ def test_no_word_of_a_flow_lies_under_a_box(ready, tmp_path):
 
 
 @pytest.mark.browser
+def test_no_number_of_a_bar_or_an_axis_is_cut_off_on_a_phone(ready, tmp_path):
+    """The last tick of an axis, and the numbers beside bars on both sides of zero."""
+    places = [f"place {i}" for i in range(4)]
+    gains = pd.DataFrame({"x": places, "gain": [-3.7, -0.3, 10.1, 2.2]})
+    flat = {"kind": "bars", "horizontal": True, "xlabel": "gain", "ylabel": ""}
+    made = [
+        viz.Figure(gains, {**flat, "x": "x", "y": "gain", "annotate": True, "format": "+.1f"},
+                   "Four gains.", label="fig-a", caption="c"),
+        viz.Figure(gains.assign(gain=1500, part="all"),
+                   {**flat, "x": "x", "y": "gain", "series": "part", "stacked": True},
+                   "Four bars of equal length.", label="fig-b", caption="c"),
+    ]  # fmt: skip
+    code = """async (page, tools) => page.evaluate(() => {
+      const plot = document.querySelector(".sc-axes").closest("svg"), room = plot.getBoundingClientRect();
+      const texts = [...plot.querySelectorAll("text")].map((e) => [e.textContent, e.getBoundingClientRect()]);
+      const cut = texts.filter(([, b]) => b.left < room.left - 0.5 || b.right > room.right + 0.5).map(([t]) => t);
+      const names = texts.filter(([t]) => t.startsWith("place")), numbers = texts.filter(([t]) => /^[+−]/.test(t));
+      const end = Math.max(...names.map(([, b]) => b.right));
+      return { cut, texts: texts.map(([t]) => t), over: numbers.filter(([, b]) => b.left < end).map(([t]) => t) };
+    })"""
+    jobs = []
+    for figure in made:
+        (tmp_path / f"{figure.label}.html").write_text(figure.page(), encoding="utf-8")
+        jobs.append({"file": tmp_path / f"{figure.label}.html", "code": code, "width": 375, "touch": True})
+    first, second = (report["result"] for report in living.run(*jobs))
+    assert "−3.7" in first["texts"] and "+10.1" in first["texts"] and "1500" in second["texts"]
+    assert first["cut"] == second["cut"] == [] and first["over"] == []
+
+
+def test_empty_labels_take_no_place_from_others(ready, tmp_path):
+    rows = pd.DataFrame({"x": np.arange(90.0), "y": np.arange(90.0) % 7, "word": [""] * 89 + ["last"]})
+    figure = viz.Figure(rows, {"kind": "scatter", "x": "x", "y": "y", "label": "word"}, "Dots.")
+    (tmp_path / "page.html").write_text(figure.page(), encoding="utf-8")
+    code = "async (page, tools) => page.locator('.sc-stage svg').first().textContent()"
+    (report,) = living.run({"file": tmp_path / "page.html", "code": code, "width": 800})
+    assert "last" in report["result"]
+
+
 def test_three_sliders_stand_in_a_row_of_their_own(ready, tmp_path):
     sliders = [
         {"name": n, "type": "range", "label": n, "min": 0, "max": 1, "step": 0.1} for n in "abc"

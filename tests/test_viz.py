@@ -568,6 +568,26 @@ def test_every_kind_draws_in_both_modes_and_widths(kind, mode):
 
 # ------------------------------------------------------------------ data that cannot be drawn
 @pytest.mark.parametrize("kind", KINDS)
+def _words(figure, **how):
+    """What a static picture says: an SVG whose letters are text."""
+    svg = draw.render(figure.tables, figure.spec, text="text", **how).decode()
+    return html_module.unescape(re.sub(r"<[^>]+>", "\n", svg))
+
+
+def test_a_bar_of_nothing_has_no_sign():
+    rows = pd.DataFrame({"x": ["a", "b"], "gain": [-0.004, -0.4]})
+    spec = {"kind": "bars", "x": "x", "y": "gain", "annotate": True, "format": "+.1f"}
+    said = _words(viz.Figure(rows, spec, "Two bars.")).split()
+    assert "0.0" in said and "-0.4" in said and "-0.0" not in said
+
+
+def test_empty_labels_take_no_place_from_others():
+    rows = pd.DataFrame({"x": range(90), "y": range(90), "word": [""] * 89 + ["last"]})
+    spec = {"kind": "scatter", "x": "x", "y": "y", "label": "word"}
+    drawn = draw.draw(tables(rows), check(tables(rows), spec))
+    assert "last" in [text.get_text() for text in drawn.axes[0].texts]
+
+
 def test_empty_and_nan_data_say_so_in_their_place(kind):
     numbers = {"a": [np.nan, np.inf], "b": [1.0, np.nan], "t": [None, None], "m": [0, 1]}
     for frame, said in (

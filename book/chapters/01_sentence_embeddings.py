@@ -163,7 +163,8 @@ viz.Figure(
     {
         "kind": "explorer", "explorer": "usual",
         "controls": [
-            {"name": "step", "type": "range", "column": "step", "value": 0, "format": "d"},
+            # It opens where the chapter leads; "Let go" begins at the start again.
+            {"name": "step", "type": "range", "column": "step", "value": 400, "format": "d"},
             {"name": "play", "type": "play", "of": "step", "label": "Let go", "seconds": 7},
         ],
         "options": {

@@ -329,14 +329,15 @@ costs = pd.DataFrame(
 
 # %% tags=["hide-input"]
 viz.Figure(
-    costs.assign(change=costs.change + " (" + costs.label + ")"),
+    costs,
     {
-        "kind": "bars", "x": "change", "y": "similarity", "horizontal": True,
-        "annotate": True, "format": ".1f", "xlim": (0, 5.6),
+        "kind": "bars", "x": "change", "y": "similarity", "series": "label",
+        "stacked": True, "horizontal": True, "annotate": True, "format": ".1f",
+        "colors": {"entailment": "blue", "contradiction": "orange", "neutral": "grey"},
         "xlabel": "similarity to the scene, by the oracle", "ylabel": "",
     },
     alt=lambda df: "Similarity of a scene to changed versions of itself: "
-    + "; ".join(f"{r.change}: {r.similarity:.1f}" for r in df.itertuples()) + ".",
+    + "; ".join(f"{r.change} ({r.label}): {r.similarity:.1f}" for r in df.itertuples()) + ".",
     label="fig-02-one-change",
     caption="What one change costs, by the formula above. Leaving something out "
     "is cheap; an excluding detail costs a point and a half or more; a "
@@ -564,6 +565,10 @@ names = {
     "detail": "paraphrase or detail", "paraphrase": "paraphrase or detail",
     "topic": "topic or unrelated", "unrelated": "topic or unrelated",
 }
+KINDS = {  # as in chapter 1
+    "paraphrase or detail": "blue", "contradiction": "orange", "drift": "green",
+    "topic or unrelated": "grey",
+}
 judged = pd.DataFrame({
     "oracle": some.score, "judge": np.array(expected, dtype=float),
     "how the pair arose": some.kind.map(names), "first": some.sentence1,
@@ -573,6 +578,7 @@ viz.Figure(
     judged,
     {
         "kind": "scatter", "x": "oracle", "y": "judge", "series": "how the pair arose",
+        "order": {"series": list(KINDS)}, "colors": KINDS,
         "xlabel": "similarity by the oracle",
         "ylabel": "by the T5 generator (expected value)",
         "xlim": (-0.1, 5.1), "ylim": (-0.1, 5.1), "xticks": [0, 1, 2, 3, 4, 5],
@@ -726,6 +732,8 @@ viz.Figure(
     {
         "kind": "bars", "x": "kind", "y": "similarity", "series": "judge",
         "error": "sd", "horizontal": True,
+        "colors": {"oracle, ÷ 5": "grey", "supervised SimCSE": "purple",
+                   "unsupervised SimCSE": "blue"},
         "xlabel": "cosine, or the oracle's score ÷ 5", "ylabel": "",
         "order": {"x": ["paraphrase", "detail", "contradiction, other words",
                         "contradiction, same words", "drift"]},

@@ -468,7 +468,7 @@ viz.Figure(
     {
         "kind": "density", "x": "cosine", "series": "guide",
         "colors": {name: GUIDE[name] for name in ("supervised", "unsupervised")},
-        "xlabel": "cosine of the guide, candidates of other rows",
+        "xlabel": "cosine of the guide, candidates of other rows", "xlim": (-1, 1),
         "vlines": [{"at": 0.7, "label": "0.7"}, {"at": 0.9, "label": "σ = 0.9"}],
     },
     alt=lambda df: "Two heaps around zero. Share above 0.7: " + ", ".join(
@@ -624,7 +624,7 @@ stored = ledger.rows("05-guide-curves")
 stored = stored.groupby(["scenes", "guide", "sigma"], sort=False)[["recall", "precision"]].mean()
 viz.Figure(
     stored.reset_index().dropna().assign(
-        label=lambda df: np.where(df.sigma.round(2) == 0.9, "σ = 0.9", "")
+        label=lambda df: np.where(df.sigma.round(2) == 0.9, "0.9", "")
     ),
     {
         "kind": "path", "x": "recall", "y": "precision", "series": "guide",
@@ -642,7 +642,7 @@ viz.Figure(
     label="fig-05-guides",
     caption="What five guides find of the false negatives among 20 scenes, for thresholds "
     "from 0.3 to 0.95 (means of three seeds, committed). Each path runs from a loose mask "
-    "to a strict one; drag $\\sigma$ to walk along them.",
+    "to a strict one; *0.9* marks the paper's $\\sigma$. Drag $\\sigma$ to walk along them.",
 )
 
 # %% [markdown]

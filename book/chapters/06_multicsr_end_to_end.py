@@ -311,6 +311,10 @@ printed = paper.set_index(paper["row"].str.replace("MultiCSR-RoBERTa", "MultiCSR
     "value"
 ]
 SETS = {"natural": "here, natural set", "hard": "here, hard set"}
+plainly = {
+    row: "without " + " and ".join(", ".join(row.split()[-1].split("&")).rsplit(", ", 1))
+    for row in order[1:]
+}
 costs = pd.concat(
     [
         pd.DataFrame(
@@ -336,13 +340,13 @@ costs = pd.concat(
 # %% tags=["hide-input"]
 def _means(df, by, value):
     return ", ".join(
-        f"{name} {mean:.1f}"
+        f"{name} {round(mean, 1) + 0.0:.1f}"  # no −0.0
         for name, mean in df.groupby(by, sort=False)[value].mean().items()
     )
 
 
 viz.Figure(
-    costs,
+    costs.assign(row=costs["row"].map(plainly)),
     {
         "kind": "bars",
         "x": "row",
@@ -351,8 +355,8 @@ viz.Figure(
         "horizontal": True,
         "error": "range",
         "xlabel": "points of Spearman below all three stages",
-        "ylabel": "",
-        "order": {"x": order[1:], "series": ["the paper, STS-B dev", *SETS.values()]},
+        "ylabel": "stages",
+        "order": {"x": list(plainly.values()), "series": ["the paper, STS-B dev", *SETS.values()]},
         "colors": {"the paper, STS-B dev": "grey"},
     },
     alt=lambda df: (
@@ -611,18 +615,20 @@ compared = [  # table, its rows, first, other, column, name of the bar
     ("table3", {}, "MultiCSR", "w/o stage 3", "test natural", "stage 3"),
     ("table3", {}, "MultiCSR", "w/o stage 1&2&3", "test natural", "all stages"),
     ("table2", {"shape": "roberta", "generator": ch06.T5}, "MultiCSR", "raw",
-     "natural", "… RoBERTa-shaped encoder"),
+     "natural", "all stages, RoBERTa"),
     ("table2", {"shape": "bert", "generator": ch06.LLAMA}, "MultiCSR", "raw",
-     "natural", "… Llama-shaped writer"),
-    ("quantity", {}, "selected", "as few at random", "natural", "selection, equal number"),
+     "natural", "all stages, Llama"),
+    ("quantity", {}, "selected", "as few at random", "natural", "selection, as many"),
     ("table9", {"generator": ch06.LLAMA}, "L = 3, λ = 0.6", "none", "test natural",
-     "demonstrations, L = 3"),
+     "examples, L = 3"),
+    ("table9", {"generator": ch06.LLAMA}, "L = 5, λ = 0.8", "none", "test natural",
+     "examples, L = 5"),
     ("table10", {"shape": "bert", "labels": 4000}, "MultiCSR", "gold alone", "natural",
-     "T beside 4,000 labels"),
+     "T, 4,000 labels"),
     ("table10", {"shape": "roberta", "labels": 4000}, "MultiCSR", "gold alone", "natural",
-     "… RoBERTa-shaped, 4,000"),
+     "T, 4,000, RoBERTa"),
     ("table10", {"shape": "bert", "labels": 500}, "MultiCSR", "gold alone", "natural",
-     "T beside 500 labels"),
+     "T, 500 labels"),
 ]  # fmt: skip
 parts = []
 for table, where, first, other, column, what in compared:
@@ -651,15 +657,17 @@ viz.Figure(
     alt=lambda df: (
         "Gains in points of Spearman: "
         + ", ".join(
-            f"{what} {values.gain.mean():+.1f}"
+            f"{what} {round(values.gain.mean(), 1) + 0.0:+.1f}"  # no −0.0
             for what, values in df.groupby("what", sort=False)
         )
         + "."
     ),
     label="fig-06-helped",
-    caption="Paired differences on the natural set: means over three seeds and their range. "
-    "BERT-shaped encoder and T5-shaped writer where nothing else is said. The bars have no common "
-    "baseline: each compares two rows that differ in one thing.",
+    caption="Paired differences on the natural set: means over three seeds and their range. The "
+    "encoder is BERT-shaped and the writer T5-shaped where nothing else is said (*examples*: "
+    "Llama-shaped). *As many*: selected against as many at random. *T*: the generated corpus "
+    "beside so many labels, against the labels alone. The bars have no common baseline: each "
+    "compares two rows that differ in one thing.",
 )
 
 # %% [markdown]

@@ -234,17 +234,19 @@ grid = np.linspace(-0.3, 1, 521)
 cliffs = pd.concat([
     pd.DataFrame({
         "similarity": part, "reward": rewards.difficulty_reward(part, kind, alpha),
-        "side": side, "kind": SOURCE[kind],
+        "side": "inside its bound" if (side == "above") == (kind == "positive")
+        else "beyond its bound",
+        "kind": SOURCE[kind],
     })
     for kind, alpha in zip(rewards.KINDS, chosen[1:])
-    for side, part in (("below its bound", np.append(grid[grid < alpha], alpha - 1e-9)),
-                       ("above its bound", np.append(alpha + 1e-9, grid[grid > alpha])))
+    for side, part in (("below", np.append(grid[grid < alpha], alpha - 1e-9)),
+                       ("above", np.append(alpha + 1e-9, grid[grid > alpha])))
 ])  # fmt: skip
 
 
-def _cliff_alt(df):
+def _cliff_alt(tables):
     parts = []
-    for name, rows in df.groupby("kind", sort=False):
+    for name, rows in tables.items():
         top = rows.loc[rows["reward"].idxmax()]
         low = rows.loc[rows["reward"].idxmin()]
         parts.append(
@@ -254,16 +256,35 @@ def _cliff_alt(df):
     return "The difficulty reward against the cosine. " + "; ".join(parts) + "."
 
 
+# %% tags=["hide-input"]
+SIDES = {"inside its bound": "green", "beyond its bound": "purple"}
+
+
+def _cliff_panel(kind, sign, alpha, at):
+    """One case of Eq. 3, its bound marked; at: where the notes stand (cosine, above, below)."""
+    x, above, below = at
+    top = 1 - alpha if kind == "positive" else alpha
+    return {
+        "kind": "lines", "data": SOURCE[kind], "title": SOURCE[kind], "x": "similarity",
+        "y": "reward", "series": "side", "markers": False, "xlabel": "cosine s", "ylabel": "r₂",
+        "order": {"series": list(SIDES)}, "colors": SIDES,
+        "xlim": (-0.33, 1.08), "ylim": (-1.4, 1.15), "hlines": [{"at": 0}],
+        "vlines": [{"at": round(alpha, 3), "label": sign}],
+        "notes": [{"x": x, "y": above, "text": f"just inside {sign} = {alpha:.2f}: +{top:.2f}"},
+                  {"x": x, "y": below, "text": f"just beyond: −{top:.2f}"}],
+    }  # fmt: skip
+
+
 viz.Figure(
-    cliffs,
-    {
-        "kind": "lines", "x": "similarity", "y": "reward", "series": "side", "facet": "kind",
-        "height": 3.0, "xlabel": "cosine s", "ylabel": "r₂", "hlines": [{"at": 0}],
-    },
+    {name: cliffs[cliffs["kind"] == name].drop(columns="kind") for name in SOURCE.values()},
+    {"kind": "panels", "columns": 2, "height": 3.2, "panels": [
+        _cliff_panel("positive", "α⁺", chosen.positive_bound, (0.2, 0.42, -1.25)),
+        _cliff_panel("negative", "α⁻", chosen.negative_bound, (0.3, 0.98, -0.98)),
+    ]},
     alt=_cliff_alt,
     label="fig-07-cliff",
-    caption="Eq. 3 with the bounds that this chapter's rule chooses. Just inside its bound each "
-    "case is greatest; a hair beyond, the same amount is taken away.",
+    caption="Eq. 3 with the bounds that this chapter's rule chooses (dashed). Just inside its "
+    "bound each case is greatest; a hair beyond, the same amount is taken away.",
 )
 
 # %% [markdown]
@@ -301,7 +322,7 @@ print(listing.essential(rewards.dual_reward))
 # ## The landscape
 #
 # Now take hold of it.
-# Colour is the reward: warm colours earn, blue ones cost. The solid line is where it is zero, the
+# Colour is the reward: green earns, purple costs. The solid line is where it is zero, the
 # dashed line is the cliff.
 # Drag the circle, or give it the focus and press the arrow keys.
 # Move the sliders, and watch two things: where the landscape is highest, and which of the
@@ -310,14 +331,17 @@ print(listing.essential(rewards.dual_reward))
 
 # %% tags=["hide-input"]
 policy = ledger.rows("07-policy").query("seed == 0 and row < 30").fillna({"text": ""})
+# The generator answers what the policy was asked, so that the two compare.
+watched = ch07.seen(ch07.judges()[0], list(policy["anchor"].unique()), ch07.CANDIDATES, 0)
 reward_landscape(
-    table[table["row"] < 30],
+    watched,
     chosen,
     policy=policy,
     label="fig-07-landscape",
     caption="The dual reward over cosine and probability, with real answers of the generator to "
-    "30 anchors (one seed), and those of a policy at six steps of its tuning (the same seed, "
-    "from the ledger). In print: the answers, and which of 16 the reward would pick.",
+    "30 anchors (one seed), and those of a policy to the same 30 at six steps of its tuning (the "
+    "same seed, from the ledger). Tick *whole plane* for the answers further to the left. In "
+    "print: the answers, which of 16 the reward would pick, and, shaded, what earns.",
 )
 
 # %% [markdown]
@@ -329,7 +353,8 @@ reward_landscape(
 #   large dot does.
 #
 # And a fourth: choose *a policy*, press *tune*, and see the answers of a real policy move while PPO
-# trains it with this reward.
+# trains it with this reward. Generator and policy answer the same thirty anchors, which the tuning
+# never met.
 
 # %% [markdown]
 # ## Where a policy will sit

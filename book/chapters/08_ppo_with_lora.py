@@ -407,10 +407,15 @@ DASHBOARD = {
     "explained_variance": "explained variance", "length": "length (tokens)",
     "right": "right, says the oracle",
 }
-panels = log[["step", *DASHBOARD]]
+EACH, OVER = "each step", "mean of the last five"
+panels = pd.concat([
+    log[["step", *DASHBOARD]].assign(curve=EACH),
+    log[list(DASHBOARD)].rolling(5, min_periods=1).mean().assign(step=log["step"], curve=OVER),
+], ignore_index=True)  # fmt: skip
 
 
 def _dashboard_alt(df):
+    df = df[df["curve"] == EACH].drop(columns="curve")
     first, last = df.head(6).mean(), df.tail(6).mean()
     return "Nine curves over the steps of a tuning run; mean of the first and of the last six: " + (
         "; ".join(f"{name} {first[c]:.2f} to {last[c]:.2f}" for c, name in DASHBOARD.items())
@@ -423,7 +428,9 @@ viz.Figure(
         "kind": "panels", "columns": 3,
         "panels": [
             {"kind": "lines", "x": "step", "y": column, "title": title, "ylabel": "",
-             "xlabel": "step", **({"ylim": (0, 0.4)} if column == "clip_fraction" else {})}
+             "series": "curve", "colors": {EACH: "grey", OVER: "blue"}, "markers": False,
+             "order": {"series": [EACH, OVER]}, "xlabel": "step",
+             **({"ylim": (0, 0.4)} if column == "clip_fraction" else {})}
             for column, title in DASHBOARD.items()
         ],
         "controls": [
@@ -434,8 +441,8 @@ viz.Figure(
     },
     alt=_dashboard_alt,
     label="fig-08-dashboard",
-    caption="The dashboard of the live run (seed 0). Only the last picture needs an oracle; the "
-    "others are in the log of any run.",
+    caption="The dashboard of the live run (seed 0): each step of 64 answers, and over it the mean "
+    "of the last five. Only the last picture needs an oracle; the others are in any run's log.",
 )
 
 # %% [markdown]
@@ -610,12 +617,13 @@ def _hack_alt(tables):
 
 lines = {"kind": "lines", "x": "step", "markers": True, "xlabel": "step"}
 viz.Figure(
-    {"paid": cheat[["step", "seed", "difficulty"]], "right": truth},
+    {"paid": cheat[["step", "seed", "difficulty"]].assign(answers="all"), "right": truth},
     {
         "kind": "panels", "columns": 2, "legend": True,
         "panels": [
-            lines | {"data": "paid", "y": "difficulty", "title": "what is paid",
-                     "ylabel": "r₂, the whole reward"},
+            lines | {"data": "paid", "y": "difficulty", "series": "answers",
+                     "title": "what is paid", "ylabel": "r₂, the whole reward",
+                     "colors": {"all": "grey"}},
             lines | {"data": "right", "y": "right", "series": "answers",
                      "title": "what is wanted", "ylabel": "right answers",
                      "colors": {"positives": "blue", "negatives": "orange"}},

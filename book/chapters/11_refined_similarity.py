@@ -401,7 +401,7 @@ viz.Figure(
         "kind": "lines", "x": "omega", "y": "misorder", "series": "similarities",
         "markers": True, "xlabel": "$\\omega$", "ylabel": "pairs out of order (%)",
         "colors": {"cosines": "blue", "cosines / 0.05": "orange"},
-        "vlines": [{"at": 0.5, "label": "½"}],
+        "vlines": [{"at": 0.5, "label": "ω = ½"}],
     },
     alt=_order_alt,
     label="fig-11-order",

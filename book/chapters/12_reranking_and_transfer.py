@@ -338,6 +338,9 @@ shown("12-tables", one_by_one)
 def gains(rows):
     """Figure of the gains by task and base."""
     rows = rows[rows["base"].isin(ch12.BASES)]
+    reranked = rows["task"].isin(["questions", "duplicates"])
+    kind = np.where(reranked, "reranking: ", "transfer: ")
+    rows = rows.assign(task=kind + rows["task"])
     return viz.Figure(
         rows,
         {
@@ -350,11 +353,13 @@ def gains(rows):
             "xlabel": "gain by the post-training (points)",
             "ylabel": "",
             "order": {"x": list(dict.fromkeys(rows["task"]))},
+            # As in chapter 11.
+            "colors": {"SimCSE": "orange", "raw LLM data": "sky", "MultiCSR": "blue"},
         },
         alt=lambda df: "Gains in points. " + " ".join(
             f"{base}: "
             + ", ".join(
-                f"{task} {part['gain'].mean():+.1f}"
+                f"{task} {round(part['gain'].mean(), 1) + 0.0:+.1f}"
                 for task, part in its.groupby("task", sort=False)
             )
             + "."

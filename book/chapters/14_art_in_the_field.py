@@ -181,7 +181,7 @@ pd.DataFrame(several).rename(columns=named).style.hide(axis="index").format(
 # to read it. Large dots are what earns most among $n$ answers.
 
 # %% tags=["hide-input"]
-some = samples[(samples["seed"] == SEED) & (samples["row"] < 20)]
+some = samples[(samples["seed"] == SEED) & (samples["row"] < ch14.WATCHED)]
 policy = None
 if recorded:
     policy = ch14.with_anchors(field.recorded("14-tuned"))
@@ -194,9 +194,9 @@ reward_landscape(
     w1=settings.w1, w2=settings.w2,
     who="the examiner",
     label="fig-14-landscape",
-    caption="The dual reward over cosine and probability, with real answers to 20 captions (one "
-    "seed), and those of a policy while it is tuned (10 captions). In print: the answers, and "
-    "which of 8 the reward would pick. *Right* is the examiner's word.",
+    caption="The dual reward over cosine and probability, with real answers to 10 captions (one "
+    "seed), and those of a policy to the same captions while it is tuned. In print: the answers, "
+    "which of 8 the reward would pick, and, shaded, what earns. *Right* is the examiner's word.",
 )
 
 # %% [markdown]

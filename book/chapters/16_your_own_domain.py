@@ -238,6 +238,7 @@ viz.Figure(
         "kind": "bars", "x": "register", "y": "percent", "series": "what", "horizontal": True,
         "xlabel": f"percent of {int(shares['triplets'].iloc[0])} premises", "ylabel": "",
         "order": {"series": SHOWN},
+        "colors": dict(zip(SHOWN, ("blue", "gold", "green"))),
     },
     alt=_alt,
     label="fig-16-registers",

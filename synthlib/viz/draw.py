@@ -415,8 +415,9 @@ def _side_by_side(ax, at, mean, spreads, width, spec, look, look_of):
             # Outwards from the bar's end, so that a negative bar has its number below.
             side = -1 if value < 0 else 1
             tip = value + (over if side > 0 else -below)
+            text = format(value, spec.get("format", ".1f"))
             ax.annotate(
-                format(value, spec.get("format", ".1f")),
+                re.sub(r"^-(?=0(\.0*)?%?$)", "", text),  # nothing has no sign
                 (tip, place) if flat else (place, tip),
                 (3 * side, 0) if flat else (0, 2 * side),
                 textcoords="offset points",
@@ -951,11 +952,12 @@ def _place_labels(fig, look, limit=60):
         (-5, 5, "right", "bottom"),
         (-5, -5, "right", "top"),
     ]
-    for (ax, x, y, text, heading), (_, px, py) in list(zip(look.labels, points, strict=True))[
-        :limit
-    ]:
-        if pd.isna(text) or not str(text).strip():
-            continue
+    said = [
+        (label, point)
+        for label, point in zip(look.labels, points, strict=True)
+        if not pd.isna(label[3]) and str(label[3]).strip()
+    ]
+    for (ax, x, y, text, heading), (_, px, py) in said[:limit]:
         note = ax.annotate(
             safe(text, 34),
             (x, y),

@@ -107,7 +107,7 @@ var SC = (() => {
   /** Lines of a text that are no longer than so many pixels; a word is never cut. */
   SC.wrap = (text, pixels, size = 12, weight = 400) => {
     const lines = [];
-    for (const word of SC.text(text).split(" ")) {
+    for (const word of SC.text(text).replace(/(\d) %/g, "$1\u00a0%").split(" ")) { // a number keeps its unit
       const longer = lines.length ? lines.at(-1) + " " + word : word;
       if (lines.length && SC.measure(longer, size, weight) <= pixels) lines[lines.length - 1] = longer;
       else lines.push(word);
@@ -381,6 +381,14 @@ var SC = (() => {
       xNames = X.names.map((n) => SC.wrap(SC.formula(n), Math.max(room - 6, 20), small));
       turned = xNames.flat().some((line) => SC.measure(line, small) > room - 2) || xNames.some((lines) => lines.length > 4);
       if (turned) xNames = X.names.map((n) => [SC.text(SC.formula(n), 22)]);
+    }
+    if (!X.names && !X.hide) { // the last number is centred on its tick: half of it needs room
+      const ends = X.ticks || SC.scale(X.domain || [0, 1], [left, right], X).ticks(Math.max(3, Math.round((right - left) / 80)), X.whole);
+      const high = (X.domain || [0, 1])[1], last = ends.filter((t) => t <= high).at(-1);
+      if (last !== undefined) {
+        const half = SC.measure(name(X, last, ends), small) / 2, at = SC.scale(X.domain || [0, 1], [left, right], X)(last);
+        right -= Math.max(0, at + half + 1 - (box.left + box.width));
+      }
     }
     const longest = Math.max(0, ...xNames.flat().map((t) => SC.measure(t, small)));
     const under = X.hide ? 6 : X.names ? (turned ? longest * 0.64 + 14 : Math.max(1, ...xNames.map((l) => l.length)) * 14 + 6) : 20;

@@ -227,7 +227,7 @@
       let values = data.flatMap((g) => g.bars.flatMap((b) => [b.y, b.low, b.high]));
       if (part.spec.stacked) values = [...groupBy(data.flatMap((g) => g.bars), (b) => b.x).values()].map((own) => own.reduce((a, b) => a + b.y, 0));
       let [low, high] = SC.extent([0, ...values]);
-      const reach = (high - low) * (part.spec.stacked ? 0 : part.spec.annotate ? 0.14 : 0.05);
+      const reach = (high - low) * (part.spec.stacked ? 0 : !part.spec.annotate ? 0.05 : flat && part.narrow ? 0.24 : 0.14); // room for the numbers
       if (low < 0) low -= reach;
       if (high > 0) high += reach;
       const axis = [low, high], names = part.categories;
@@ -576,14 +576,14 @@
   // Texts beside their points, each at the one of eight places that covers least.
   function placeLabels(labels, limit = 60) {
     const taken = labels.map(({ x, y }) => [x - 4, y - 4, x + 4, y + 4]), around = [[7, 0, 0, 0.5], [0, -7, 0.5, 1], [0, 7, 0.5, 0], [-7, 0, 1, 0.5], [6, -6, 0, 1], [6, 6, 0, 0], [-6, -6, 1, 1], [-6, 6, 1, 0]];
-    for (const { f, x, y, text, heading } of labels.slice(0, limit)) {
-      if (text === null || text === undefined || !String(text).trim()) continue;
+    const said = labels.filter(({ text }) => text !== null && text !== undefined && String(text).trim());
+    for (const { f, x, y, text, heading } of said.slice(0, limit)) {
       const words = safe(text, 34), w = SC.measure(words, 11), h = 13;
       let best = null;
       around.forEach(([dx, dy, ha, va], cost) => {
         const left = x + dx - ha * w, top = y + dy - va * h, spot = [left, top, left + w, top + h];
         const covered = taken.reduce((a, t) => a + Math.max(0, Math.min(spot[2], t[2]) - Math.max(spot[0], t[0])) * Math.max(0, Math.min(spot[3], t[3]) - Math.max(spot[1], t[1])), 0);
-        const outside = Math.max(0, f.left - left) + Math.max(0, spot[2] - f.box.left - f.box.width) + Math.max(0, f.top - 8 - top) + Math.max(0, spot[3] - f.bottom);
+        const outside = Math.max(0, f.left - left) + Math.max(0, spot[2] - f.right - 4) + Math.max(0, f.top - 8 - top) + Math.max(0, spot[3] - f.bottom);
         const long = Math.hypot(...heading), along = long ? (dx * heading[0] + dy * heading[1]) / long / Math.hypot(dx, dy) : 0;
         const total = covered + 30 * outside + cost - 60 * along;
         if (!best || total < best.total) best = { total, spot };
