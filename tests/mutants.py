@@ -354,6 +354,10 @@ EQUIVALENT = {
             "two cosines never differ by this very number",
         "gap > 0  →  gap >= 0": "where the gap is 0 it is a tie, and was counted as one",
     },
+    "17-texts_at_once": {
+        "memory * 9 // 10  →  memory * 9 / 10":
+            "rounded down once or twice it is the same whole number",
+    },
 }  # fmt: skip
 
 

@@ -319,6 +319,7 @@ def test_chapters_of_the_laboratory_name_the_pocket_tier(root):
     assert readers == ["synthlib/tiers.py"]
     field = project.field_chapters()
     laboratory = [path for path in project.sources() if path not in field]
+    laboratory = [path for path in laboratory if path.name[:2] != "17"]  # it speaks of all tiers
     laboratory += sorted((root / "synthlib" / "experiments").glob("ch0?.py"))
     laboratory += sorted((root / "synthlib" / "experiments").glob("ch1[012].py"))
     laboratory += [root / "synthlib" / "experiments" / "lab.py"]

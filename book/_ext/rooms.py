@@ -38,7 +38,7 @@ ROOMS = {
     ),
     "ground": (
         "what all stand on",
-        "paths commands options tiers reading tokens memory windows chats prompts answers "
+        "paths commands options tiers reading tokens memory windows chats prompts answers costs "
         "listing".split(),
     ),
 }
