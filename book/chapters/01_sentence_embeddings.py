@@ -607,7 +607,9 @@ unsupervised, walk = watch(
     training.train_unsupervised_simcse, sentences, settings, "unsupervised"
 )
 encoders["unsupervised"] = ch01.remembered(unsupervised.encode)
-walk[["step", "alignment", "uniformity", "mean_cosine"]].round(3)
+walk[["step", "alignment", "uniformity", "mean_cosine"]].round(3).rename(
+    columns={"mean_cosine": "mean cosine"}
+)
 
 # %% [markdown]
 # Read the table from top to bottom.

@@ -337,7 +337,7 @@ rule = curation.Thresholds(alpha=3, beta=3, gamma=1)
 pd.DataFrame({
     name: rule.report(triplets["a"], triplets["b"])
     for name, triplets in (("ω = 0", plain), ("ω = 0.3", steered))
-})
+}).rename(index=lambda name: name.replace("_", " "))
 
 # %% [markdown]
 # The report counts a triplet under every rule that it breaks.

@@ -476,14 +476,17 @@ ledger.show("07-policy-right", "07-policy-negatives")
 print(listing.essential(rewards.choose_bounds))
 
 # %%
-pd.DataFrame([chosen]).round(3)
+SIGNS = {"lower_bound": "Ω", "positive_bound": "α⁺", "negative_bound": "α⁻"}
+pd.DataFrame([chosen]).rename(columns=SIGNS).round(3)
 
 # %% [markdown]
 # The same answers and the same rule, with an encoder that has seen no label:
 
 # %%
 by_encoder = ledger.rows("07-encoders").groupby("encoder")
-by_encoder[["positive_bound", "negative_bound"]].agg(["min", "max"]).round(2)
+by_encoder[["positive_bound", "negative_bound"]].agg(["min", "max"]).rename(
+    columns=SIGNS
+).round(2)
 
 # %% [markdown]
 # (Over three seeds.) $\alpha^-$ stays, and $\alpha^+$ falls to about zero.
@@ -496,7 +499,9 @@ by_encoder[["positive_bound", "negative_bound"]].agg(["min", "max"]).round(2)
 # %%
 quantiles = ledger.rows("07-quantiles")
 by_quantile = quantiles.groupby(["quantile", "kind"], sort=False)
-by_quantile[["positive_bound", "negative_bound", "right", "similarity"]].mean().round(2)
+by_quantile[["positive_bound", "negative_bound", "right", "similarity"]].mean().rename(
+    columns=SIGNS | {"right": "right (%)", "similarity": "cosine"}
+).round(2)
 
 # %% [markdown]
 # (Means over three seeds.)

@@ -120,7 +120,7 @@ settings = ch08.settings()
 policy = art.policy(generator, settings)
 tuned_on, unseen = ch08.anchors(0)
 tasks = art.tasks(tuned_on, prompts.form_of(generator[0]))
-tasks[:2]
+pd.DataFrame(tasks[:2])
 
 # %%
 torch.manual_seed(0)

@@ -326,7 +326,7 @@ if ready:
     counts = pd.Series(made.counts)[
         ["premises", "written", "copied_positives", "copied_negatives", "judged", "below_alpha",
          "above_beta", "within_gamma", "kept"]
-    ]  # fmt: skip
+    ].rename(lambda name: name.replace("_", " "))  # fmt: skip
 counts.to_frame("count") if ready else "the models are not here"
 
 # %% [markdown]
