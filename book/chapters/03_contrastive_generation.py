@@ -874,7 +874,7 @@ ledger.show("03-habits-peak", "03-habits-paper", "03-habits-gain", "03-breaking"
 #
 # *The break comes sooner*, and for the reason we gave, on all three seeds. Where misreading is rare
 # the two contexts disagree about twice as much, over all words, and half of the right sentences
-# have broken 0.1 of $\omega$ earlier.
+# have broken 0.15 of $\omega$ earlier.
 #
 # *The gain does not shrink* in the mean, though seeds disagree by several points. We had thought
 # that there would be less to repair. But the failures

@@ -660,6 +660,9 @@ def texts_at_once(memory, weights, token, tokens, contexts):
 # %%
 checks.ch17.texts_at_once(texts_at_once)
 
+# %%
+checks.progress(17)  # all checks of this chapter once more
+
 # %% [markdown]
 # Two more, without a check:
 #
