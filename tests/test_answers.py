@@ -644,7 +644,7 @@ wrong("09-triplets")(_filter(lambda a, t: a == t.strip()))
 wrong("09-triplets")(_filter(lambda a, t: a.replace(" ", "") == t.replace(" ", "")))
 wrong("09-triplets")(_filter(lambda a, t: a.split() == t.split(), lambda p, n: p == n))
 right("09-usable_share")(lambda p, q, n: math.prod(1 - math.pow(1 - x, n) for x in (p, q)))
-right("09-texts")(lambda r, s, b, a, c: sum(s * b + a * c + a * c for _ in range(r)))
+right("09-texts_of")(lambda r, s, b, a, c: sum(s * b + a * c + a * c for _ in range(r)))
 
 
 # ------------------------------------------------------------------ 10
@@ -892,6 +892,32 @@ wrong("16-told_apart")(
     lambda a, s, o: float(np.mean(0.5 + 0.5 * np.sign((
         (a * s).sum(1) / np.linalg.norm(s, axis=1) - (a * o).sum(1) / np.linalg.norm(o, axis=1)
     ).round(6))))
+)  # fmt: skip
+# ------------------------------------------------------------------ 17
+@right("17-absent")
+def _(names, count, size):
+    there = {int(found[1]) for name in names if (found := re.fullmatch(r"(\d+)-.*\.parquet", name))}
+    return sorted(set(range(math.ceil(count / size))) - there)
+
+
+wrong("17-absent")(lambda names, count, size: [  # those with a dot before them counted as there
+    n for n in range(math.ceil(count / size)) if not any(f"{n:05d}-" in name for name in names)
+])  # fmt: skip
+right("17-device_hours")(
+    lambda p, read, written, texts, peak, reached, devices:
+    float(np.prod([2, p, read + written, texts]) / np.float64(peak * reached * devices) / 60 / 60)
+)  # fmt: skip
+wrong("17-device_hours")(
+    lambda p, read, written, texts, peak, reached, devices:
+    2 * p * (read + written) * texts / peak * reached / devices / 3600
+)  # fmt: skip
+right("17-texts_at_once")(
+    lambda memory, weights, token, tokens, contexts:
+    int(max(0.0, (0.9 * memory - weights) / (token * tokens * contexts)))
+)  # fmt: skip
+wrong("17-texts_at_once")(
+    lambda memory, weights, token, tokens, contexts:
+    max(0, round((0.9 * memory - weights) / (token * tokens * contexts)))
 )  # fmt: skip
 
 

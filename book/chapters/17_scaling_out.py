@@ -683,6 +683,6 @@ checks.progress(17)  # all checks of this chapter once more
 #
 # ## What to read next
 #
-# - *Tiers and settings*, for what every tier takes, and where the paper's value stands.
-# - *Troubleshooting*, for what a stopped run says, and what to do.
+# - {doc}`/book/reference/tiers`, for what every tier takes, and where the paper's value stands.
+# - {doc}`/book/reference/troubleshooting`, for what a stopped run says, and what to do.
 # - {cite:t}`wang2024multicsr`, Appendix G and Table 12, for what the paper itself says of cost.
