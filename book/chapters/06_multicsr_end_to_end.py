@@ -496,7 +496,8 @@ methods = list(dict.fromkeys(table2["method"]))
 spread = table2.groupby(["shape", "method"])[["natural", "hard"]].agg(
     ["mean", "min", "max"]
 )
-spread.unstack("shape").xs("mean", axis=1, level=1).loc[methods].round(1).fillna("")
+marks = spread.unstack("shape").xs("mean", axis=1, level=1).loc[methods]
+marks.map("{:z.1f}".format).replace("nan", "–")
 
 # %% tags=["hide-input"]
 NAMES = {"bert": "BERT-shaped", "roberta": "RoBERTa-shaped"}
@@ -540,7 +541,7 @@ viz.Figure(
 paper2 = ledger.paper_table("multicsr", 2).query("column == 'Avg.'")
 paper2.pivot_table(
     index="row", columns="group", values="value", sort=False
-).rename_axis("the paper, mean of seven STS tasks").fillna("")
+).rename_axis("the paper, mean of seven STS tasks").map("{:.2f}".format).replace("nan", "–")
 
 # %% [markdown]
 # From unlabelled text to raw triplets, from raw to refined, from refined to gold: each step is a
