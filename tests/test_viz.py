@@ -567,7 +567,6 @@ def test_every_kind_draws_in_both_modes_and_widths(kind, mode):
 
 
 # ------------------------------------------------------------------ data that cannot be drawn
-@pytest.mark.parametrize("kind", KINDS)
 def _words(figure, **how):
     """What a static picture says: an SVG whose letters are text."""
     svg = draw.render(figure.tables, figure.spec, text="text", **how).decode()
@@ -588,6 +587,7 @@ def test_empty_labels_take_no_place_from_others():
     assert "last" in [text.get_text() for text in drawn.axes[0].texts]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_empty_and_nan_data_say_so_in_their_place(kind):
     numbers = {"a": [np.nan, np.inf], "b": [1.0, np.nan], "t": [None, None], "m": [0, 1]}
     for frame, said in (

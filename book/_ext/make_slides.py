@@ -55,7 +55,7 @@ WORDS = 40
 #: minutes that a class spends on what else stands there.
 SPOKEN = 120
 SPENT = {"figure": 2.0, "equation": 1.0, "predict": 1.5, "ask": 2.0, "exercises": 0.0}
-ORDER = ("foundations", "multicsr", "art", "ranking", "in-the-field")
+ORDER = ("foundations", "multicsr", "art", "ranking", "in-the-field", "beyond")
 _LINE = re.compile(r"^\{(chapter|figure|equation|predict|ask|warn|exercises|remember)\} ?(.*)$")
 
 MATHJAX = {
