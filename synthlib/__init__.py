@@ -11,7 +11,7 @@ import platform as _platform
 import shutil as _shutil
 from dataclasses import dataclass as _dataclass
 
-__version__ = "0.7.0"
+__version__ = "0.7.1"
 
 #: Packages whose versions decide whether numbers can be compared.
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets", "accelerate", "numpy")

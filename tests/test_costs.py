@@ -109,3 +109,33 @@ def test_money():
 def test_what_cannot_be_is_refused(given, said):
     with pytest.raises(ValueError, match=said):
         costs.estimate(Work(1, 1, 1), MODEL, SMALL, **given)
+
+
+def test_what_chapter_17_tells_its_readers_to_find():
+    def hours(method, device, batch, share=1.0):
+        return sum(
+            costs.estimate(
+                work, WRITERS[method], DEVICES[device], batch=batch, compute=0.4, bandwidth=0.4
+            ).hours
+            for (of, _), work in costs.of_papers(share=share).items() if of == method
+        )  # fmt: skip
+
+    works = costs.of_papers()
+    for method in WRITERS:
+        assert hours(method, "H100", 1) > 10 * hours(method, "H100", 32)
+        assert hours(method, "H100", 32, 0.5) == pytest.approx(
+            hours(method, "H100", 32) / 2, rel=1e-3
+        )
+    tokens = works["art", "write"].prompt + works["art", "write"].answer
+    assert costs.rows_that_fit(WRITERS["art"], DEVICES["T4"], tokens) == 21
+    assert costs.rows_that_fit(WRITERS["ranking"], DEVICES["T4"], 1) == 0
+
+
+def test_the_cost_model_beside_the_committed_timings_of_smollm2():
+    """Chapter 17 says that the true time is at least one and a half times the computed one."""
+    core = Device("one core", 123e9, 8e9, 11e9)
+    smol = Shape("SmolLM2 135M", 134.5e6, costs.keys_and_values(30, 3, 64))
+    for tokens, seconds in ((9664, 38.2), (1728, 11.0)):
+        work = Work(64, tokens / 64, 16)
+        cost = costs.estimate(work, smol, core, batch=64, compute=1, bandwidth=1, number=4)
+        assert seconds >= 1.5 * 3600 * cost.hours

@@ -337,7 +337,7 @@ viz.Figure(
 # Read {numref}`fig-17-check` from top to bottom.
 #
 # - On the model that it was fitted to, the third point comes out within a tenth.
-# - On SmolLM2 it promises too much: the true time is more than one and a half times as long.
+# - On SmolLM2 it promises too much: the true time is at least one and a half times as long.
 #   Attention's own products, the layers' norms and the search for the next token are not in
 #   $2\,P\,T$, and the core was shared with other work.
 # - On the pocket model it is wrong by more still; by how much depends on the machine that built
@@ -345,7 +345,7 @@ viz.Figure(
 #   library, hundreds of times a token.
 #
 # So here is how to use the model.
-# *It is a lower bound with an honest name.*
+# *What it leaves out only adds: take its hours as the least to expect.*
 # It tells an hour from a week, and one device from another.
 # It does not tell 5 hours from 8. For that, time one shard and multiply.
 #
