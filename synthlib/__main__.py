@@ -339,6 +339,11 @@ def _add_evaluate(listed) -> None:
     )  # fmt: skip
     what.add_argument("--bitext", type=commands.name, nargs=2, metavar=("SOURCE", "TARGET"),
                       help="also finding translations: two files, line by line")  # fmt: skip
+    what.add_argument(
+        "--mteb", nargs="*", metavar="TASK",
+        help="also tasks of MTEB by their names there, through mteb where it is installed; data "
+        "from the Hub (default: its seven STS tasks)",
+    )  # fmt: skip
     how = add.add_argument_group("how")
     how.add_argument(
         "--aggregation", choices=("all", "mean", "wmean"), default="all",
@@ -387,7 +392,22 @@ def _evaluate(options) -> int:
         path = out if kind == next(iter(jobs)) else out.with_stem(f"{out.stem}-{kind}")
         paths.write_bytes(path, frame.to_csv(index=False).encode())
         print(f"\nwritten: {path}", flush=True)
+    if options.mteb is not None:
+        _through_mteb(model, options)
     return 0
+
+
+def _through_mteb(model, options) -> None:
+    from synthlib.evaluation import through_mteb
+
+    frame = through_mteb.score_mteb(
+        model, options.mteb or through_mteb.STS, batch_size=options.batch_size,
+        progress=not options.quiet,
+    )  # fmt: skip
+    path = options.out.with_stem(f"{options.out.stem}-mteb")
+    paths.write_bytes(path, frame.to_csv(index=False).encode())
+    title = "MTEB: each task's main score, percent"
+    print(f"\n{title}\n\n{frame.round(2).to_string(index=False)}\n\nwritten: {path}", flush=True)
 
 
 def _where(options) -> str:
@@ -405,6 +425,15 @@ def _jobs(options) -> dict[str, tuple[str, Callable]]:
     from synthlib.evaluation import examination
 
     which = examination.kind(options.encoder, options.data)
+    if options.mteb is not None:
+        if examination.is_pocket(options.encoder):
+            raise ValueError(
+                "--mteb asks about real sentences, and a pocket encoder knows its own 600 words: "
+                "leave it out"
+            )
+        from synthlib.evaluation import through_mteb
+
+        through_mteb.check(options.mteb)
     if options.rerank == "" and not examination.is_pocket(options.encoder):
         raise ValueError(
             "--rerank without a file means the pocket world's sets, which are for pocket encoders: "
@@ -494,7 +523,7 @@ def _by_name(options) -> tuple[dict, dict]:
     try:
         return examination.sts(examination.BY_NAME, split=options.split), {}
     except OSError as error:
-        if options.tasks or not (options.rerank or options.bitext):
+        if options.tasks or not (options.rerank or options.bitext or options.mteb is not None):
             raise
         warnings.warn(f"STS is left out: {error}", stacklevel=2)
         return {}, {}

@@ -893,6 +893,15 @@ def test_names_and_arguments(capsys, refused, done, here, tmp_path, monkeypatch)
 #: Test → module → pieces of the messages that it follows. A test of another file than this one
 #: and `test_remedies_of_parts` has its file's name before it.
 TABLE = {
+    "test_mteb.test_a_pocket_encoder_without_mteb": {
+        "__main__.py": ["a pocket encoder knows its own 600 words: leave it out"],
+    },
+    "test_mteb.test_data_that_cannot_be_had_and_files_in_their_place": {
+        "evaluation/through_mteb.py": ["give --data FOLDER, SentEval's files, in place of --mteb"],
+    },
+    "test_mteb.test_without_mteb_the_remedy_is_named": {
+        "evaluation/through_mteb.py": ["pip install 'synthlib[mteb]'"],
+    },
     "test_ray_engine.test_without_ray_one_line_names_the_extra": {
         "runs/ray_engine.py": ["pip install 'synthlib[scale]', or leave --engine out"],
     },
