@@ -463,7 +463,7 @@ def _from_hub(corpus, instead="give a text or Parquet file, or take the pocket t
     from datasets import load_dataset
 
     try:
-        with _offline_without_an_answer(corpus.name):
+        with offline_without_an_answer(corpus.name):
             return load_dataset(
                 corpus.name, corpus.subset, data_files=corpus.file, split=corpus.split
             )
@@ -475,7 +475,7 @@ def _from_hub(corpus, instead="give a text or Parquet file, or take the pocket t
 
 
 @contextlib.contextmanager
-def _offline_without_an_answer(name):
+def offline_without_an_answer(name):
     """Where the Hub does not answer, look into the cache alone: no minute of retries."""
     import datasets
     import huggingface_hub as hub

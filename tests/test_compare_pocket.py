@@ -62,10 +62,25 @@ def test_what_a_folder_lacks_is_named_and_what_is_kept_is_read_again(
     assert missing == [name for name in ch02.NAMES if name != "nli"]
     assert "accuracy" in out
     kept = ch02.kept()
-    assert kept.attrs["built"] == {"precision": "fp32"} and kept.attrs["seeds"] == [0, 1]
+    about = kept.attrs["models"]["nli"]
+    assert about["built"] == {"precision": "fp32"} and about["seeds"] == [0, 1]
     assert len(kept) == 4 and set(kept["weights"]) == {"committed", "compared"}
     measured = kept.query("weights == 'compared'").set_index("seed")["value"]
     assert measured[1] == pytest.approx(report.accuracy("pocket/nli", 1), rel=1e-5)
+
+    # Another folder, with another model: what was kept of the first one stays.
+    other = tmp_path / "other"
+    shutil.copytree(POCKET / "mlm-bert", other / "mlm-bert")
+    assert main(["compare-pocket", str(other), "--seeds", "0", "--keep"]) == 0
+    assert list(dict.fromkeys(ch02.kept()["model"])) == ["nli", "mlm-bert"]
+    assert ch02.kept().query("model == 'nli'").equals(kept)
+    shutil.rmtree(tmp_path / "nli")
+    shutil.copytree(POCKET / "nli", tmp_path / "nli")
+    assert main(["compare-pocket", str(tmp_path), "--seeds", "2", "--keep"]) == 0
+    again = ch02.kept()
+    assert set(again.query("model == 'nli'")["seed"]) == {2} and len(again) == 2 + 4
+    assert again.attrs["models"]["nli"]["seeds"] == [2]
+    assert again.attrs["models"]["mlm-bert"]["built"] is None
 
 
 def test_a_folder_without_small_models_is_refused_in_one_line(tmp_path, capsys):

@@ -104,7 +104,10 @@ def beside(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def keep(rows: pd.DataFrame, folder) -> None:
-    """Write the rows where the chapter reads them, with what made the weights of the folder."""
+    """Write the rows where the chapter reads them, with what made the weights of the folder.
+
+    What was kept of other models stays: each model has the figures of one training.
+    """
     built = Path(folder, "build.json")
     about = {
         "seeds": sorted({int(seed) for seed in rows["seed"]}),
@@ -112,12 +115,22 @@ def keep(rows: pd.DataFrame, folder) -> None:
         **ledger.records.origin(ledger.closure.whole()),
     }
     del about["precision"]  # of trainings here and now: that of the folder stands in `built`
+    models = {name: about for name in rows["model"].unique()}
+    if KEPT.is_file():
+        before = kept()
+        models = before.attrs["models"] | models
+        rows = pd.concat([before[~before["model"].isin(rows["model"])], rows])
+    order = rows["model"].map(NAMES.index)
+    rows = rows.iloc[order.argsort(kind="stable")]
+    models = {name: models[name] for name in NAMES if name in models}
     ledger.records.replace(KEPT, rows.to_csv(index=False, float_format="%.6g"))
-    ledger.records.replace(KEPT.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+    about = json.dumps({"models": models}, indent=1)
+    ledger.records.replace(KEPT.with_suffix(".json"), about + "\n")
 
 
 def kept() -> pd.DataFrame:
-    """The rows of the comparison that travels with the book; ``.attrs`` says their origin."""
+    """The rows of the comparison that travels with the book; ``.attrs["models"]`` says of each
+    model which seeds were measured, where, and what made its weights."""
     rows = pd.read_csv(KEPT)
     rows.attrs = json.loads(KEPT.with_suffix(".json").read_text("utf-8"))
     return rows
