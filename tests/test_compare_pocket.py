@@ -94,10 +94,14 @@ def test_a_folder_without_small_models_is_refused_in_one_line(tmp_path, capsys):
 
 def test_what_travels_with_the_book_is_whole_and_says_what_the_pages_say(root):
     kept = ch02.kept()
-    seeds = kept.attrs["seeds"]
-    assert kept.attrs["built"]["precision"] == "fp32" and set(kept["model"]) <= set(ch02.NAMES)
-    assert (kept.groupby(["model", "figure"]).size() == 2 * len(seeds)).all()
+    models = kept.attrs["models"]
+    assert list(models) == [name for name in ch02.NAMES if name in set(kept["model"])]
+    for name, about in models.items():
+        assert about["built"]["precision"] == "fp32"
+        sizes = kept[kept["model"] == name].groupby("figure").size()
+        assert (sizes == 2 * len(about["seeds"])).all()
     assert not kept.duplicated(["model", "figure", "weights", "seed"]).any()
+    seeds = models["generator-t5"]["seeds"]
     t5 = kept[kept["model"] == "generator-t5"].assign(
         kind=lambda rows: rows["figure"].str.replace(r" \d$", "", regex=True)
     )
