@@ -33,7 +33,7 @@ _ELSEWHERE = {
     ),
     "grade": ("synthlib.grading", "points and messages for a class's notebooks, in one table"),
     "otter": ("synthlib.grading.otter", "the notebooks in the format of Otter-Grader"),
-    "figures": ("synthlib.viz.gallery", "write the book's figures with their data"),
+    "figures": ("synthlib.figures", "write the book's figures with their data"),
     "ledger": ("synthlib.ledger", "measure the claims of the replication ledger over seeds"),
     "questions": (
         "synthlib.questions", "write the questions to the chapters, for Moodle, Canvas, paper"

@@ -15,7 +15,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from synthlib import options, paths, tiers
+from synthlib import options, paths, prompts, tiers
 
 
 class Parser(argparse.ArgumentParser):
@@ -314,6 +314,12 @@ def _inches(text):
     return inches
 
 
+def _positive(text):
+    if (number := whole(text)) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 up is wanted, given {text!r}")
+    return number
+
+
 def figures() -> Parser:
     """Of ``figures``."""
     parser = Parser(
@@ -325,12 +331,15 @@ def figures() -> Parser:
         "  python -m synthlib figures --list\n"
         "  python -m synthlib figures --out f --only fig-10-greedy --format pdf --width 3.3in\n"
         "  python -m synthlib figures heatmaps --lists A=a.jsonl B=b.jsonl --encoder NAME --out f\n"
-        "  python -m synthlib figures thresholds --triplets runs/mine/triplets.parquet --out f",
+        "  python -m synthlib figures thresholds --triplets runs/mine/triplets.parquet --out f\n"
+        "  python -m synthlib figures omega --generator NAME --sentences mine.txt --out f\n"
+        "  python -m synthlib figures --only fig-03-omega --words de --out f",
     )
     add = parser.add_argument
-    add("what", nargs="?", choices=("heatmaps", "trajectories", "thresholds"),
+    add("what", nargs="?", choices=("heatmaps", "trajectories", "thresholds", "omega"),
         help="a figure of your own data in place of the book's: similarities within ranking lists, "
-        "their paths, or where triplets lie between the thresholds")  # fmt: skip
+        "their paths, where triplets lie between the thresholds, or what a generator writes of "
+        "your sentences at each ω")  # fmt: skip
     add("--lists", nargs="+", metavar="[NAME=]FILE",
         help="of heatmaps and trajectories: ranking lists (JSON Lines or Parquet with anchor and "
         "sentences), a file a method")  # fmt: skip
@@ -344,6 +353,26 @@ def figures() -> Parser:
     add("--length", type=int, metavar="N",
         help="of heatmaps: places of a list (default: what half of the lists reach)")  # fmt: skip
     add("--shown", type=int, default=4, metavar="N", help="of trajectories: anchors (default 4)")
+    add("--generator", type=name, metavar="NAME",
+        help="of omega: a model's name, a folder or a hub id")  # fmt: skip
+    add("--sentences", type=name, metavar="FILE",
+        help="of omega: text with one sentence a line, a table, JSON Lines or Parquet")  # fmt: skip
+    add("--column", metavar="NAME", help="of omega: which column of a table holds the sentences")
+    add("--n", type=_positive, metavar="N",
+        help="of omega: so many of the sentences (default: at most 40)")  # fmt: skip
+    add("--omega", type=float, nargs="+", metavar="W", help="of omega: values from -1 to 1 "
+        "(default -0.2 0 0.1 0.2 0.3 0.4 0.5 0.6 0.8)")  # fmt: skip
+    add("--nli", type=name, metavar="NAME", help="of omega: an NLI model, which says what the "
+        "answers are (laptop/judge, say)")  # fmt: skip
+    add("--form", choices=prompts.ALL_FORMS, help="of omega: how the generator is asked (default: "
+        "the tier's for its own generator, else what its tokenizer says)")  # fmt: skip
+    add("--shots", type=whole, metavar="N", help="of omega: worked examples in a prompt (default: "
+        "the tier's for its own generator)")  # fmt: skip
+    add("--register", choices=prompts.REGISTERS, metavar="NAME", help="of omega: worked examples "
+        f"of one register alone: {', '.join(prompts.REGISTERS)}")  # fmt: skip
+    add("--max-new-tokens", type=_positive, metavar="N", help="of omega: the longest answer")
+    add("--seed", type=whole, default=0, metavar="N",
+        help="of omega: of the instructions that are drawn (default 0)")  # fmt: skip
     add("--out", type=name, metavar="DIR", help="folder for the files")
     add("--only", action="append", default=[], metavar="NAME",
         help="a label (fig-03-omega) or a chapter (03); may be repeated")  # fmt: skip
@@ -358,6 +387,9 @@ def figures() -> Parser:
     add("--dpi", type=int, metavar="N", help="dots per inch of a PNG (default 160)")
     add("--text", choices=("shapes", "text"),
         help="letters of an SVG: shapes (default), or text that can be edited")  # fmt: skip
+    add("--words", type=name, metavar="FILE",
+        help="texts of the figures in another language: de or es, which have twelve figures, or a "
+        "JSON file of your own (synthlib/viz/words); what it lacks stays English")  # fmt: skip
     add("--notebooks", type=name, metavar="DIR", help="folder of the chapters' notebooks")
     return parser
 

@@ -16,7 +16,7 @@ PACKAGE = "synthlib"
 #: Each room with what is in it, in words, and its modules (all below one that is named). A module
 #: belongs to the longest name that fits: `world.report` measures the world, and builds nothing.
 ROOMS = {
-    "door": ("the commands, and preflight", [PACKAGE, "__main__"]),
+    "door": ("the commands, and preflight", [PACKAGE, "__main__", "figures"]),
     "viz": ("figures: data in, picture and living page out", ["viz"]),
     "grading": ("a class's notebooks, run and marked", ["grading"]),
     "checks": ("exercises, each against a reference; questions", ["checks", "questions"]),

@@ -5,6 +5,7 @@ import io
 import math
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import matplotlib as mpl
@@ -59,6 +60,7 @@ class Look:
     meshes: dict = field(default_factory=dict)  # axes -> (heatmap, label of its scale)
     words: dict = field(default_factory=dict)  # axes -> columns of a heatmap of words
     remarks: list = field(default_factory=list)  # small print below the picture
+    say: Callable = str  # what the small print is in the figure's language
     dropped: int = 0
     rows: int = 0
 
@@ -1081,7 +1083,7 @@ def inches_of(width):
     return float(width), width < NARROW
 
 
-def draw(tables, spec, *, mode="light", width="wide", raster_from=RASTER_FROM):
+def draw(tables, spec, *, mode="light", width="wide", raster_from=RASTER_FROM, say=None):
     """Draw a figure.
 
     Parameters
@@ -1095,6 +1097,8 @@ def draw(tables, spec, *, mode="light", width="wide", raster_from=RASTER_FROM):
         inches, such as 3.3 for a column of a two-column paper.
     raster_from : int
         A layer of more points or cells than this becomes a picture within the picture.
+    say : callable, optional
+        From a line of small print to the same in another language.
 
     Returns
     -------
@@ -1115,7 +1119,10 @@ def draw(tables, spec, *, mode="light", width="wide", raster_from=RASTER_FROM):
         order, styles = _series_styles(whole, specs, colours)
         halo = [withStroke(linewidth=2.6, foreground=colours["ground"])]
         stacked = any(part.get("stacked") for part in specs)
-        look = Look(mode, narrow, colours, raster_from, stacked, order, styles, halo, remarks=words)
+        look = Look(
+            mode, narrow, colours, raster_from, stacked, order, styles, halo, remarks=words,
+            say=say or str,
+        )  # fmt: skip
         faceted, parts = _parts(tables, specs)
         fig, axes, sheet = _sheet(tables, spec, specs, len(parts), faceted, look, inches)
         for position, (ax, (part, table, title)) in enumerate(zip(axes, parts, strict=True)):
@@ -1228,7 +1235,7 @@ def _complete(fig, axes, specs, faceted, look, inches):
         )
     if look.remarks:
         fig.supxlabel(
-            "\n".join(dict.fromkeys(look.remarks)),
+            "\n".join(dict.fromkeys(map(look.say, look.remarks))),
             x=0.99,
             ha="right",
             fontsize=7.5,
@@ -1242,13 +1249,13 @@ def _complete(fig, axes, specs, faceted, look, inches):
 
 def render(
     tables, spec, *, mode="light", width="wide", form="svg", dpi=160, opaque=False, text="shapes",
-    raster_from=RASTER_FROM, title=None, description=None,
+    raster_from=RASTER_FROM, title=None, description=None, say=None,
 ):  # fmt: skip
     """Bytes of a figure as SVG, PDF or PNG; the same bytes for the same data and matplotlib.
 
     Parameters
     ----------
-    tables, spec, mode, width, raster_from
+    tables, spec, mode, width, raster_from, say
         As of `draw`.
     form : {"svg", "pdf", "png"}
     dpi : int
@@ -1261,7 +1268,7 @@ def render(
     title, description : str, optional
         Of an SVG (``<title>``, ``<desc>``, for those who do not see it) and a PDF.
     """
-    fig = draw(tables, spec, mode=mode, width=width, raster_from=raster_from)
+    fig = draw(tables, spec, mode=mode, width=width, raster_from=raster_from, say=say)
     ground = palette(mode)["ground"] if opaque else "none"
     metadata = {
         "svg": {"Date": None, "Creator": None},

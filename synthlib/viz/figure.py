@@ -11,6 +11,7 @@ import pandas as pd
 
 from synthlib.paths import write_bytes
 from synthlib.viz import draw, page_model, script, widget
+from synthlib.viz import words as other_words
 from synthlib.viz.spec import KINDS, check, columns, control_value, tables
 
 #: What a page of the book reads: everything that it shows, as JSON.
@@ -142,27 +143,68 @@ class Figure:
                 f"figure {label!r} needs a caption: a reference shows its number there"
             )
         self.label = label
+        self.language, self._page_words, self._said_still = "en", {}, None
+        self._still, self._say = (self.tables, self.spec), None
+
+    def in_words(self, words):
+        """The figure in another language: its texts, labels, names of series and alternative.
+
+        Parameters
+        ----------
+        words : `synthlib.viz.words.Words`
+            As `synthlib.viz.words.load` reads them; ``absent`` then names the texts for which it
+            has none, and which stay English.
+
+        Returns
+        -------
+        Figure
+            Numbers are the same. Names of columns and the label stay as they are.
+        """
+
+        def say(text):
+            return words.say(self.label, text)
+
+        def soft(text):
+            return words.say(self.label, text, note=False)
+
+        tables, spec, still = other_words.translated(self.tables, self.spec, say)
+        caption = say(self.caption) if self.caption else None
+        # The page knows the tables' own values; only the picture has others in their place.
+        living = spec["kind"] == "explorer"
+        page = spec | {"static": self.spec["static"]} if living else spec
+        other = Figure(tables, page, say(self.alt), label=self.label, caption=caption)
+        if self.caption:
+            # What is left for print is found by English words.
+            kept = _still(self.caption)
+            other._said_still = caption if kept == self.caption else say(kept)
+        drawn = spec | {"static": check(still, spec["static"])} if living else other.spec
+        other._still, other._say = (still, drawn), soft
+        other.language, other._page_words = words.language, words.of(self.label)
+        return other
 
     def __repr__(self):
         return f"<Figure {self.label or self.spec['kind']}: {self.alt}>"
 
     def draw(self, *, mode="light", width="wide"):
         """The picture as a matplotlib figure; ``mode`` light or dark, ``width`` wide or narrow."""
-        return draw.draw(self.tables, self.spec, mode=mode, width=width)
+        return draw.draw(*self._still, mode=mode, width=width, say=self._say)
 
     def svg(self, *, mode="light", width="wide", text="shapes"):
         """The picture as SVG text on a transparent ground, its letters as shapes or as text."""
-        return draw.render(self.tables, self.spec, mode=mode, width=width, text=text).decode()
+        drawn = draw.render(*self._still, mode=mode, width=width, text=text, say=self._say)
+        return drawn.decode()
 
     def png(self, *, mode="light", width="wide", dpi=160):
         """The picture as PNG bytes on an opaque ground."""
         return draw.render(
-            self.tables, self.spec, mode=mode, width=width, form="png", dpi=dpi, opaque=True
+            *self._still, mode=mode, width=width, form="png", dpi=dpi, opaque=True, say=self._say
         )
 
     def still_caption(self):
         """The caption without what a still picture cannot do, and without markup; "" for none."""
-        return script.plain(_still(self.caption)) if self.caption else ""
+        if not self.caption:
+            return ""
+        return script.plain(self._said_still or _still(self.caption))
 
     def csv(self):
         """Each table as CSV text (UTF-8, full precision, an empty field for a missing value)."""
@@ -180,7 +222,7 @@ class Figure:
 
     def payload(self):
         """What the living figure is made from, in plain JSON types; `synthlib/viz/js/core.js`."""
-        return {
+        content = {
             "version": 1,
             "label": self.label,
             "caption": self.caption,
@@ -188,10 +230,11 @@ class Figure:
             "spec": self.spec,
             "tables": {name: columns(table) for name, table in self.tables.items()},
         }
+        return content | {"words": self._page_words} if self._page_words else content
 
     def page(self):
         """A page (HTML) of this figure alone, alive without a kernel and without the network."""
-        return script.page(self.payload(), self.svg(), self.svg(mode="dark"))
+        return script.page(self.payload(), self.svg(), self.svg(mode="dark"), self.language)
 
     def widget(self, state=None):
         """The living figure as a widget (anywidget) for a notebook.
@@ -315,7 +358,7 @@ class Figure:
                 content[f"{model}.js"] = page_model.script(model).encode()
         for form in [name for name in formats if name != "html"]:
             content[f"{stem}.{form}"] = draw.render(
-                self.tables, self.spec, mode=mode, width=width, form=form, dpi=dpi, text=text,
+                *self._still, mode=mode, width=width, form=form, dpi=dpi, text=text, say=self._say,
                 opaque=form == "png" or mode == "dark", raster_from=VECTOR_UP_TO,
                 title=still or stem, description=self.alt,
             )  # fmt: skip

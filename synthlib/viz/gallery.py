@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from synthlib import commands, paths
+from synthlib.viz import words as other_words
 from synthlib.viz.figure import MIMETYPE, Figure
 from synthlib.viz.widget import VARIABLE
 
@@ -142,7 +143,7 @@ def figures(notebook):
     return found
 
 
-def regenerate(out, only=(), folder=None, say=print, **how):
+def regenerate(out, only=(), folder=None, say=print, words=None, **how):
     """Write the book's figures with their data.
 
     Parameters
@@ -155,6 +156,8 @@ def regenerate(out, only=(), folder=None, say=print, **how):
         Of the notebooks.
     say : callable
         Gets one line of progress at a time.
+    words : `synthlib.viz.words.Words`, optional
+        Of another language.
     **how
         Of `Figure.save`: formats, width, mode, dpi, text.
 
@@ -186,6 +189,8 @@ def regenerate(out, only=(), folder=None, say=print, **how):
     for number, (path, labels) in enumerate(work.items(), 1):
         start, notebook = time.perf_counter(), _read(path)
         asked = json.dumps(how, sort_keys=True) if how else ""
+        if words:
+            asked += json.dumps([words.language, words.page, words.figures], sort_keys=True)
         digest = hashlib.sha256((state + _code(notebook) + asked).encode()).hexdigest()
         done = out / ".done" / f"{path.stem}.json"
         before = json.loads(done.read_text()) if done.is_file() else {}
@@ -206,7 +211,8 @@ def regenerate(out, only=(), folder=None, say=print, **how):
             made = {figure.label: figure for figure in figures(executed)}
             for label in labels:
                 if label in made:
-                    ready[label] = [p.name for p in made[label].save(out, **how)]
+                    figure = _worded(made[label], words, say)
+                    ready[label] = [p.name for p in figure.save(out, **how)]
                     done.parent.mkdir(parents=True, exist_ok=True)
                     text = json.dumps({"digest": digest, "figures": before | ready}, indent=1)
                     paths.write_bytes(done, text.encode())
@@ -216,6 +222,19 @@ def regenerate(out, only=(), folder=None, say=print, **how):
                 raise ValueError(f"{path.stem} ran, but left no figure {', '.join(missing)}")
         files += [out / name for label in labels for name in ready[label]]
     return files
+
+
+def _worded(figure, words, say):
+    """The figure with other words, if any; what has none is said once."""
+    if words is None:
+        return figure
+    made = figure.in_words(words)
+    absent = words.absent.pop(figure.label, [])
+    if absent:
+        shown = ", ".join(f"“{text if len(text) < 60 else text[:57] + '…'}”" for text in absent[:3])
+        more = f" and {len(absent) - 3} more" * (len(absent) > 3)
+        say(f"{figure.label}: no words in {words.language} for {shown}{more}: English there")
+    return made
 
 
 def _of_ones_own(options):
@@ -255,8 +274,16 @@ def _say_rejects(file, rejects):
               f"{first['line']}: {first['reason']}")  # fmt: skip
 
 
-def main(argv=None):
-    """Command line; returns the exit status."""
+def main(argv=None, more=None):
+    """Command line; returns the exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+    more : dict of str to callable, optional
+        Figures of a reader's own that are not drawn of files alone, by name: each a function of
+        the options and of `say` that gives a `Figure`.
+    """
     parser = commands.figures()
     options = parser.parse_args(argv)
     if options.list:
@@ -270,11 +297,14 @@ def main(argv=None):
     names = {"formats": options.format, "width": options.width, "mode": options.theme,
              "dpi": options.dpi, "text": options.text}  # fmt: skip
     how = {name: value for name, value in names.items() if value is not None}
+    words = other_words.load(options.words) if options.words else None
     if options.what:
-        figure = _of_ones_own(options)
+        own = (more or {}).get(options.what)
+        figure = own(options, say) if own else _of_ones_own(options)
+        figure = _worded(figure, words, say)
         say(figure.alt)
         say(f"{len(figure.save(options.out, **how))} files in {options.out}")
         return 0
-    files = regenerate(options.out, options.only, options.notebooks, say, **how)
+    files = regenerate(options.out, options.only, options.notebooks, say, words, **how)
     print(f"{len(files)} files in {options.out}")
     return 0

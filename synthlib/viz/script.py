@@ -75,7 +75,7 @@ def embedded(value):
 
 
 _PAGE = """<!doctype html>
-<html lang="en" data-sc-page>
+<html lang="{language}" data-sc-page>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -99,7 +99,7 @@ figcaption {{ margin-top: 0.6rem; font-size: 0.92em; }}
 <div data-sc-figure><script type="application/json">{payload}</script></div>
 {caption}
 </figure>
-<noscript><p>Without JavaScript this figure is a picture.</p></noscript>
+<noscript><p>{without}</p></noscript>
 <script>
 {script}
 SC.page();
@@ -137,7 +137,7 @@ def plain(caption):
     return re.sub(r"(?<![\w*])\*{1,2}([^\s*](?:[^*]*[^\s*])?)\*{1,2}(?![\w*])", r"\1", text)
 
 
-def page(payload, light, dark):
+def page(payload, light, dark, language="en"):
     """A page of one living figure that needs nothing else: no network, no other file.
 
     Parameters
@@ -146,6 +146,8 @@ def page(payload, light, dark):
         As `Figure.payload` gives it.
     light, dark : str
         The static picture as SVG, for readers without JavaScript and for paper.
+    language : str
+        Of its words, as HTML names it.
 
     Returns
     -------
@@ -156,7 +158,10 @@ def page(payload, light, dark):
         return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
     caption = payload["caption"]
+    without = "Without JavaScript this figure is a picture."
     return _PAGE.format(
+        language=html.escape(language, quote=True),
+        without=html.escape(payload.get("words", {}).get(without, without)),
         title=html.escape(payload["label"] or "figure"),
         css=css(),
         light=address(light),

@@ -7,6 +7,7 @@
 
 Each function returns a `Figure`: it shows itself in a notebook, and `save` writes it for a paper.
 On the command line: ``python -m synthlib figures heatmaps --lists mine.jsonl --encoder NAME``.
+What `omega` draws, `experiments.steering.omega` writes and draws in one call.
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,20 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from synthlib.curation import Thresholds
+from synthlib.curation import Thresholds, folded
 from synthlib.evaluation.embedding import embed, unit_rows
 from synthlib.viz.figure import Figure
 
-__all__ = ["heatmaps", "thresholds", "trajectories"]
+__all__ = ["heatmaps", "omega", "thresholds", "trajectories"]
+
+#: What an answer can be, with its words in the figure and their colour.
+WHAT = {
+    "entailment": ("entailment", "blue"), "neutral": ("neutral", "sky"),
+    "contradiction": ("contradiction", "orange"), "other": ("another sentence", "blue"),
+    "copied": ("copy of the premise", "gold"), "echo": ("echo of the instruction", "purple"),
+    "broken": ("empty or broken", "grey"),
+}  # fmt: skip
+SAME = "same for several premises"
 
 
 def heatmaps(lists, encode, *, length=None, label=None):
@@ -229,6 +239,107 @@ def trajectories(lists, encode, *, shown=4, label=None):
         "lies at the origin."
     )
     return Figure(frame, spec, alt, label=label or "fig-trajectories", caption=caption)
+
+
+def omega(answers, *, name="the generator", label=None):
+    """What a generator makes of sentences at each ω: the texts to read, and what became of them.
+
+    Parameters
+    ----------
+    answers : DataFrame or mapping
+        omega, kind ("entailment" or "contradiction"), premise, output, and what: one of `WHAT`. As
+        `experiments.steering.answers` gives them; the same premises at every ω.
+    name : str
+        Of the generator, for the caption.
+    label : str, optional
+
+    Returns
+    -------
+    Figure
+        In the page ω is turned and the answers are read; the picture has the shares by ω. Its
+        tables: answers (same: how many premises have this answer, by `curation.folded`) and, for
+        each kind, omega, what and percent. An answer that several premises have is also a copy,
+        or what else it is: that share comes on top.
+
+    Raises
+    ------
+    ValueError
+        Where a column is missing, there is no answer, or a kind or an outcome is unknown.
+
+    Source: MultiCSR § 5.2, Fig. 6, without labels of people.
+    """
+    names = ["omega", "kind", "premise", "output", "what"]
+    absent = [column for column in names if column not in answers]
+    if absent:
+        raise ValueError(f"the answers have no column {absent[0]}: experiments.steering has them")
+    table = pd.DataFrame({column: list(answers[column]) for column in names})
+    if table.empty:
+        raise ValueError("there is no answer to draw")
+    for column, known in (("kind", ("contradiction", "entailment")), ("what", tuple(WHAT))):
+        wrong = next((value for value in table[column] if value not in known), None)
+        if wrong is not None:
+            raise ValueError(f"{column} is one of {', '.join(known)}, given {wrong!r}")
+    alike = [table["omega"], table["kind"], table["output"].map(folded)]
+    table["same"] = table.groupby(alike)["output"].transform("size")
+    grid = sorted(table["omega"].unique())
+    kinds = [kind for kind in ("contradiction", "entailment") if (table["kind"] == kind).any()]
+    shown = [what for what in WHAT if (table["what"] == what).any()]
+    colours = {WHAT[what][0]: WHAT[what][1] for what in shown} | {SAME: "green"}
+    tables = {"answers": table.assign(what=[WHAT[what][0] for what in table["what"]])}
+    for kind in kinds:
+        tables[kind] = _shares(table[table["kind"] == kind], shown)
+    start = min(grid, key=lambda w: abs(w - 0.3))
+    lines = {
+        "kind": "lines", "x": "omega", "y": "percent", "series": "what", "markers": True,
+        "xlabel": "ω", "ylabel": "percent of the answers", "ylim": [-3, 103], "colors": colours,
+        "order": {"series": list(colours)},
+    }  # fmt: skip
+    asked = [[kind, f"{'an' if kind[0] == 'e' else 'a'} {kind}"] for kind in kinds]
+    panels = [{**lines, "data": kind, "title": f"asked for {wanted}"} for kind, wanted in asked]
+    spec = {
+        "kind": "explorer", "explorer": "answers",
+        "controls": [
+            {"name": "omega", "type": "range", "label": "ω", "values": grid, "value": start,
+             "format": ".2f"},
+            {"name": "kind", "type": "choice", "label": "asked for", "options": asked},
+        ],
+        "options": {"lines": lines, "colours": colours, "same": SAME},
+        "static": {"kind": "panels", "columns": 2, "height": 3.4, "panels": panels},
+    }  # fmt: skip
+
+    told = sorted({grid[0], min(grid, key=abs), start, grid[-1]})
+
+    def alt(data):
+        text = []
+        for kind, wanted in asked:
+            wide = data[kind].pivot(index="omega", columns="what", values="percent")
+            said = "; ".join(
+                f"{what} " + ", ".join(f"{wide.loc[w, what]:.0f} at {w:g}" for w in told)
+                for what in colours if wide[what].any()
+            )  # fmt: skip
+            text.append(f"Asked for {wanted}: {said}")
+        return "Percent of the answers by omega. " + ". ".join(text) + "."
+
+    number = table["premise"].nunique()
+    sentences = f"{number} sentence{'s' * (number > 1)}"
+    caption = (
+        f"What {name} makes of {sentences}, by $\\omega$. "
+        "Copies, echoes and broken answers are found by rules"
+        + (", the rest is an NLI model's word. " if "other" not in shown else ". ")
+        + "The share of answers that several premises have comes on top. "
+        "Turn $\\omega$ to read the answers."
+    )
+    return Figure(tables, spec, alt, label=label or "fig-omega", caption=caption)
+
+
+def _shares(table, shown):
+    """omega, what and percent of one kind's answers."""
+    rows = []
+    for value, part in table.groupby("omega"):
+        for what in shown:
+            rows.append((value, WHAT[what][0], 100 * float((part["what"] == what).mean())))
+        rows.append((value, SAME, 100 * float((part["same"] > 1).mean())))
+    return pd.DataFrame(rows, columns=["omega", "what", "percent"])
 
 
 def _named(lists):

@@ -144,6 +144,22 @@ var SC = (() => {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 
+  // ------------------------------------------------------------------ words of another language
+  const PLACE = /“[^”]*”|(^|[^A-Za-z\d])([−+-]?\d+(?:,\d{3})*(?:\.\d+)?)/g; // as in synthlib/viz/words
+  let words = null; // of the figure that is being drawn; null: English
+  /** A text in the figure's language, numbers and quotations in their places; as it is where there are no words. */
+  SC.say = (text) => {
+    if (!words || typeof text !== "string" || !/[A-Za-z]{2}/.test(text)) return text;
+    const core = text.replace(/\s+/g, " ").trim(), found = [];
+    const key = core.replace(PLACE, (whole, before, value) => {
+      found.push(value === undefined ? whole : value);
+      return `${value === undefined ? "" : before}{${found.length - 1}}`;
+    });
+    if (!Object.hasOwn(words, key)) return text;
+    const said = words[key].replace(/\{(\d+)\}/g, (_, i) => found[i]);
+    return (/^\s/.test(text) ? " " : "") + said + (/\s$/.test(text) ? " " : "");
+  };
+
   // ------------------------------------------------------------------ elements
   function build(node, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -154,11 +170,11 @@ var SC = (() => {
         for (const [property, v] of Object.entries(value)) node.style.setProperty(property, v);
       } else if (/^on|^srcdoc$/i.test(name) || (/^(xlink:)?href$|^src$|action$/i.test(name) && !/^#/.test(value)))
         throw new Error(`an element of a figure may not have ${name}=${value}`);
-      else node.setAttribute(name, value === true ? "" : value);
+      else node.setAttribute(name, value === true ? "" : name === "aria-label" ? SC.say(value) : value);
     }
     for (const child of children.flat(Infinity))
       if (child !== null && child !== undefined && child !== false)
-        node.append(child instanceof Node ? child : String(child).replace(CONTROL, " "));
+        node.append(child instanceof Node ? child : SC.say(String(child).replace(CONTROL, " ")));
     return node;
   }
   const tag = (name) => {
@@ -331,7 +347,7 @@ var SC = (() => {
     }
     const button = html("button", { type: "button", class: "sc-play", on: { click: () => view.set({ [c.name]: !view.state[c.name] }) } });
     return { node: html("div", { class: "sc-control" }, button), play: c,
-      show: (v) => { button.textContent = v ? "❚❚ Pause" : `▶ ${label}`; button.setAttribute("aria-pressed", v ? "true" : "false"); } };
+      show: (v) => { button.textContent = v ? `❚❚ ${SC.say("Pause")}` : `▶ ${label}`; button.setAttribute("aria-pressed", v ? "true" : "false"); } };
   }
 
   /** The controls' elements; three sliders and more in a row of their own, equally wide. */
@@ -519,7 +535,8 @@ var SC = (() => {
 
   // ------------------------------------------------------------------ one figure
   SC.mount = (element, payload, { state: given, onstate } = {}) => {
-    const spec = payload.spec || {};
+    const spec = payload.spec || {}, own = payload.words || null;
+    words = own;
     const shell = html("div", { class: "sc-living", role: "group", "aria-label": SC.text(payload.label || "figure") });
     const bar = html("div", { class: "sc-controls" }), root = html("div", { class: "sc-stage" });
     const tip = html("div", { class: "sc-tip", "aria-hidden": "true", hidden: true });
@@ -555,11 +572,12 @@ var SC = (() => {
         view.text = SC.text(text, 1200) || view.alt;
         view.speak(view.text);
       },
-      speak(text) { clearTimeout(speaking); speaking = setTimeout(() => { live.textContent = SC.text(text, 1200); }, 120); },
+      speak(text) { clearTimeout(speaking); speaking = setTimeout(() => { words = own; live.textContent = SC.say(SC.text(text, 1200)); }, 120); },
       /** How much larger than drawn the figure is shown, as on a slide: what a pointer's place is divided by. */
       scale() { return shell.getBoundingClientRect().width / shell.offsetWidth || 1; },
       tip(x, y, lines) {
         if (x === undefined || !lines || !lines.length) { tip.hidden = true; return; }
+        words = own;
         tip.replaceChildren(...lines.map((line) => Array.isArray(line)
           ? html("div", {}, html("span", { class: "sc-name" }, SC.formula(SC.text(line[0], 200))), " ", html("b", {}, SC.text(line[1], 200)))
           : html("div", {}, SC.text(line, 400))));
@@ -691,6 +709,7 @@ var SC = (() => {
       const width = Math.floor(shell.clientWidth);
       if (!width) return;
       const begin = performance.now();
+      words = own;
       const active = document.activeElement && root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       try {
         view.width = width; view.narrow = width < 520; view.dark = SC.dark();
@@ -713,7 +732,7 @@ var SC = (() => {
         else if (changed && view.text === view.alt) view.say(`${controls.map((c) => `${SC.formula(c.label || c.name)}: ${SC.text(view.state[c.name])}`).join(", ") || "Changed"}. ${view.alt}`);
         root.style.minHeight = "";
         for (const plot of root.querySelectorAll(".sc-plot"))
-          plot.setAttribute("aria-label", `${plot.dataset.name}${view.text}${plot.tabIndex === 0 ? " The arrow keys read the values." : ""}`);
+          plot.setAttribute("aria-label", `${plot.dataset.name}${view.text}${plot.tabIndex === 0 ? SC.say(" The arrow keys read the values.") : ""}`);
         if (active) {
           const same = [...root.querySelectorAll("[data-key]")].find((n) => n.dataset.key === active);
           if (same) same.focus({ preventScroll: true });
