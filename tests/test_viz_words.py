@@ -148,6 +148,9 @@ def test_a_figure_says_the_same_in_other_words(file):
     assert figure.spec["order"] == {"series": ["moyenne des deux", "entailment"]}
     assert figure.spec["colors"] == {"moyenne des deux": "purple"}
     assert set(figure.tables["data"]["kind"]) == {"moyenne des deux", "entailment"}
+    other.figures["fig-99-mine"]["tick {0}"] = "cochez {0}"
+    assert other.say("fig-99-mine", "tick “mean of both”") == "cochez “moyenne des deux”"
+    assert other.say("fig-99-mine", "tick “a man”") == "cochez “a man”"
     assert other.absent == {"fig-99-mine": ["entailment"]}  # named once, and English
     assert (figure.tables["data"]["percent"] == TABLE["percent"]).all()
     svg = figure.svg(text="text")

@@ -152,7 +152,8 @@ var SC = (() => {
     if (!words || typeof text !== "string" || !/[A-Za-z]{2}/.test(text)) return text;
     const core = text.replace(/\s+/g, " ").trim(), found = [];
     const key = core.replace(PLACE, (whole, before, value) => {
-      found.push(value === undefined ? whole : value);
+      const inner = whole.slice(1, -1); // of a quotation, as of a control's label
+      found.push(value !== undefined ? value : Object.hasOwn(words, inner) ? `“${words[inner]}”` : whole);
       return `${value === undefined ? "" : before}{${found.length - 1}}`;
     });
     if (!Object.hasOwn(words, key)) return text;

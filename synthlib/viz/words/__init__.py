@@ -6,7 +6,8 @@
 A file is JSON: ``language`` (as HTML names it), ``figures`` (for each label what stands for each of
 its English texts) and ``page`` (what the living figures' script writes, for all of them). Numbers
 and what stands in “…” are places: ``{0}``, ``{1}``, … in the English text, in its order, and in
-any order in the other. So they are carried over as they are. What has no words stays English.
+any order in the other. So they are carried over as they are, but for a quotation that has words of
+its own, such as a control's label. What has no words stays English.
 """
 
 import json
@@ -93,7 +94,9 @@ class Words:
             if note and key not in absent:
                 absent.append(key)
             return text
-        return filled(other, found)
+        known = self.of(label)
+        return filled(other, [f"“{known.get(one[1:-1], one[1:-1])}”" if one[0] == "“" else one
+                              for one in found])  # fmt: skip
 
 
 def shipped():
