@@ -42,7 +42,7 @@
     describe(view) {
       const at = view.memory.now, [first] = at.rows;
       return `Answers at ω = ${SC.format(at.omega, ".2f")}, ${at.kind}s asked for: ${told(at, view)}.`
-        + (first ? ` Of “${SC.text(first.premise)}”: ${SC.text(first.output) || "nothing"}.` : "");
+        + (first ? ` Of “${SC.text(first.premise)}”: “${SC.text(first.output) || "nothing"}”.` : "");
     },
   };
 })(SC);
