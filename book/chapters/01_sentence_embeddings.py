@@ -89,11 +89,17 @@ pd.set_option("display.max_colwidth", None)
 # means (the next chapter opens it up).
 # It marks our encoders. It teaches none of them, save one: where the real method uses human
 # labels, ours asks the oracle.
+#
+# Here are six pairs, their scores, and how each pair arose: the second sentence says the first in
+# other words (*paraphrase*), with less or more *detail*, after a chain of small changes (*drift*),
+# or is another sentence, on the same *topic* or *unrelated*.
 
 # %%
 sts = {kind: corpora.sts(kind, "test") for kind in ("natural", "hard")}
 dev = corpora.sts("natural", "dev", n=1000)
-sts["natural"][["sentence1", "sentence2", "score", "kind"]].head(6)
+sts["natural"][["sentence1", "sentence2", "score", "kind"]].head(6).rename(
+    columns={"sentence1": "one sentence", "sentence2": "the other"}
+).style.hide(axis="index").format({"score": "{:.1f}"})
 
 # %% [markdown]
 # ## The idea, with one picture
@@ -175,8 +181,8 @@ viz.Figure(
     alt=_circle_alt,
     label="fig-01-circle",
     caption="Contrast at work. Eight meanings with two sentences each, free to move on a "
-    "circle, follow the gradient of InfoNCE ($\\tau=0.1$) for 400 steps. Partners meet; "
-    "meanings share out the space.",
+    "circle, follow the gradient of InfoNCE ($\\tau=0.1$) for 400 steps. Partners meet (at the "
+    "end the second marker covers the first); meanings share out the space.",
 )
 
 # %% [markdown]
@@ -240,9 +246,9 @@ viz.Figure(
     + ", ".join(f"{k} {v:.2f}" for k, v in df.groupby("kind").cosine.mean().items())
     + ".",
     label="fig-01-cone",
-    caption="Cosines of pairs of the natural STS set under the masked LM. A "
-    "contradiction in the "
-    "same words outranks a paraphrase in other words.",
+    caption="Cosines of pairs of the natural STS set under the masked LM, smoothed (so that a "
+    "curve may run past 1, and no cosine does). A contradiction in the same words outranks a "
+    "paraphrase in other words.",
 )
 
 # %% [markdown]
@@ -351,6 +357,9 @@ before, after = (
 print(f"natural set: {before:.1f} as it is, {after:.1f} centred")
 
 # %% [markdown]
+# (One masked LM and one test set. How far other pairs would move such a gain, {ref}`ch-01-sure`
+# says.)
+#
 # The mean is only the first and loudest thing that the vectors have in common.
 # Lay the centred embeddings of $n$ sentences as rows into a matrix and look at its **singular
 # values**: how much the embeddings vary along each of their principal directions.
@@ -437,9 +446,8 @@ print(listing.essential(losses.contrast))
 # %% [markdown]
 # The two lines that matter are the `logits`, all cosines of the batch divided by $\tau$, and
 # the `cross_entropy`, where the right answer for row $i$ is column $i$.
-# `negative` and `keep` wait for later: hard negatives come further down, the mask in the
-# chapter on masked training, and the variant as released in the same place. With `chunk_size`
-# the same is computed a few rows at a time.
+# `negative` and `keep` wait for later: hard negatives come further down, the mask and the variant
+# of the released code in {ref}`ch-05`. With `chunk_size` the same is computed a few rows at a time.
 #
 # A quick sanity check. An encoder that cannot tell its candidates apart guesses, and the loss
 # of a guess among $N$ is $\log N$:
@@ -454,8 +462,8 @@ print(f"log 128:         {np.log(128):.3f}")
 #
 # Look at the gradient. Write $p_{ij}$ for the softmax probability that anchor $i$ gives to
 # candidate $j$.
-# Then the loss pushes candidate $j$ away with force $p_{ij}/\tau$: the more an anchor is
-# tempted, the harder it is pushed.
+# Then the loss pushes candidate $j$ away with force $p_{ij}/\tau$: the more a candidate tempts
+# the anchor, the harder it is pushed.
 #
 # A small $\tau$ sharpens the softmax, so that only the most tempting negatives are pushed at all.
 # A large one pushes everybody alike.
@@ -546,9 +554,10 @@ for kernel in (evaluation.alignment, evaluation.uniformity):
 # The pair tells the story, and InfoNCE is the sum of the two in disguise: for a large batch
 #
 # $$
-# \mathbb E\,\ell_i-\log N\;\longrightarrow\;
-# -\frac1\tau\mathop{\mathbb E}_{(x,x^+)}\mathbf h^\top\mathbf h^+
-# \;+\;\mathop{\mathbb E}_{x}\,\log\mathop{\mathbb E}_{y}\,e^{\mathbf h_x^\top\mathbf h_y/\tau}
+# \begin{aligned}\mathbb E\,\ell_i-\log N\;\longrightarrow\;
+# &-\frac1\tau\mathop{\mathbb E}_{(x,x^+)}\mathbf h^\top\mathbf h^+\\
+# &+\mathop{\mathbb E}_{x}\,\log\mathop{\mathbb E}_{y}\,e^{\mathbf h_x^\top\mathbf h_y/\tau}
+# \end{aligned}
 # $$ (eq-01-limit)
 #
 # The first term is alignment, since
@@ -585,7 +594,7 @@ def watch(train, data, settings, name):
     encoder = models.load_encoder(settings.encoder, pooling=settings.pooling)
     path, steps, began = [], itertools.count(0, 5), time.perf_counter()
 
-    def stop(encode):  # called every five steps; it grows, so the last weights stay
+    def stop(encode):  # every five steps; its "score" is the step, so the last weights win
         step = next(steps)
         if step in STOPS:
             path.append({"step": step, **ch01.geometry(encode, dev)})
@@ -607,9 +616,9 @@ unsupervised, walk = watch(
     training.train_unsupervised_simcse, sentences, settings, "unsupervised"
 )
 encoders["unsupervised"] = ch01.remembered(unsupervised.encode)
-walk[["step", "alignment", "uniformity", "mean_cosine"]].round(3).rename(
+walk[["step", "alignment", "uniformity", "mean_cosine"]].rename(
     columns={"mean_cosine": "mean cosine"}
-)
+).style.hide(axis="index").format(precision=3)
 
 # %% [markdown]
 # Read the table from top to bottom.
@@ -747,20 +756,25 @@ table = pd.DataFrame({
     }
     for name, encode in encoders.items()
 }).T.loc[order]
-table.round(2)
+table.rename(columns={
+    "mean_cosine": "cosine", "tenth direction": "tenth",
+    "natural": "natural (%)", "hard": "hard (%)",
+}).style.format(precision=2).format("{:.1f}", subset=["natural (%)", "hard (%)"])
 
 # %% [markdown]
-# Read this table column by column; it is the chapter's result, and not quite the one that the
-# papers lead us to expect.
+# Read this table column by column; it is the chapter's result (one seed, live), and not quite the
+# one that the papers lead us to expect.
 #
-# *Mean cosine, uniformity, tenth direction* (its singular value, as a share of the first).
+# *Cosine* (the mean of unrelated pairs), *uniformity, tenth* (the singular value of the tenth
+# direction, as a share of the first).
 # Whitening and SimCSE both cure the anisotropy: unrelated sentences stand at right angles, and
 # the spectrum is flatter. Whitening does it perfectly; nothing else is as uniform.
 #
-# *Natural.* The cure is worth a few points of Spearman, by either way; and the random words,
-# which know nothing, play in the same league.
+# *Natural* (Spearman). The cure is worth a few points, by either way; and the random words, which
+# know nothing, do about as well as SimCSE without labels.
+# ({ref}`ch-01-sure` has the intervals.)
 #
-# *Supervised.* It is *less* uniform than whitening, and far above everybody.
+# The last row, *supervised*, is *less* uniform than whitening, and far above everybody.
 
 # %% tags=["hide-input"]
 bars = (
@@ -801,7 +815,8 @@ for task, mark in zip(sts, repaired, strict=True):
     print(f"{task}: {table[task]['supervised']:.1f} → {mark:.1f}")
 
 # %% [markdown]
-# More uniform, and much worse.
+# More uniform, and much worse (one seed, live; but other test pairs move such a figure by a few
+# points only, as {ref}`ch-01-sure` will show).
 
 # %% [markdown]
 # ## What dropout cannot teach
@@ -841,15 +856,15 @@ viz.Figure(
     label="fig-01-kinds",
     caption="Cosines by kind of pair. Without labels, contradictions in the same "
     "words stay above "
-    "paraphrases; hard negatives turn the order round.",
+    "paraphrases; hard negatives turn the order round. One seed, live.",
 )
 
 # %% [markdown]
-# In the left half of {numref}`fig-01-kinds` the unrelated have left, and the trouble of
-# {numref}`fig-01-cone` has stayed: the contradiction in the same words is still rated above the
-# paraphrase in other words.
+# Without labels (the first panel of {numref}`fig-01-kinds`) the unrelated have moved to zero, but
+# the trouble of {numref}`fig-01-cone` has stayed: the contradiction in the same words is still
+# rated above the paraphrase in other words.
 # No batch of random sentences ever asked the encoder to tell *sleeping* from *running* in the
-# park. The hard negatives of the right half asked exactly this.
+# park. The hard negatives of the second panel's encoder asked exactly this.
 #
 # These triplets came from the oracle, as the real ones come from people: SNLI and MNLI took
 # crowds of annotators {cite}`bowman2015snli,williams2018mnli`.
@@ -889,7 +904,8 @@ marks["encoder"] = order
 marks.set_index("encoder")[["pairs", "all", "mean", "wmean"]].round(1)
 
 # %% [markdown]
-# The same cosines and the same scores, and the marks of one encoder lie many points apart.
+# The same cosines and the same scores, and the marks of one encoder lie many points apart (one
+# seed, live; the ledger below has three, which agree).
 # A picture shows how that can be.
 
 # %% tags=["hide-input"]
@@ -932,7 +948,8 @@ viz.Figure(
     },
     alt=lambda data: _clouds_alt(data["pairs"]),
     label="fig-01-aggregations",
-    caption="The four parts of the set under unsupervised SimCSE, three pairs in ten. "
+    caption="The four parts of the set under unsupervised SimCSE; three pairs in ten, so its marks "
+    "are not quite the table's. "
     "*All* rewards an encoder for telling the clouds apart; the means see only the order "
     "inside each. Drag a cloud up or down by its handle, or leave a part out.",
 )
@@ -966,7 +983,7 @@ viz.Figure(
 # seed, so whatever a seed does to both cancels.
 #
 # With three seeds, the mean's 95 % interval reaches 2.5 such deviations to either side
-# (Student's $t$: $4.30/\sqrt3$). A gain of 4 ± 1 points lies somewhere between 1.5 and 6.5.
+# (Student's $t$: $4.30/\sqrt3$). For a gain of 4 ± 1 points it runs from 1.5 to 6.5.
 # That is wide, and it is what three runs can tell; the {ref}`ledger <replication-ledger>` prints
 # it in every row. Its verdict asks each seed by itself: a claim *holds* where all of them agree.
 #
@@ -983,20 +1000,26 @@ def ahead(first, second, gold):
     return 100 * (spearmanr(first, gold).statistic - spearmanr(second, gold).statistic)
 
 
-for names in (("supervised", "unsupervised"), ("whitening", "unsupervised")):
-    cosines = [ch01.cosines(encoders[name], sts["natural"]) for name in names]
+compared, rows = encoders | {"masked LM, centred": centred}, []
+for names in (
+    ("supervised", "unsupervised"), ("whitening", "unsupervised"), ("unsupervised", "masked LM"),
+    ("unsupervised", "random words"), ("masked LM, centred", "masked LM"),
+):
+    cosines = [ch01.cosines(compared[name], sts["natural"]) for name in names]
     drawn = bootstrap(
         (*cosines, gold), ahead, paired=True, vectorized=False, n_resamples=200,
         method="percentile", rng=0,
     ).confidence_interval  # fmt: skip
-    print(
-        f"{' − '.join(names)}: {ahead(*cosines, gold):+.1f} points; "
-        f"95 % over pairs: {drawn.low:+.1f} to {drawn.high:+.1f}"
-    )
+    over = f"{drawn.low:+.1f} to {drawn.high:+.1f}"
+    rows.append((" − ".join(names), ahead(*cosines, gold), over))
+pd.DataFrame(rows, columns=[
+    "difference, natural set", "points", "95 % interval over pairs"
+]).style.hide(axis="index").format({"points": "{:+.1f}"})
 
 # %% [markdown]
 # The closer two encoders are, the more they move together, and the narrower this interval.
 # Still, a point or two on 2,000 pairs may belong to the pairs, however well three seeds agree.
+# An interval that holds zero leaves open which of the two is ahead.
 
 # %%
 for claim, value in ch01.values(encoders).items():

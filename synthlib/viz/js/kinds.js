@@ -242,6 +242,15 @@
       const rect = (at, from, to, wide) => { const [a, b] = [along(zero(from)), along(zero(to))], [low, long] = [Math.min(a, b), Math.abs(b - a)];
         return flat ? [low, at - wide / 2, long, wide] : [at - wide / 2, low, wide, long]; };
       const longest = Math.max(...along.range.map((v, i, r) => Math.abs(r[1] - r[0])));
+      // One size for all numbers over upright bars; one that would touch its neighbour moves up.
+      const said = data.flatMap((g) => g.bars.map((b) => SC.format(b.y, form))), placed = [];
+      const small = !flat && !spec.stacked && thick < Math.max(0, ...said.map((text) => SC.measure(text, 11))) + 2 ? 9 : 11;
+      const clear = (x, y, wide, side) => {
+        const meets = (o) => Math.abs(o.x - x) < (o.wide + wide) / 2 + 2 && Math.abs(o.y - y) < small;
+        while (placed.some(meets)) y -= side * 2;
+        placed.push({ x, y, wide });
+        return y;
+      };
       data.forEach(({ style, bars, spread }, position) => {
         for (const b of [...bars].sort((p, q) => order.indexOf(p.x) - order.indexOf(q.x))) {
           const middle = across(order.indexOf(b.x)), start = spec.stacked ? tops.get(b.x) || 0 : 0;
@@ -264,9 +273,8 @@
               }
             } else {
               const side = b.y < 0 ? -1 : 1, tip = along(side > 0 ? Math.max(b.high, b.y) : Math.min(b.low, b.y));
-              const fits = flat || thick >= SC.measure(text, size) * 0.92;
-              if (fits || thick >= SC.measure(text, 9) * 0.95) f.g.append(svg("text", flat ? { x: tip + 4 * side, y: at + 4, "text-anchor": side > 0 ? "start" : "end", style: { "font-size": `${size}px` } }
-                : { x: at, y: tip - 4 * side + (side < 0 ? 8 : 0), "text-anchor": "middle", style: { "font-size": `${fits ? size : 9}px` } }, text));
+              if (flat) f.g.append(svg("text", { x: tip + 4 * side, y: at + 4, "text-anchor": side > 0 ? "start" : "end", style: { "font-size": `${size}px` } }, text));
+              else if (thick >= SC.measure(text, 9) * 0.8) f.g.append(svg("text", { x: at, y: clear(at, tip - 4 * side + (side < 0 ? 8 : 0), SC.measure(text, small), side), "text-anchor": "middle", style: { "font-size": `${small}px` } }, text));
             }
           }
           const tip = along(start + b.y);
