@@ -130,7 +130,8 @@ def table(full, again):
         ours = [nodes.paragraph(text=ledger.measured(about))]
         if about["low"] == about["low"]:  # not NaN
             low, high = (ledger.number(about[end], about["unit"]) for end in ("low", "high"))
-            ours.append(nodes.paragraph(text=f"95 %: {low} to {high}", classes=["ledger-interval"]))
+            text = f"95 % interval: {low} to {high}"
+            ours.append(nodes.paragraph(text=text, classes=["ledger-interval"]))
         if isinstance(about["commit"], str) and about["commit"]:  # NaN where nothing was measured
             origin = f"{about['tier']}, {about['device']}, {about['commit']}"
             if about["recorded"] == about["recorded"]:  # not NaN: read from recordings in seconds
@@ -149,7 +150,7 @@ def table(full, again):
             cells.append(in_the_field(again[[claim in of.split() for of in again["field_of"]]]))
         body += row(cells, ids=[f"claim-{claim}"])
     group += body
-    return nodes.table("", group, classes=["ledger", "colwidths-given"])
+    return nodes.table("", group, classes=["ledger", "ledger-rows", "colwidths-given"])
 
 
 def short_table(chosen, page):

@@ -112,15 +112,23 @@ viz.Figure(
 # %%
 with tempfile.TemporaryDirectory() as folder:
     small = multicsr_run.run(folder, tier="pocket", n=300, max_steps=10, quiet=True)
-told = ["premises", "written", "copied_positives", "copied_negatives", "unread",
-        "below_alpha", "above_beta", "within_gamma", "kept", "steps"]  # fmt: skip
-pd.Series(small.counts)[told].to_frame("count")
+told = {
+    "premises": "premises", "written": "triplets written",
+    "copied_positives": "positives that copy the premise",
+    "copied_negatives": "negatives that copy the premise",
+    "unread": "scores that could not be read", "below_alpha": "a below α = 3",
+    "above_beta": "b above β = 3", "within_gamma": "a less than γ = 1 above b",
+    "kept": "triplets kept", "steps": "steps of training",
+}  # fmt: skip
+pd.Series(small.counts)[list(told)].rename(told).to_frame("count")
 
 # %% [markdown]
 # From 300 premises it wrote 300 triplets.
 # Many negatives are copies of their premise.
-# The next rows count the triplets that break each rule of the selection, and *kept* those
-# that break none.
+# $a$ is the score of premise and positive, $b$ that of premise and negative; stage 2 has a rule
+# with $\alpha$, one with $\beta$ and one with $\gamma$.
+# Three rows count the triplets that break each rule (some break two), and *kept* are those that
+# break none.
 #
 # Ten steps make no good encoder.
 # Let us walk the road at its proper size, and slowly.
@@ -173,6 +181,7 @@ refined.head(4)
 # for a contradiction, and each token is chosen from $\mathbf l_t-\omega\,\hat{\mathbf l}_t$:
 # the logits under the instruction, less $\omega$ times those under the opposite one
 # (chapter {ref}`3 <ch-03>`).
+#
 # **The judge.** The same generator then scores both pairs,
 # $a$ for $(x,x_+)$ and $b$ for $(x,x_-)$; as in the paper, it writes the score as text.
 #
@@ -205,13 +214,13 @@ cells = {
 pd.DataFrame(
     {
         name: {
-            "triplets": len(rows),
+            "triplets left": len(rows),
             "right (%)": 100 * ch06.right(rows).mean(),
             "right triplets": ch06.right(rows).sum(),
         }
         for name, rows in cells.items()
     }
-).T.astype({"triplets": int, "right triplets": int}).round(1)
+).T.astype({"triplets left": int, "right triplets": int}).round(1)
 
 # %% [markdown]
 # Read the last two columns together.
@@ -250,10 +259,10 @@ minutes = (time.perf_counter() - begun) / 60
 live = pd.DataFrame(
     {name: ch06.spearman(encode) for name, encode in encoders.items()}
 ).T
-live.round(1)
+live.map("{:.1f}".format).replace("-", "−", regex=True)
 
 # %% [markdown]
-# Spearman times 100, on the natural and on the hard set, for one seed.
+# Spearman times 100, on the natural and on the hard set. One seed, live.
 # Better data, better encoder: on the hard set, where words agree and meanings do not, most of
 # all.
 #
@@ -273,26 +282,25 @@ live.round(1)
 # $j=1,\dots,n$,
 #
 # $$
-# \delta_j=s_j-s'_j,\quad \bar\delta=\frac1n\sum_j \delta_j,\quad
+# \begin{gathered}
+# \delta_j=s_j-s'_j,\quad \bar\delta=\frac1n\sum_j \delta_j,\\
 # \operatorname{SE}=\sqrt{\frac{1}{n(n-1)}\sum_j(\delta_j-\bar\delta)^2}.
+# \end{gathered}
 # $$ (eq-06-paired)
 #
-# A gain that is not larger than two standard errors we do not claim.
-# With three seeds even this is generous: a 95 % interval would reach 4.3 standard errors to each
-# side (Student's $t$ with two degrees of freedom).
-# It filters out the worst.
+# SE is the standard error of the mean $\bar\delta$.
+# With three seeds a 95 % interval reaches 4.3 of them to each side (Student's $t$ with two degrees
+# of freedom; {ref}`chapter 1 <ch-01-sure>`).
+# From here on it stands in parentheses behind every difference.
+#
+# Three seeds make wide intervals. So we say two things of a gain: on how many seeds it is there, and
+# whether it is *sure*, that is, whether the interval stays off zero.
 
 
 # %%
 def gain(rows, first, other, column):
-    """Mean paired difference over the seeds, with its standard error."""
-    found = ch06.differences(rows, first, other, column)
-    return found.mean(), ch06.standard_error(found)
-
-
-def pm(mean, error, digits=1):
-    """A difference in words: +1.2 ± 0.3."""
-    return f"{mean:+.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+    """Mean paired difference over the seeds, and its 95 % interval, in words."""
+    return ledger.mean_and_interval(ch06.differences(rows, first, other, column))
 
 
 # %% [markdown]
@@ -374,37 +382,38 @@ viz.Figure(
 # %%
 pd.DataFrame(
     {
-        row: {
-            "the paper": f"{printed[row]:+.2f}".replace("-", "−"),
+        plainly[row]: {
+            "the paper": f"{-printed[row]:+.2f}",
             **{
-                where: pm(*gain(table3, row, "MultiCSR", f"test {name}"))
+                f"{where} (95 %)": gain(table3, "MultiCSR", row, f"test {name}")
                 for name, where in SETS.items()
             },
         }
         for row in order[1:]
     }
-).T.rename_axis("minus MultiCSR")
+).T.rename_axis("points lost")
 
 # %% [markdown]
-# Most of what the paper found is here too ({numref}`fig-06-ablation`): the raw corpus lies far
-# below, if not on every seed as far as we had wanted, and stages 1 and 2 both count.
+# Most of what the paper found is here too ({numref}`fig-06-ablation`). The raw corpus lies far
+# below, and for sure, if not on every seed as far as we had wanted.
+# Stage 1 alone and stage 2 alone are missed on every seed and on both sets; how much, three seeds
+# hardly say.
 # In the mean stage 1 is missed more on the natural set and stage 2 on the hard one, but the seeds
 # do not agree on that order.
 #
 # They agree on another thing: the two stages replace each other in part.
-# Add the costs of leaving out one, and the sum stays below the cost of leaving out both, as in
-# the paper (1.76 + 1.84 against 5.96).
+# Add what it costs to leave out stage 1 and what it costs to leave out stage 2: the sum stays below
+# the cost of leaving out both, on every seed, as in the paper (1.76 + 1.84 against 5.96).
 # What a careful writer does not spoil, a judge need not throw away.
-# The clearest effect of the whole table says the same: on the hard set the selection is worth
-# about seven points after stage 1, and more than twelve without it.
+# On the hard set that is sure, and large: the selection is worth about seven points after stage 1,
+# and more than twelve without it.
 
 # %%
+print("natural set, points (95 %), and on how many seeds a stage helped")
 for stage, row in enumerate(("w/o stage 1", "w/o stage 2", "w/o stage 3"), 1):
-    mean, error = gain(table3, "MultiCSR", row, "test natural")
-    verdict = (
-        "claimed" if mean > 2 * error else "not claimed: within two standard errors"
-    )
-    print(f"stage {stage}: {pm(mean, error, 2)} on the natural set, {verdict}")
+    helped = (ch06.differences(table3, "MultiCSR", row, "test natural") > 0).sum()
+    found = gain(table3, "MultiCSR", row, "test natural")
+    print(f"stage {stage}: {found}, {helped} of 3")
 
 # %% [markdown]
 # We had hoped for more from stage 1.
@@ -448,27 +457,31 @@ everything = {
     "epochs": settings.batch_size * settings.max_steps / first["triplets"],
     "natural": first["test natural"], "hard": first["test hard"],
 }  # fmt: skip
-pd.concat([pd.DataFrame([everything]), trade[list(everything)]]).round(2)
+one = pd.concat([pd.DataFrame([everything]), trade[list(everything)]])
+one["right"] *= 100
+one.rename(columns={"row": "seed 0", "right": "right (%)", "epochs": "times read"}).style.hide(
+).format("{:.1f}", subset=["right (%)", "times read", "natural", "hard"])
 
 # %%
 quantity = ledger.rows("06-quantity")  # three seeds
 pd.DataFrame({
-    name: {"selected − as few at random": pm(
-        *gain(quantity, "selected", "as few at random", name)
+    f"{name} set (95 %)": {"selected − as few at random": gain(
+        quantity, "selected", "as few at random", name
     )}
     for name in SETS
 })  # fmt: skip
 
 # %% [markdown]
-# The first table is one seed of the ledger's three.
-# Its middle row is the control that Table 3 lacks: as many triplets as stage 2 keeps, drawn
+# The first table is one seed of the ledger's three, the second all three.
+# The first one's middle row is the control that Table 3 lacks: as many triplets as stage 2 keeps, drawn
 # blindly.
 # The distance from it to *selected* is what purity is worth, the distance from it to *all* what
 # number is worth.
 # Table 3 shows only what is left when the one is set against the other.
 #
-# Purity wins on every seed where words are shared and meanings differ, the hard set, and mostly by
-# far. On natural pairs it wins on two seeds of three.
+# On the hard set, where words are shared and meanings differ, purity wins on every seed, by 1 to 16
+# points. On natural pairs it wins on two seeds of three.
+# So far apart, three seeds make neither sure.
 #
 # Whoever can write more premises gets both.
 # Unlabelled sentences are cheap, and that is the point of the method.
@@ -493,11 +506,21 @@ table2["method"] = table2["row"] + table2["generator"].map(
     lambda name: f" ({short[name]})" if name in short else ""
 )
 methods = list(dict.fromkeys(table2["method"]))
-spread = table2.groupby(["shape", "method"])[["natural", "hard"]].agg(
-    ["mean", "min", "max"]
-)
-marks = spread.unstack("shape").xs("mean", axis=1, level=1).loc[methods]
-marks.map("{:z.1f}".format).replace("nan", "–")
+
+
+def mean_and_range(marks):
+    """Mean of the seeds, with the least and the greatest where they differ."""
+    ends = f" ({marks.min():z.1f} to {marks.max():z.1f})" if marks.max() > marks.min() else ""
+    return f"{marks.mean():z.1f}{ends}".replace("-", "−")
+
+
+marks = {
+    f"{name}, {shape.upper().replace('ROBERTA', 'RoBERTa')}": part.groupby("method")[name].agg(
+        mean_and_range
+    )
+    for name in ("natural", "hard") for shape, part in table2.groupby("shape")
+}
+pd.DataFrame(marks).loc[methods].rename_axis("mean (range) of three seeds").fillna("–")
 
 # %% tags=["hide-input"]
 NAMES = {"bert": "BERT-shaped", "roberta": "RoBERTa-shaped"}
@@ -541,7 +564,9 @@ viz.Figure(
 paper2 = ledger.paper_table("multicsr", 2).query("column == 'Avg.'")
 paper2.pivot_table(
     index="row", columns="group", values="value", sort=False
-).rename_axis("the paper, mean of seven STS tasks").map("{:.2f}".format).replace("nan", "–")
+).rename_axis(
+    index="the paper, mean of seven STS tasks", columns=None
+).map("{:.2f}".format).replace("nan", "–")
 
 # %% [markdown]
 # From unlabelled text to raw triplets, from raw to refined, from refined to gold: each step is a
@@ -562,11 +587,13 @@ for first, other in (
     ("MultiCSR (T5)", "raw (Llama)"),
 ):
     print(
-        f"{first} − {other}:",
-        ", ".join(f"{pm(*gain(bert, first, other, name))} {name}" for name in SETS),
+        f"{first} − {other}:\n   ",
+        ", ".join(f"{gain(bert, first, other, name)} {name}" for name in SETS),
     )
 
 # %% [markdown]
+# All ten are sure but one: without logits, the gain on natural pairs is there on every seed, and its
+# interval touches zero.
 # Three things are worth a second look.
 #
 # *Raw, the T5-shaped writer is the better teacher*, though both write about as many right
@@ -607,6 +634,8 @@ for first, other in (
 # ## What helped
 #
 # All paired gains in one picture, those of the appendix among them.
+# What is drawn is the range of three seeds; their 95 % interval is two and a half times as wide, or
+# wider.
 
 
 # %%
@@ -616,20 +645,20 @@ compared = [  # table, its rows, first, other, column, name of the bar
     ("table3", {}, "MultiCSR", "w/o stage 3", "test natural", "stage 3"),
     ("table3", {}, "MultiCSR", "w/o stage 1&2&3", "test natural", "all stages"),
     ("table2", {"shape": "roberta", "generator": ch06.T5}, "MultiCSR", "raw",
-     "natural", "all stages, RoBERTa"),
+     "natural", "all stages, RoBERTa-shaped"),
     ("table2", {"shape": "bert", "generator": ch06.LLAMA}, "MultiCSR", "raw",
-     "natural", "all stages, Llama"),
-    ("quantity", {}, "selected", "as few at random", "natural", "selection, as many"),
+     "natural", "all stages, Llama writes"),
+    ("quantity", {}, "selected", "as few at random", "natural", "selected, not random"),
     ("table9", {"generator": ch06.LLAMA}, "L = 3, λ = 0.6", "none", "test natural",
-     "examples, L = 3"),
+     "3 examples in the prompt"),
     ("table9", {"generator": ch06.LLAMA}, "L = 5, λ = 0.8", "none", "test natural",
-     "examples, L = 5"),
+     "5 examples in the prompt"),
     ("table10", {"shape": "bert", "labels": 4000}, "MultiCSR", "gold alone", "natural",
-     "T, 4,000 labels"),
+     "beside 4,000 labels"),
     ("table10", {"shape": "roberta", "labels": 4000}, "MultiCSR", "gold alone", "natural",
-     "T, 4,000, RoBERTa"),
+     "the same, RoBERTa-shaped"),
     ("table10", {"shape": "bert", "labels": 500}, "MultiCSR", "gold alone", "natural",
-     "T, 500 labels"),
+     "beside 500 labels"),
 ]  # fmt: skip
 parts = []
 for table, where, first, other, column, what in compared:
@@ -666,9 +695,9 @@ viz.Figure(
     label="fig-06-helped",
     caption="Paired differences on the natural set: means over three seeds and their range. The "
     "encoder is BERT-shaped and the writer T5-shaped where nothing else is said (*examples*: "
-    "Llama-shaped). *As many*: selected against as many at random. *T*: the generated corpus "
-    "beside so many labels, against the labels alone. The bars have no common baseline: each "
-    "compares two rows that differ in one thing.",
+    "Llama-shaped). *Selected, not random*: against as many triplets at random. *Beside so many "
+    "labels*: labelled and generated triplets, against the labelled ones alone. The bars have no "
+    "common baseline: each compares two rows that differ in one thing.",
 )
 
 # %% [markdown]
@@ -758,8 +787,10 @@ checks.ch06.union(union)
 # possible {cite}`jarvelin2002ndcg,thakur2021beir`:
 #
 # $$
-# \operatorname{DCG}@k=\sum_{i=1}^{k}\frac{g_i}{\log_2(i+1)},\qquad
+# \begin{gathered}
+# \operatorname{DCG}@k=\sum_{i=1}^{k}\frac{g_i}{\log_2(i+1)},\\
 # \operatorname{nDCG}@k=\frac{\operatorname{DCG}@k}{\text{its maximum}}.
+# \end{gathered}
 # $$ (eq-06-ndcg)
 #
 # Write it. You get the grades of *all* candidates of one query, in the order of your ranking; at

@@ -124,9 +124,11 @@ viz.Figure(
 # From left to right the colours mix. What is worse, they mix the wrong way round.
 
 # %%
-look = table.groupby(["kind", "right"])[["similarity", "p"]].mean()
-look["answers"] = table.groupby(["kind", "right"]).size()
-look.style.format(precision=2)
+look = table.assign(
+    kind=table["kind"].map(SOURCE), oracle=np.where(table["right"], "right", "wrong")
+).groupby(["kind", "oracle"], sort=False)
+look = look.agg(answers=("p", "size"), cosine=("similarity", "mean"), probability=("p", "mean"))
+look.style.format("{:.2f}", subset=["cosine", "probability"])
 
 # %% [markdown]
 # Among the positives the *wrong* ones are the less similar, among the negatives the *wrong* ones
@@ -177,8 +179,10 @@ turned = 100 * float((np.sign(tokens["0"]) != np.sign(tokens["0.99"])).mean())
 ledger.record("07-omega-token", float(tokens["change"].abs().max()))
 ledger.record("07-omega-sign", turned)
 print(f"{len(tokens)} tokens; the sign of the advantage turns at {turned:.0f} % of them")
-last = tokens[tokens["left"] <= 12].groupby("left")["change"].mean()
-last.rename_axis("tokens that follow").to_frame("change of the advantage").T.style.format("{:+.2f}")
+last = tokens[tokens["left"].isin(range(0, 13, 2))].groupby("left")["change"].mean()
+last.rename_axis("tokens that follow").to_frame("advantage").T.style.format(
+    lambda x: f"{x:+.2f}".replace("-", "−")
+).set_caption("change of the advantage, mean over the tokens that so many others follow")
 
 # %% [markdown]
 # So $\Omega$ is no filter there either; but it is not quite nothing. It takes from the end of an
@@ -187,9 +191,9 @@ last.rename_axis("tokens that follow").to_frame("change of the advantage").T.sty
 
 # %%
 ends = ledger.rows("07-omega-policy")
-ends.groupby(["omega", "seed"])["right"].mean().mul(100).unstack("seed").rename_axis(
-    index="Ω", columns="right answers (%), seed"
-).style.format("{:.0f}")
+right = ends.groupby(["seed", "omega"])["right"].mean().mul(100).unstack("omega")
+right = right.rename(columns="Ω = {:g}".format, index="seed {}".format)
+right.rename_axis(index="right answers (%)", columns=None).style.format("{:.0f}")
 
 # %% [markdown]
 # No difference to rely on: with $\Omega=0.99$ one seed has eleven points more, two have up to four
@@ -369,10 +373,10 @@ reward_landscape(
 # %%
 released = ch07.released(table)
 picks = ch07.compared(table, chosen, released["reward"])
-picks.query("n == 16")[["reward", "kind", "right", "copies", "p", "similarity"]].style.hide(
-).format(precision=2, subset=["p", "similarity"]).format(
-    precision=0, subset=["right", "copies"]
-)
+HEADS = {"right": "right (%)", "copies": "copies (%)", "p": "probability", "similarity": "cosine"}
+picks.query("n == 16")[["reward", "kind", *HEADS]].rename(columns=HEADS).style.hide().format(
+    "{:.2f}", subset=["probability", "cosine"]
+).format("{:.0f}", subset=["right (%)", "copies (%)"]).set_caption("best of 16; one seed, live")
 
 # %% tags=["hide-input"]
 best_of = ledger.rows("07-best-of")
@@ -440,9 +444,21 @@ ledger.show(
 
 # %%
 walked = ledger.rows("07-policy")
-walked.groupby(["kind", "step"])[["right", "copy", "p", "similarity"]].mean().loc[
-    (slice(None), [0, 8, 16, 32]), :
-].style.format(precision=2)
+walked = walked[walked["step"].isin([0, 8, 16, 32])]
+walked = walked.groupby(["kind", "step", "seed"])[["right", "copy", "p", "similarity"]].mean()
+places = walked.groupby(["kind", "step"]).mean()
+
+
+def ends_of(marks):
+    """Least and greatest of the seeds."""
+    return f"{marks.min():.0f} to {marks.max():.0f}"
+
+
+places.insert(1, "range", (100 * walked["right"]).groupby(["kind", "step"]).agg(ends_of))
+places = places.rename(columns=HEADS | {"copy": "copies (%)", "range": "of three seeds"})
+places.style.format("{:.2f}", subset=["probability", "cosine"]).format(
+    lambda x: f"{100 * x:.0f}", subset=["right (%)", "copies (%)"]
+)
 
 # %%
 ledger.show("07-policy-right", "07-policy-negatives")
@@ -499,9 +515,12 @@ by_encoder[["positive_bound", "negative_bound"]].agg(["min", "max"]).rename(
 # %%
 quantiles = ledger.rows("07-quantiles")
 by_quantile = quantiles.groupby(["quantile", "kind"], sort=False)
-by_quantile[["positive_bound", "negative_bound", "right", "similarity"]].mean().rename(
-    columns=SIGNS | {"right": "right (%)", "similarity": "cosine"}
-).round(2)
+dial = by_quantile[["positive_bound", "negative_bound", "right"]].mean()
+dial["of three seeds"] = by_quantile["right"].agg(ends_of)
+dial["cosine"] = by_quantile["similarity"].mean()
+dial.rename(columns=SIGNS | {"right": "right (%)"}).style.format(precision=2).format(
+    "{:.0f}", subset="right (%)"
+)
 
 # %% [markdown]
 # (Means over three seeds.)
@@ -792,5 +811,5 @@ checks.progress(7)  # all checks of this chapter once more
 # loop {cite}`schulman2017ppo`, with a penalty for leaving the language behind
 # {cite}`ziegler2019finetuning,ouyang2022instructgpt`, and {ref}`ch-09` turns the wheel three times.
 #
-# That a critic can be the writer itself is what {doc}`/notebooks/04_self_curation` is about; its
-# blind spots are there to be compared with those of our discriminator.
+# {doc}`/notebooks/04_self_curation` lets the writer itself be the judge; compare what it overlooks
+# with what our discriminator does.

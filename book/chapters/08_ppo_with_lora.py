@@ -477,11 +477,13 @@ ledger.record("08-accuracy", gain, minutes=minutes)
 rise = log["reward"].tail(6).mean() - log["reward"].head(6).mean()
 ledger.record("08-reward-rises", rise, minutes=minutes)
 pd.concat([
-    ch08.outcomes(table).assign(when=when).rename(columns={"similarity": "cosine"})
+    ch08.outcomes(table).assign(when=when).rename(
+        columns={"similarity": "cosine", "p": "probability"}
+    )
     for when, table in (("before", before), ("after", after))
 ]).set_index(["kind", "when"]).sort_index(ascending=[True, False]).style.format(
     lambda x: f"{x:.0%}", subset=["right", "copied", "opposite", "neutral", "broken"]
-).format("{:.2f}", subset=["p", "cosine"])
+).format("{:.2f}", subset=["probability", "cosine"])
 
 # %% [markdown]
 # More answers are right, of both kinds, and copies are gone or rare. On this seed some of the gain is paid for
@@ -551,21 +553,23 @@ viz.Figure(
 
 # %% tags=["hide-input"]
 def study(name, named=None):
-    """Kept rows of a study: shares of outcomes over both kinds, mean and range of the seeds."""
+    """Kept rows of a study: shares of outcomes over both kinds, means over the seeds; and what is
+    gained, seed by seed, with its 95 % interval."""
     rows = ledger.rows(f"08-{name}").replace({"run": named or {}})
     both = rows.groupby(["run", "seed"], sort=False)[["right", "broken"]].mean()
     table = both.groupby(level="run", sort=False).mean()
-    ends = 100 * both.groupby(level="run", sort=False)["right"].agg(["min", "max"])
-    table["right"] = [
-        f"{mean:.0%} ({low:.0f}–{high:.0f})"
-        for mean, (low, high) in zip(table["right"], ends.to_numpy())
+    right = 100 * both["right"].unstack("run")
+    gained = [
+        "" if run == "before" else ledger.mean_and_interval(right[run] - right["before"], 0)
+        for run in table.index
     ]
+    table.insert(1, "points more than before (95 %)", gained)
     kinds = rows.groupby(["run", "kind"], sort=False)[["right", "similarity"]].mean().unstack()
     for kind in art.KINDS:
         table[f"right {kind}s"] = kinds["right", kind]
     for kind in art.KINDS:
         table[f"cosine of {kind}s"] = kinds["similarity", kind]
-    shares = ["broken", *(f"right {kind}s" for kind in art.KINDS)]
+    shares = ["right", "broken", *(f"right {kind}s" for kind in art.KINDS)]
     return table.style.format("{:.0%}", subset=shares).format(
         "{:.2f}", subset=[c for c in table if c.startswith("cosine")]
     )
@@ -574,7 +578,7 @@ def study(name, named=None):
 study("kl", NAMED).set_caption("200 unseen anchors, one answer of each kind; three seeds")
 
 # %% [markdown]
-# **None is too little.** Without the penalty the policy wanders: its KL ends at about two times to seven times
+# **None is too little.** Without the penalty the policy wanders: its KL ends at about two to seven times
 # the other's ({numref}`fig-08-kl`). Whether that does harm is luck. On one of the three seeds it is as good as
 # any, on one it loses a few points, and on one it breaks: a quarter of its answers are no sentences any more.
 # The discriminator believes in most of its negatives all the same. It was never shown such text, but it has

@@ -15,6 +15,7 @@ from .shown import (
     NOT_YET,
     count_states,
     export,
+    mean_and_interval,
     measured,
     number,
     outcome,
@@ -26,7 +27,8 @@ from .shown import (
 
 __all__ = [
     "FIELD", "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "claims", "closure", "condition",
-    "count_states", "export", "judge", "keep_rows", "main", "measure", "measured", "measuring",
-    "number", "outcome", "paper_numbers", "paper_table", "papers", "record", "records",
-    "registry", "rows", "run", "show", "shown", "source", "status", "summary", "table", "verify",
+    "count_states", "export", "judge", "keep_rows", "main", "mean_and_interval", "measure",
+    "measured", "measuring", "number", "outcome", "paper_numbers", "paper_table", "papers",
+    "record", "records", "registry", "rows", "run", "show", "shown", "source", "status",
+    "summary", "table", "verify",
 ]  # fmt: skip

@@ -99,6 +99,37 @@ def interval(entry: dict, level: float = 0.95) -> tuple[float | None, float | No
     return entry["value"] - reach, entry["value"] + reach
 
 
+def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
+    """A mean over seeds with its 95 % interval (`interval`), in words.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One a seed: a paired difference, where two things are compared.
+    digits : int
+        Behind the decimal point.
+
+    Returns
+    -------
+    str
+        Of one value, or of values that are all the same, the mean alone.
+
+    Examples
+    --------
+    >>> mean_and_interval([4.6, 2.6, 5.0])
+    '+4.1 (+0.9 to +7.3)'
+    """
+    values = pd.Series(values, dtype=float)
+    about = {"value": values.mean(), "spread": values.std(), "seeds": list(values.index)}
+
+    def signed(number: float) -> str:
+        return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "−")  # no −0.0
+
+    low, high = interval(about)
+    text = signed(about["value"])
+    return text if low is None else f"{text} ({signed(low)} to {signed(high)})"
+
+
 def _recorded(claim: str) -> float | None:
     """Minutes of the recordings that a claim is measured on, a processor's where these were
     counted; None where there is none."""
