@@ -285,8 +285,8 @@ def _dtype():
 def _engine():
     return option(
         "who writes and judges: this process (with torchrun those beside it), or the actors of a "
-        "Ray cluster, which may lose machines and gain some; training stays here. Another engine "
-        "is no other run",
+        "Ray cluster, which may lose machines and gain some; training, and ART's PPO, stay here. "
+        "Another engine is no other run",
         group="several machines", default=PROCESSES, choices=(PROCESSES, "ray"), identity=False,
         more="Ray is in the extra `synthlib[scale]`.",
     )  # fmt: skip

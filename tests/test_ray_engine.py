@@ -1,6 +1,7 @@
 """Shards made by the actors of a Ray cluster: the same bytes, whatever dies on the way."""
 
 import contextlib
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -32,12 +34,18 @@ PATIENCE = 600  # seconds for what takes a few on an idle machine
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """Tiny random models and a text file: all that stages 1 and 2 need."""
+    """Tiny random models, a text file and an examination."""
     root = tmp_path_factory.mktemp("here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny_models, "WORDS", [*tiny_models.WORDS, *SCORES])
         tiny_models.save(root / "t5", "t5", seed=3)
     tiny_models.save(root / "bert", "bert")
+    tiny_models.save(root / "llama", "llama", initializer_range=0.3)
+    tiny_models.save(root / "nli", "nli", initializer_range=1.0, dropout=0.0, seed=3)
+    with models.quiet():
+        plain = tiny_models.save(root / "plain", "bert", seed=5)
+        models.load_encoder(plain, pooling="mean").save_pretrained(str(root / "encoder"))
+    tiny_models.examined_on(root, list(dict.fromkeys(SENTENCES)))
     (root / "premises.txt").write_text("\n".join(SENTENCES), encoding="utf-8")
     return root
 
@@ -59,7 +67,7 @@ def finished():
 @pytest.fixture
 def straight(here, options, finished):
     """The folder that one process makes, without Ray."""
-    if not finished:
+    if "made" not in finished:
         multicsr_run.run(here / "straight", **options)
         finished["made"] = shards_in(here / "straight")
     assert len(finished["made"]) == 16
@@ -67,8 +75,59 @@ def straight(here, options, finished):
 
 
 def shards_in(folder):
-    files = sorted([*folder.glob("*/*.parquet"), *folder.glob("report.json")])
-    return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.suffix == ".parquet"}
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*-*.parquet")}
+
+
+def made_in(folder):
+    """All that a run has made, but what tells of its calls."""
+    files = [f for f in folder.rglob("*") if f.is_file() and f.name not in ("run.json", ".lock")]
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files}
+
+
+OF = {  # what each method makes of the tiny models, in seconds
+    "multicsr": dict(
+        generator="t5", encoder="encoder", scoring="nli", judge="nli", stages=(1, 2),
+        omega=0.5, max_new_tokens=6, batch_size=4, temperature=1.0, until="judged",
+        shard_size=7,
+    ),
+    "ranking": dict(
+        generator="t5", base="encoder", teacher="encoder", anchors=12, clusters=4, steps=3,
+        temperature=2.0, max_new_tokens=6, lists_per_step=2, until="kept", shard_size=2,
+    ),
+    "art": dict(
+        generator="llama", discriminator="nli", encoder="encoder", rounds=1, anchors=12,
+        ppo_steps=1, ppo_batch_size=8, ppo_mini_batch_size=4, ppo_epochs=1, lower_bound=0.5,
+        positive_bound=0.3, negative_bound=0.9, max_new_tokens=5, temperature=1.0,
+        encoder_batch_size=2, shard_size=2,
+    ),
+}  # fmt: skip
+
+
+def run_of(method):
+    return importlib.import_module(f"synthlib.runs.{method}").run
+
+
+@pytest.fixture
+def of(here, monkeypatch):
+    """Options of a method, among the models' names."""
+    monkeypatch.chdir(here)
+    return lambda method: OF[method] | dict(
+        tier="paper", premises="premises.txt", device="cpu", quiet=True, data="data"
+    )
+
+
+@pytest.fixture
+def alone(here, of, finished):
+    """The folder that one process makes of a method, without Ray, and what is in it."""
+
+    def made(method):
+        home = here / f"{method}-alone"
+        if method not in finished:
+            run_of(method)(home, **of(method))
+            finished[method] = made_in(home)
+        return home, finished[method]
+
+    return made
 
 
 def below():
@@ -222,7 +281,10 @@ def test_a_machine_that_differs_is_named(cluster, here, options, tmp_path, monke
 
 # ---------------------------------------------------------------- without one
 class Elsewhere:
-    """In Ray's place: nothing reaches the shards but what can be sent, and the last comes first."""
+    """In Ray's place: nothing reaches the shards but what can be sent, and the last comes first.
+
+    Neither does the run's folder: another machine may not see it.
+    """
 
     made = 0
 
@@ -233,54 +295,34 @@ class Elsewhere:
         pass
 
     def make(self, make, check, parts):
-        for number in reversed(parts):
-            there, checked = cloudpickle.loads(cloudpickle.dumps((make, check)))
-            checked()
-            Elsewhere.made += 1
-            yield number, shards.content(there(*parts[number]))
+        work = check.func.__self__
+        assert not vars(work).keys() & {*work.held}  # a GPU has no room for both
+        home, away = work.out, work.out.with_name("away")
+        sent, made = cloudpickle.dumps((make, check)), []
+        home.rename(away)
+        try:
+            for number in reversed(parts):
+                there, checked = cloudpickle.loads(sent)
+                checked()
+                made.append((number, shards.content(there(*parts[number]))))
+        finally:
+            away.rename(home)
+        Elsewhere.made += len(made)
+        return iter(made)
 
 
-@pytest.mark.parametrize("method", ["multicsr", "ranking", "art"])
-def test_what_is_sent_is_all_that_a_shard_needs(method, tmp_path, monkeypatch):
-    root = tmp_path
-    tiny_models.save(root / "t5", "t5", seed=3)
-    tiny_models.save(root / "llama", "llama", initializer_range=0.3)
-    tiny_models.save(root / "nli", "nli", initializer_range=1.0, dropout=0.0, seed=3)
-    with models.quiet():
-        plain = tiny_models.save(root / "plain", "bert", seed=5)
-        models.load_encoder(plain, pooling="mean").save_pretrained(str(root / "encoder"))
-    sentences = list(dict.fromkeys(SENTENCES))
-    tiny_models.examined_on(root, sentences)
-    monkeypatch.chdir(root)
-    options = dict(tier="paper", premises=sentences, device="cpu", quiet=True, data="data")
-    options |= {
-        "multicsr": dict(
-            generator="t5", encoder="encoder", scoring="nli", judge="nli", stages=(1, 2),
-            omega=0.5, max_new_tokens=6, batch_size=4, temperature=1.0, until="judged",
-            shard_size=7,
-        ),
-        "ranking": dict(
-            generator="t5", base="encoder", teacher="encoder", anchors=12, clusters=4, steps=3,
-            temperature=2.0, max_new_tokens=6, lists_per_step=2, until="kept", shard_size=4,
-        ),
-        "art": dict(
-            generator="llama", discriminator="nli", encoder="encoder", rounds=1, anchors=12,
-            ppo_steps=1, ppo_batch_size=8, ppo_mini_batch_size=4, ppo_epochs=1, lower_bound=0.5,
-            positive_bound=0.3, negative_bound=0.9, max_new_tokens=5, temperature=1.0,
-            encoder_batch_size=2, shard_size=5,
-        ),
-    }[method]  # fmt: skip
-    run = importlib.import_module(f"synthlib.runs.{method}").run
-    run(root / "alone", **options)
+@pytest.mark.parametrize("method", OF)
+def test_what_is_sent_is_all_that_a_shard_needs(method, here, alone, of, tmp_path, monkeypatch):
+    _, wanted = alone(method)
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "unpacked"))
     monkeypatch.setattr(ray_engine, "Ray", Elsewhere)
     before = Elsewhere.made
-    run(root / "sent", **options, engine="ray")
+    run_of(method)(tmp_path / "sent", **of(method), engine="ray")
     assert Elsewhere.made - before >= 5
-    found = [
-        {str(f.relative_to(home)): f.read_bytes() for f in sorted(home.rglob("*-*.parquet"))}
-        for home in (root / "alone", root / "sent")
-    ]
-    assert found[0] and found[0] == found[1]
+    assert made_in(tmp_path / "sent") == wanted
+    gc.collect()
+    assert not list((tmp_path / "unpacked").glob("synthlib-*"))  # gone with who made shards
 
 
 def refused(options, folder, **more):
@@ -318,6 +360,30 @@ def test_what_does_not_go_with_ray_is_refused(options, tmp_path, monkeypatch):
     assert said == "api:x is asked by one process: leave --engine out; --parallel asks side by side"
     with pytest.raises(SystemExit):
         main(["run", "multicsr", "--out", str(tmp_path / "run"), "--engine", "spark"])
+
+
+@pytest.mark.parametrize(("method", "does"), [
+    ("multicsr", "trains and examines"), ("art", "tunes, trains and examines"),
+    ("ranking", "draws the anchors, trains and examines"),
+])  # fmt: skip
+def test_a_dry_run_says_what_stays_here_and_what_is_missing(
+    method, does, of, tmp_path, monkeypatch
+):
+    module, asked = importlib.import_module(f"synthlib.runs.{method}"), of(method)
+    del asked["quiet"]
+    monkeypatch.setattr(module, "_estimate", lambda *a: [])
+    said = module.describe(tmp_path / "run", **asked, engine="ray").splitlines()
+    assert [" ".join(line.split()) for line in said if line.startswith("engine")] == [
+        f"engine Ray makes the shards; this process {does}"
+    ]
+    own = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "ray" else own(name, *a)
+    )
+    for how in (module.describe, module.run):  # before a model is looked for
+        with pytest.raises(ValueError, match="needs Ray, which is not installed"):
+            how(tmp_path / "run", **asked | dict(generator="nowhere/at-all"), engine="ray")
+    assert not (tmp_path / "run").exists()
 
 
 def test_under_torchrun_ray_is_refused(monkeypatch):

@@ -123,6 +123,31 @@ def test_training_counts_steps_between_its_checkpoints(tmp_path):
     assert status.look(folder)["under_way"]["of"] is None
 
 
+def test_tuning_counts_the_steps_of_this_call(tmp_path):
+    folder = made.begin(tmp_path / "run", "art", n=60, rounds=2, anchors=12, candidates=4,
+                        shard_size=5, ppo_steps=40)  # fmt: skip
+    file, now = folder / "round-1" / "ppo" / "ppo.json", time.time()
+    file.parent.mkdir(parents=True)
+    under_way = lambda: status.look(folder)["under_way"]  # noqa: E731
+    assert (under_way()["done"], under_way()["a_minute"]) == (0, None)  # no checkpoint yet
+    file.write_text(json.dumps({"log": [{"step": i} for i in range(30)]}))
+    os.utime(file, (now, now))
+    assert (under_way()["done"], under_way()["a_minute"]) == (30, None)  # of a quiet run
+    # An earlier call has made 24 of them; this one 6 in two minutes.
+    for ago, done in ((5000, 0), (120, 24)):
+        at = pd.Timestamp(now - ago, unit="s", tz="UTC").isoformat()
+        with (folder / "journal.jsonl").open("a") as stream:
+            entry = {"at": at, "begins": "round-1/ppo", "done": done}
+            stream.write(json.dumps(entry) + "\n")
+    found = under_way()
+    assert (found["step"], found["of"], found["unit"]) == ("round 1: tuned", 40, "steps of PPO")
+    assert found["a_minute"] == pytest.approx(3) and found["seconds_left"] == pytest.approx(200)
+    said = status.said(status.look(folder))
+    assert "30 of 40 steps of PPO; 3.0 a minute over 2 min; at that rate 3 min left" in said
+    os.utime(file, (now - 200, now - 200))  # this call has written none
+    assert under_way()["a_minute"] is None
+
+
 @pytest.mark.parametrize(("method", "until"), made.STATES)
 def test_every_run_fits_a_screen_and_stays_as_it_was(tmp_path, capsys, method, until):
     folder = made.MAKE[method](tmp_path / "run", until)

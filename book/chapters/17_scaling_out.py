@@ -480,6 +480,21 @@ for (method, what), work in works.items():
 # The second line trains, for Ray here only writes and judges.
 # A run that was begun with one goes on with the other.
 #
+# The two other methods are one line each, for what Ray does not do their own process does.
+#
+# ```text
+# python -m synthlib run ranking --tier paper --premises nli.txt --engine ray --address auto \
+#     --out runs/lists
+# python -m synthlib run art --tier paper --premises nli.txt --engine ray --address auto \
+#     --out runs/art
+# ```
+#
+# A ranking run draws its anchors, has lists written and compared by the actors, and trains in one
+# process, as it does on the tier `paper` anyway.
+# ART changes hands in every round: your process tunes the generator with PPO, the actors write and
+# judge candidates with the adapter that it sends them, and your process trains the encoder.
+# Put `--dry-run` behind any of these lines, and it says what is left to your process.
+#
 # **Slurm.** A job that may be stopped and put back into the queue suits a run that can be killed.
 # This script was written from Slurm's manual and *was not tried on a Slurm cluster here*.
 #
@@ -508,8 +523,10 @@ for (method, what), work in works.items():
 #
 # | | torchrun | Ray |
 # |---|---|---|
-# | writes and judges | yes | yes |
-# | trains, tunes with PPO | yes | no |
+# | MultiCSR: texts and scores | yes | yes |
+# | ranking: lists and similarities | yes | yes |
+# | ART: candidates, judged | yes | yes |
+# | trains, tunes with PPO | all together | your process alone |
 # | several machines | a folder that all of them see (not tried here) | the cluster; only your process writes |
 # | a process dies | the call ends; the same command goes on | its shard is made by another |
 # | a machine joins later | no | yes |

@@ -60,6 +60,7 @@ from synthlib.evaluation import examination
 from synthlib.methods import art, served
 from synthlib.runs import frame as runs
 from synthlib.runs import shards
+from synthlib.runs.folder import tuned_steps
 
 STARTS = options.declared(options.ART)["start"].choices
 RAW = "raw"  # the control, in the place of a round's number
@@ -225,6 +226,7 @@ class _Work(runs.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     batch = "--encoder-batch-size"
+    rest = "tunes, trains and examines"
     writer = (None, None)  # a round and its generator
     reader = (None, None)  # a round and what encodes in it
 
@@ -394,6 +396,7 @@ class _Work(runs.Work):
             policy = art.policy(self.generator(), s, adapter=before, seed=plan.seed)
             encode = self.encode(result, number - 1)
             bounds = self._bounds(number, result, policy, encode)
+            self.begins(home / "ppo", done=tuned_steps(home / "ppo"))
             log = art.tune(
                 policy, self.prompted(number), self.discriminator, encode, bounds, s,
                 seed=1000 * plan.seed + number, output_dir=home / "ppo",
@@ -452,8 +455,7 @@ class _Work(runs.Work):
         new, tables, before = False, [], 0
         for name, anchors, candidates in parts:
             new |= not shards.whole(home / name, len(anchors), plan.shard_size)
-            make = functools.partial(self._candidates, number, Result(result.folder), before,
-                                     candidates)  # fmt: skip
+            make = functools.partial(self._candidates, number, before, candidates)
             tables.append(self.in_shards(home / name, anchors, make, "anchor", models))
             before += len(anchors)
         self.table = pd.concat(tables, ignore_index=True)
@@ -463,8 +465,8 @@ class _Work(runs.Work):
             art.refuse_echo(self.table)
         return new
 
-    def _candidates(self, number, result, before, candidates, anchors, start):
-        plan, s = self.plan, self.plan.settings
+    def _candidates(self, number, before, candidates, anchors, start):
+        plan, s, result = self.plan, self.plan.settings, Result(self.out)
         table = art.write(
             self._writer(number, result), anchors, candidates=candidates,
             temperature=s.temperature, start=before + start, max_new_tokens=s.max_new_tokens,

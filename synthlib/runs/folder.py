@@ -53,6 +53,14 @@ class Step:
     each: int = 1
 
 
+def tuned_steps(folder) -> int:
+    """Steps of PPO that its last checkpoint in a folder holds; 0 where there is none."""
+    try:
+        return len(json.loads((folder / "ppo.json").read_text("utf-8"))["log"])
+    except (OSError, ValueError, LookupError):
+        return 0
+
+
 class Run:
     """The folder of a run.
 

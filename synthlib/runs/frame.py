@@ -15,8 +15,10 @@ import json
 import math
 import os
 import shutil
+import tempfile
 import time
 import warnings
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,13 +250,19 @@ class Work:
     model), `ready` (raises where a model cannot be had) and `stale` (of `shards.open_run`).
     """
 
-    sent = ("plan", "quiet", "progress", "everyone", "note")  # to machines that make shards
+    sent = ("plan", "quiet", "progress", "everyone", "note", "out")  # to machines that make shards
+    held = ("discriminator", "generator", "guide", "judge", "teacher")  # models, from step to step
+    rest = "trains and examines"  # what is left to this process where an engine makes shards
     out = None  # the run's folder, while it is at work
     answers = None  # of a model behind an API, and what they have cost
     engine = None  # that makes shards, where it is not this process
 
     def __init__(self, plan, quiet: bool):
         self.plan, self.quiet = plan, quiet
+        if plan.engine == "ray":
+            from synthlib.runs import ray_engine
+
+            ray_engine.check(plan.address)
         self.everyone = shards.processes()
         self.progress = not quiet and self.everyone.rank == 0
 
@@ -279,17 +287,22 @@ class Work:
             A method, or a partial of one; the same whatever was made before.
         unit : str
             Of the progress bar.
-        models : sequence of str
-            Names of those that it takes.
+        models : sequence of str or Path
+            Names of those that it takes; paths of those that the run itself has made.
         """
-
         if not shards.whole(folder, len(given), self.plan.shard_size):
             self.begins(folder)
 
         def elsewhere(places):
-            prints = {str(name): fingerprint(name) for name in models}
+            for name in self.held:  # nobody asks them here: their memory is for who makes shards
+                self.__dict__.pop(name, None)
+            prints = {name: fingerprint(name) for name in models if not isinstance(name, Path)}
+            made = {
+                name.relative_to(self.out).as_posix(): (fingerprint(name), _files_of(name))
+                for name in models if isinstance(name, Path)
+            }  # fmt: skip
             parts = {n: (given[start:stop], start) for n, (start, stop) in places.items()}
-            yield from self.engine.make(make, functools.partial(check_same, prints), parts)
+            yield from self.engine.make(make, functools.partial(self.equip, prints, made), parts)
 
         return shards.rows(
             folder, len(given), lambda start, stop: make(given[start:stop], start),
@@ -297,10 +310,32 @@ class Work:
             elsewhere=elsewhere if self.engine else None,
         )  # fmt: skip
 
-    def begins(self, folder) -> None:
+    def equip(self, prints: dict, made: dict) -> None:
+        """On a machine that makes shards: raise where it lacks a model.
+
+        Parameters
+        ----------
+        prints : dict of str to str
+            Of `check_same`.
+        made : dict of str to (str, dict of str to array)
+            Models that the run itself has made, by their names in its folder: fingerprint and
+            files. A machine that does not see that folder gets them in one of its own.
+        """
+        check_same(prints)
+        if all(fingerprint(self.out / name) == there for name, (there, _) in made.items()):
+            return
+        self.out = Path(tempfile.mkdtemp(prefix="synthlib-"))
+        weakref.finalize(self, shutil.rmtree, self.out, ignore_errors=True)
+        for name, (_, files) in made.items():
+            for file, content in files.items():
+                place = self.out / name / file
+                place.parent.mkdir(parents=True, exist_ok=True)
+                content.tofile(place)
+
+    def begins(self, folder, **more) -> None:
         """Say in the journal when work in a folder of the run begins, or goes on."""
         if self.progress:
-            journal.add(self.out, begins=folder.relative_to(self.out).as_posix())
+            journal.add(self.out, begins=folder.relative_to(self.out).as_posix(), **more)
 
     def takes(self, step) -> bool:
         """Whether the run goes on to a step."""
@@ -601,6 +636,8 @@ def opening(work, out, what="", width=10) -> list[str]:
     say_fitted(plan)
     lines = [f"tier {plan.tier}{what} → {out}"]
     lines += [shards.said_of(out, changed)] if changed else []
+    if plan.engine == "ray":
+        lines.append(f"{'engine':{width}} Ray makes the shards; this process {work.rest}")
     return lines + [f"{role:{width}} {name}{size_of(name)}" for role, name in wanted]
 
 
@@ -816,6 +853,14 @@ def fingerprint(name) -> str:
             stream.seek(max(0, size - 2**20))
             digest.update(stream.read())
     return f" ({digest.hexdigest()})"
+
+
+def _files_of(folder) -> dict:
+    """Name in a folder to a file's bytes, as arrays: many processes of a machine can share them."""
+    return {
+        file.relative_to(folder).as_posix(): np.fromfile(file, np.uint8)
+        for file in sorted(folder.rglob("*")) if file.is_file()
+    }  # fmt: skip
 
 
 def check_same(prints: dict) -> None:

@@ -153,6 +153,7 @@ class _Work(runs.Work):
 
     order = STEPS
     batch = "--lists-per-step"
+    rest = "draws the anchors, trains and examines"
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)

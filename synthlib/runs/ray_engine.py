@@ -9,6 +9,7 @@ writes nothing, so that an actor, a machine or the command itself may die at any
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import importlib.util
 import logging
@@ -28,6 +29,28 @@ _SETTINGS = {  # nobody is told of a cluster that we start, and it is as nice as
     "RAY_raylet_start_wait_time_s": "120",
 }  # fmt: skip
 _ANSWERS = 10  # seconds for a cluster's address to answer
+
+
+def check(address=None) -> None:
+    """Raise ValueError where there can be no connection: in an instant, before anything is loaded.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of `Ray`.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError(
+            "the engine ray needs Ray, which is not installed: pip install 'synthlib[scale]', "
+            "or leave --engine out"
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            "the engine ray shares out the work itself: give the command without torchrun, or "
+            "leave --engine out"
+        )
+    if address not in (None, "auto"):
+        _refuse_silent(address)
 
 
 class Ray:
@@ -53,16 +76,7 @@ class Ray:
     """
 
     def __init__(self, address=None, actors=None, device=None):
-        if importlib.util.find_spec("ray") is None:
-            raise ValueError(
-                "the engine ray needs Ray, which is not installed: pip install 'synthlib[scale]', "
-                "or leave --engine out"
-            )
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ValueError(
-                "the engine ray shares out the work itself: give the command without torchrun, or "
-                "leave --engine out"
-            )
+        check(address)
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
         import ray
@@ -70,8 +84,6 @@ class Ray:
         self.actors, self.device, self.own = actors, device, not ray.is_initialized()
         if not self.own:  # somebody's who works in Python
             return
-        if address not in (None, "auto"):
-            _refuse_silent(address)
         quiet = dict(log_to_driver=False, logging_level=logging.ERROR)
         try:
             with _unheard():
@@ -130,8 +142,12 @@ class Ray:
             What `make` or `check` raises, or where Ray gives up. What was yielded is whole.
         """
         import ray
+        import torch
         from ray import data
 
+        if torch.cuda.is_initialized():  # an actor may have the same GPU
+            gc.collect()
+            torch.cuda.empty_cache()
         context = data.DataContext.get_current().copy()
         context.enable_progress_bars = context.print_on_execution_start = False
         # An actor gets a shard when it is free, and there is another actor while all are at work.

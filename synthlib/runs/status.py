@@ -6,6 +6,7 @@ loaded, so that it answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
@@ -13,7 +14,7 @@ import time
 
 from synthlib import commands
 from synthlib.runs import shards
-from synthlib.runs.folder import Run, Step
+from synthlib.runs.folder import Run, Step, tuned_steps
 
 _WINDOW = 600  # seconds before the last shard that a rate is taken over
 _WIDTH = 100  # characters of a line, but for the command
@@ -168,12 +169,18 @@ def _training(run, step) -> dict:
 
 
 def _tuning(run, step) -> dict:
-    file, of = run.folder / step.place / "ppo.json", run.asked.get("ppo_steps")
-    try:
-        done = len(json.loads(file.read_text("utf-8"))["log"])
-    except (OSError, ValueError, LookupError):  # no checkpoint yet
-        done = 0
-    return {"unit": "steps of PPO", "done": done, "of": of}
+    place = run.folder / step.place
+    done = tuned_steps(place)
+    found = {"unit": "steps of PPO", "done": done, "of": run.asked.get("ppo_steps")}
+    begun = [entry for entry in run.journal if entry.get("begins") == step.place]
+    if not begun:  # a quiet run
+        return found
+    more = done - begun[-1].get("done", 0)
+    with contextlib.suppress(OSError, TypeError):  # no checkpoint yet, or a damaged line
+        spent = (place / "ppo.json").stat().st_mtime - _seconds(begun[-1].get("at"))
+        if more > 0 and spent > 0:
+            found |= {"a_minute": 60 * more / spent, "over_seconds": spent}
+    return found
 
 
 def _since(run) -> float | None:
@@ -265,7 +272,8 @@ def _said_rate(now, state) -> str:
     far = f"{now['step']}: {now['done']:,}{of} {now['unit']}"
     if now["a_minute"] is None:
         return f"{far}; no rate yet"
-    rate = f"{now['a_minute']:,.0f} a minute over {said_time(now['over_seconds'])}"
+    many = f"{now['a_minute']:,.{0 if now['a_minute'] >= 10 else 1}f}"  # PPO's may be few
+    rate = f"{many} a minute over {said_time(now['over_seconds'])}"
     left = now["seconds_left"]
     rest = "" if left is None else f"; at that rate {said_time(left)} left in this step"
     return f"{far}; {rate}{rest}"
