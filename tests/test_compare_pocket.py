@@ -115,10 +115,12 @@ def test_what_travels_with_the_book_is_whole_and_says_what_the_pages_say(root):
             found = by_seed[kind, "committed", seed]
             assert found == pytest.approx(recorded[str(seed)], abs=1e-3), claim
     page = (root / "book" / "reference" / "pocket_models.md").read_text("utf-8")
-    for _, rows in by_seed.groupby("kind"):
+    kinds = kept["figure"].str.replace(r" \d$", "", regex=True)
+    each = kept.groupby(["model", kinds, "weights", "seed"], sort=False)["value"].mean()
+    for _, rows in each.groupby(["model", "figure"]):
         means, spreads = rows.groupby("weights").mean(), rows.groupby("weights").std()
         cells = [f"{means[w]:.1f} ± {spreads[w]:.1f}" for w in ("committed", "compared")]
-        assert f"| {' | '.join(cells)} |" in page
+        assert f"| {' | '.join(cells)} |".replace("-", "−") in page
     mean = t5.groupby(["weights", "figure"])["value"].mean()
     for weights in ("committed", "compared"):
         each = {k: [mean[weights, f"{k} {i}"] for i in (1, 2, 3, 4)] for k in report.KINDS}
@@ -127,3 +129,18 @@ def test_what_travels_with_the_book_is_whole_and_says_what_the_pages_say(root):
     moved = mean["compared"] - mean["committed"]
     assert moved[[f"contradiction {i}" for i in (1, 2, 3, 4)]].between(5.5, 8.5).all()
     assert moved[[f"entailment {i}" for i in (1, 2, 3, 4)]].between(-6.5, -0.5).all()
+    # Chapter 2's sentences on the others.
+    others = kept.groupby(["model", "figure", "weights"])["value"].mean().unstack()
+    moved = others["compared"] - others["committed"]
+    llama = moved["generator-llama"]
+    asked = [f"{kind} {i}" for kind in report.KINDS for i in (1, 2, 3, 4)]
+    assert llama[asked].abs().max() < 3 and llama["judge"] == pytest.approx(4, abs=0.5)
+    for weights in ("committed", "compared"):
+        each = {k: [others.loc[("generator-llama", f"{k} {i}"), weights] for i in (1, 2, 3, 4)]
+                for k in report.KINDS}  # fmt: skip
+        assert all(min(one) == one[3] for one in each.values())
+        assert all(e < c for e, c in zip(*each.values(), strict=True))
+    assert moved["nli", "accuracy"] == pytest.approx(-1.5, abs=0.2)
+    assert moved[["mlm-bert", "mlm-roberta"]].abs().max() < 0.5
+    simcse = moved[moved.index.get_level_values("model").str.startswith("simcse")]
+    assert simcse.between(0, 2).all()
