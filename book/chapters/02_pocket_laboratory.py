@@ -511,28 +511,17 @@ for name in ("t5", "llama"):
         ledger.record(claim, value)
 
 # %%
-three = ledger.table(2)  # other premises for each of three seeds
-followed = [
-    (name, kind, answers.query("generator == @name and kind == @kind").outcome.eq("right").mean(),
-     three.loc[f"02-{name.lower()}-{kind}"])
-    for name in generators for kind in ("entailment", "contradiction")
-]
-pd.DataFrame(
-    [
-        (name, kind, f"{100 * live:.0f} %", f"{row.value:.0f} %",
-         f"{row.low:.0f} to {row.high:.0f} %")
-        for name, kind, live, row in followed
-    ],
-    columns=["generator", "asked for", "right, live", "over three draws", "95 % interval"],
-).style.hide(axis="index")
+ledger.show(
+    "02-t5-entailment", "02-t5-contradiction", "02-llama-entailment", "02-llama-contradiction"
+)
 
 # %% [markdown]
 # Read {numref}`fig-02-outcomes` down its first column. No instruction is always followed.
 # The two generators learnt from the same examples, and still they are weak on opposite sides:
-# T5 at contradictions, Llama at entailments. The table adds three other draws of premises: the
-# intervals of the two generators lie far apart on either side.
-# (Three draws can be alike by chance: Llama's contradictions have a narrow interval, and the live
-# draw lies well outside of it. And there is one training of each generator.)
+# T5 at contradictions, Llama at entailments. The table adds three other draws of premises: on either
+# side the two generators lie apart by many times the spread.
+# (Three draws can be alike by chance: Llama's contradictions hardly spread, and the live draw lies
+# well outside of it. And there is one training of each generator.)
 # Data alone does not decide how a model errs.
 #
 # They agree on one thing. Both misread the fourth phrasing of each kind most often, and the
