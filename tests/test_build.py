@@ -791,7 +791,7 @@ def test_ranges_leave_colab_alone_and_admit_the_pins(root):
 def test_the_package_imports_only_what_it_requires(root):
     settings = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     names = {Requirement(text).name.replace("-", "_") for text in settings["dependencies"]}
-    names |= {"sklearn", "synthlib", "trl", "openai", "ray", "IPython"}
+    names |= {"sklearn", "synthlib", "trl", "openai", "ray", "mteb", "IPython"}
     names |= set(sys.stdlib_module_names)
     # Come with transformers and torch everywhere.
     names |= {"tokenizers", "huggingface_hub", "packaging", "psutil", "tqdm"}
