@@ -345,7 +345,8 @@ viz.Figure(
 #   library, hundreds of times a token.
 #
 # So here is how to use the model.
-# *What it leaves out only adds: take its hours as the least to expect.*
+# *What it leaves out adds to its hours.* Only a T5 it charges too much, up to twice, for each token
+# passes through one half of an encoder–decoder.
 # It tells an hour from a week, and one device from another.
 # It does not tell 5 hours from 8. For that, time one shard and multiply.
 #
@@ -494,6 +495,8 @@ for (method, what), work in works.items():
 # ART changes hands in every round: your process tunes the generator with PPO, the actors write and
 # judge candidates with the adapter that it sends them, and your process trains the encoder.
 # Put `--dry-run` behind any of these lines, and it says what is left to your process.
+# On a cluster of two nodes we have tested MultiCSR alone, with actors and machines that die. A ranking
+# run under Ray gave the bytes of one process once; ART's has not run on a cluster here.
 #
 # **Slurm.** A job that may be stopped and put back into the queue suits a run that can be killed.
 # This script was written from Slurm's manual and *was not tried on a Slurm cluster here*.
