@@ -282,17 +282,26 @@ def card() -> Parser:
         prog="python -m synthlib card",
         description="Write a card (README.md) for the Hugging Face Hub, of the data that a run has "
         "written or of its encoder:\nmethod, models, settings, versions, counts, what was dropped, "
-        "examination. Nothing is sent anywhere.",
-        epilog="  python -m synthlib card runs/mine --out cards/data\n"
-        "  python -m synthlib card runs/mine --of encoder --language en --out cards/encoder",
+        "examination.\nWith --push, show what would go to the Hub "
+        "beside it; only with --yes is anything sent.",
+        epilog="The token is read from HF_TOKEN or from the login of `hf auth login`. A card in "
+        "--out DIR is sent as it is.\n\n"
+        "  python -m synthlib card runs/mine --out cards/data\n"
+        "  python -m synthlib card runs/mine --of encoder --language en --out cards/encoder\n"
+        "  python -m synthlib card runs/mine --of encoder --push NAMESPACE/NAME --private --yes",
     )
     add = parser.add_argument
     add("run", type=name, metavar="RUN", help="folder of a run")
-    add("--out", type=name, metavar="DIR", required=True, help="folder for README.md")
+    add("--out", type=name, metavar="DIR", help="folder for README.md")
     add("--of", choices=("data", "encoder"), default="data", help="default: data")
     add("--license", metavar="NAME", help="as the Hub names it, e.g. cc-by-4.0; left to be filled "
         "in where it is not given")  # fmt: skip
     add("--language", metavar="CODE", help="of the sentences, e.g. en; likewise")
+    add("--push", type=name, metavar="NAMESPACE/NAME", help="repository of the Hub for card and "
+        "data, or encoder: list what would go there")  # fmt: skip
+    add("--private", action="store_true", help="where only its owner sees it (default: public)")
+    add("--update", action="store_true", help="also where the repository holds other files")
+    add("--yes", action="store_true", help="send it")
     return parser
 
 

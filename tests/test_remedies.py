@@ -930,6 +930,41 @@ TABLE = {
     "test_card.test_a_card_says_what_is_wrong_and_overwrites_none": {
         "reporting/card.py": ["move it, or give another --out", "give the run's own command again"],
     },
+    "test_push.test_options_of_a_push_want_one": {
+        "reporting/card.py": ["--out or --push is wanted", "belong to --push"],
+    },
+    "test_push.test_a_card_that_was_filled_in_goes_out_as_it_is": {
+        "reporting/card.py": ["Nothing was sent: give --yes too", "or leave --out out"],
+    },
+    "test_push.test_an_encoder_that_pools_by_a_prompt_says_how_it_is_loaded": {
+        "reporting/card.py": ["load it with `synthlib.models.load_encoder`"],
+    },
+    "test_push.test_a_name_that_the_hub_does_not_allow": {
+        "reporting/hub.py": ["--push wants NAMESPACE/NAME"],
+    },
+    "test_push.test_no_token": {
+        "reporting/hub.py": ["there is no token for the Hub"],
+    },
+    "test_push.test_what_the_hub_refuses_is_a_line_and_the_same_command_goes_on": {
+        "reporting/hub.py": [
+            "the Hub does not know the token", "the token may not write to {}", "the Hub refuses",
+        ],
+    },
+    "test_push.test_no_network_is_one_line_at_once": {
+        "reporting/hub.py": ["cannot be reached ({}: {}): go online"],
+    },
+    "test_push.test_a_card_that_the_hub_does_not_take": {
+        "reporting/hub.py": ["the Hub does not take the card"],
+    },
+    "test_push.test_a_repository_with_other_files_is_written_over_by_a_word_alone": {
+        "reporting/hub.py": ["holds other files ({}): give another name"],
+    },
+    "test_push.test_what_shall_be_private_does_not_go_where_all_can_read": {
+        "reporting/hub.py": ["is there already and public: make it private"],
+    },
+    "test_push.test_no_encoder_yet_and_one_without_weights": {
+        "reporting/outgoing.py": ["holds no weights (model.safetensors): put them there again"],
+    },
     "test_st_losses.test_info_nce_says_what_is_wrong": {
         "st_losses.py": ["choose them with select_columns"],
     },

@@ -555,6 +555,11 @@ for (method, what), work in works.items():
 # If it is far from what eight sentences gave (chapter {ref}`16 <ch-16>`), stop.
 # The thresholds can be changed later; the texts cannot.
 #
+# What came out can be handed on: `python -m synthlib card runs/nli --push NAMESPACE/NAME` lists what
+# would go to the Hugging Face Hub, the triplets with a card of how they were made (`--of encoder`:
+# the encoder, and its marks).
+# Nothing is sent until you add `--yes`; shards, logs and the paths of your machine stay with you.
+#
 # ## When the policy is too large for one device
 #
 # With LoRA only the adapter has gradients and moments (chapter {ref}`8 <ch-08>`).

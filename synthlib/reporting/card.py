@@ -1,8 +1,8 @@
 """A card for the Hugging Face Hub, of the data set that a run has written or of its encoder.
 
-A ``README.md`` with the head that the Hub reads and the facts of the run's folder. Nothing is sent
-anywhere and no model is loaded. What only the owner of the sentences knows, their licence and
-language, is left to be filled in.
+A ``README.md`` with the head that the Hub reads and the facts of the run's folder. No model is
+loaded, and nothing is sent anywhere but by ``--push`` with ``--yes``. What only the owner of the
+sentences knows, their licence and language, is left to be filled in.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import html
 import json
 import math
 import re
+import tempfile
 from pathlib import Path
 
 from synthlib import commands
 from synthlib.paths import write_bytes
-from synthlib.reporting import build_findings, page, versions
+from synthlib.reporting import build_findings, hub, outgoing, page, versions
 from synthlib.runs.folder import Run
 
 OF = ("data", "encoder")
@@ -60,7 +61,7 @@ def card(run: Run, *, of="data", licence=None, language=None) -> str:
     """The card of a run, as Markdown; arguments as `write`."""
     if of not in OF:
         raise ValueError(f"a card is of {' or '.join(OF)}, got {of!r}")
-    files = _files(run, of)
+    files = outgoing.names(run, of)
     if not files:
         what = "the data set" if of == "data" else "the encoder"
         raise ValueError(
@@ -82,6 +83,9 @@ def card(run: Run, *, of="data", licence=None, language=None) -> str:
             f"# Sentence encoder trained by {plain(title)}",
             f"For `sentence-transformers`, trained on synthetic data. {plain(found.purpose)}",
         ]
+        modules = run.folder / files[0] / "modules.json"
+        if modules.is_file() and '"synthlib.' in modules.read_text("utf-8"):
+            parts.append("It pools by a prompt: load it with `synthlib.models.load_encoder`.")
     parts += ["## How it was made", _table(["what", "value"], _facts(run, found))]
     if found.funnel:
         parts += ["## What is left after each stage", _table(["stage", "number"], found.funnel)]
@@ -94,7 +98,7 @@ def card(run: Run, *, of="data", licence=None, language=None) -> str:
             parts += [
                 plain(one.caption),
                 _table(one.headers, one.rows),
-                plain(_public(run, one.note)),
+                plain(outgoing.public(run, one.note)),
             ]
         if not found.examination:
             parts.append("It was not examined.")
@@ -109,18 +113,6 @@ def plain(value) -> str:
         value = f"{value:,}"
     said = " ".join(page.visible("" if value is None else value).split())
     return html.escape(_MARKS.sub(r"\\\g<0>", said), quote=False)
-
-
-def _files(run, of) -> list[str]:
-    """What the card is of, by names in the run's folder."""
-    name = "encoder" if of == "encoder" else "triplets.parquet"
-    if run.method != "art":
-        name = name if of == "encoder" else "kept.parquet"
-        return [name] if run.has(name) else []
-    rounds = [one for one in run.folder.glob(f"round-*/{name}")]
-    rounds.sort(key=lambda one: int(one.parent.name.rpartition("-")[2]))
-    rounds = rounds[-1:] if of == "encoder" else rounds
-    return [one.relative_to(run.folder).as_posix() for one in rounds]
 
 
 def _head(run, of, files, rows, licence, language) -> str:
@@ -150,18 +142,7 @@ def _facts(run, found) -> list:
         ("sentences from", run.asked["source"]), ("seed", run.asked.get("seed")),
         *found.models, *found.settings, ("versions", versions(run)),
     ]  # fmt: skip
-    return [(name, _public(run, value)) for name, value in rows if value not in (None, "")]
-
-
-def _public(run, value):
-    """A value without this machine's folders: of a path that the run names, its last part."""
-    if not isinstance(value, str):
-        return value
-    named = [re.sub(r" \([0-9a-f]{8}\)$", "", v) for v in run.asked.values() if isinstance(v, str)]
-    for path in sorted((Path(one) for one in named), key=lambda path: -len(str(path))):
-        if path.is_absolute():
-            value = value.replace(str(path), path.name)
-    return value
+    return [(name, outgoing.public(run, value)) for name, value in rows if value not in (None, "")]
 
 
 def _table(headers, rows) -> str:
@@ -170,7 +151,52 @@ def _table(headers, rows) -> str:
 
 
 def main(argv=None) -> int:
-    """``python -m synthlib card RUN --out DIR``."""
-    given = commands.card().parse_args(argv)
+    """``python -m synthlib card RUN --out DIR``, ``… --push NAMESPACE/NAME``."""
+    parser = commands.card()
+    given = parser.parse_args(argv)
+    if given.push:
+        return _push(given)
+    if given.out is None:
+        parser.error("--out or --push is wanted")
+    if given.private or given.update or given.yes:
+        parser.error("--private, --update and --yes belong to --push")
     print(write(given.run, given.out, of=given.of, licence=given.license, language=given.language))
     return 0
+
+
+def _push(given) -> int:
+    """Say what would go to the Hub; with ``--yes``, send it."""
+    hub.check(given.push)
+    run, kind = Run(given.run), {"data": "dataset", "encoder": "model"}[given.of]
+    text = _text(run, given)
+    with tempfile.TemporaryDirectory() as room:
+        files = outgoing.files(run, given.of, Path(room))
+        seen = "private" if given.private else "public"
+        print(f"To {given.push} (a {kind}; {seen} if it is made now), as one commit:")
+        files = {"README.md": text.encode("utf-8", "replace"), **files}
+        for name, file in files.items():
+            size = len(file) if isinstance(file, bytes) else file.stat().st_size
+            print(f"{size:>15,} bytes  {name}")
+        print(f"Stays here: {', '.join(outgoing.stays(run, given.of, files)) or 'nothing'}")
+        head = re.match(r"---\n.*?^---$", text, re.M | re.S)
+        print(f"Head of the card:\n{head[0] if head else 'none'}", flush=True)
+        if not given.yes:
+            print("Nothing was sent: give --yes too, and it is.")
+            return 0
+        print(hub.push(given.push, files, kind=kind, private=given.private, update=given.update))
+    return 0
+
+
+def _text(run, given) -> str:
+    """The card to send: the one in ``--out``, as somebody may have filled it in, or a new one."""
+    there = given.out and Path(given.out) / "README.md"
+    if there and there.exists():
+        if given.license or given.language:
+            raise ValueError(
+                f"{there} is sent as it is: write licence and language into it, or leave --out out"
+            )
+        return there.read_text("utf-8")
+    made = {"of": given.of, "licence": given.license, "language": given.language}
+    if there:
+        return write(given.run, given.out, **made).read_text("utf-8")
+    return card(run, **made)
