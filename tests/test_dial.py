@@ -299,6 +299,49 @@ def visit(page, code, **options):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [800, 375])
+def test_the_frame_of_a_piece_of_a_word_lies_around_its_letters(pages, width):
+    """A full stop has a button that a finger meets, and a frame with the stop in its middle."""
+    pieces = visit(pages["dial"], """
+      const out = [];
+      for (let i = 0; i < await page.locator(".sc-m-word").count(); i++) {
+        const piece = page.locator(`[data-key="place-${i}"]`);
+        if (await piece.evaluate((e) => !e.matches(".sc-m-glued, .sc-m-joins"))) continue;
+        await piece.click({ position: { x: 4, y: 18 } }); await tools.settle();
+        out.push(await piece.evaluate((e) => {
+          const button = e.getBoundingClientRect(), letters = e.firstChild.getBoundingClientRect();
+          const frame = getComputedStyle(e.firstChild, "::before"), own = getComputedStyle(e);
+          return [e.textContent, button.width, own.borderTopColor, frame.borderTopWidth,
+            letters.width + 6 - parseFloat(frame.width), frame.left, frame.right]; }));
+      }
+      return out;
+    """, width=width)  # fmt: skip
+    assert "." in [piece[0] for piece in pieces]
+    for text, wide, border, framed, off, *sides in pieces:
+        assert wide >= 24, "room for a finger"
+        assert (border, framed, sides) == ("rgba(0, 0, 0, 0)", "1px", ["-3px", "-3px"]), text
+        assert abs(off) < 0.6, text
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [800, 375])
+def test_no_name_of_an_outcome_is_crossed_by_a_line_or_the_frame(pages, width):
+    crossed, names = visit(pages["dial"], """
+      return page.evaluate(() => {
+        const box = (e) => e.getBoundingClientRect();
+        const stage = document.querySelector(".sc-plot svg");
+        const names = [...stage.querySelectorAll(".sc-halo")].map((e) => [e.textContent, box(e)]);
+        const lines = [...stage.querySelectorAll("line")].map((e) => box(e).left);
+        const under = ([, at]) => lines.some((x) => x > at.left && x < at.right);
+        const said = (some) => some.map(([text]) => text);
+        return [said(names.filter(under)), said(names)];
+      });
+    """, width=width)  # fmt: skip
+    assert "copied" in names and "right" in names
+    assert crossed == []
+
+
+@needs_browser
 def test_the_dial_is_turned_by_keys_and_words_are_pressed(pages, tables):
     start, turned, verdict, ways, pinned, moved, banded = visit(pages["dial"], """
       const start = await words();

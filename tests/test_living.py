@@ -396,6 +396,40 @@ def test_empty_labels_take_no_place_from_others(ready, tmp_path):
     assert "last" in report["result"]
 
 
+@pytest.mark.browser
+def test_no_number_of_a_path_lies_on_a_line_and_an_axis_has_three(ready, tmp_path):
+    """Figures 1.6 and 14.2 in small: ways to the left and down, and cosines within five hundredths."""
+    rows = [
+        {"x": 0.9235 + 0.0115 * i, "y": 60.0 - 4 * (5 - i) ** 2, "way": way, "word": f"{way}{i}"}
+        for way, steps in (("down", range(5)), ("left", range(4, -1, -1))) for i in steps
+    ]
+    for row in rows[5:]:
+        row["y"] += 21
+    spec = {"kind": "path", "x": "x", "y": "y", "series": "way", "label": "word",
+            "ylabel": "gladly", "ylim": [-60, 105]}
+    page = tmp_path / "path.html"
+    page.write_text(script.page(viz.Figure(rows, spec, "alt").payload(), PICTURE, PICTURE), encoding="utf-8")
+    code = """async (page) => page.evaluate(() => {
+      const stage = document.querySelector(".sc-axes").closest("svg"), box = (e) => e.getBoundingClientRect();
+      const origin = box(stage), said = [...stage.querySelectorAll(".sc-halo")], points = [];
+      for (const line of stage.querySelectorAll("path[fill=none][stroke-linejoin]"))
+        for (let at = 0; at <= line.getTotalLength(); at += 1) points.push(line.getPointAtLength(at));
+      const on = said.filter((e) => { const b = box(e); return points.some((p) => { const [x, y] = [p.x + origin.left, p.y + origin.top];
+        return x > b.left && x < b.right && y > b.top + 3 && y < b.bottom - 3; }); }).map((e) => e.textContent);
+      const texts = [...stage.querySelectorAll(".sc-axes text")], label = box(texts.find((e) => e.textContent === "gladly"));
+      const numbers = texts.filter((e) => /^[−0-9.]+$/.test(e.textContent)), across = numbers.filter((e) => e.getAttribute("text-anchor") === "middle");
+      const up = numbers.filter((e) => !across.includes(e));
+      return { said: said.length, on, across: across.map((e) => e.textContent), up: up.length,
+        apart: Math.min(...across.slice(1).map((e, i) => box(e).left - box(across[i]).right)),
+        beside: Math.min(...up.map((e) => box(e).left)) - label.right };
+    })"""
+    seen = living.run(*({"file": page, "code": code, "width": width} for width in (420, 360)))
+    for found in (one["result"] for one in seen):
+        assert found["said"] == 10 and found["on"] == []
+        assert len(found["across"]) >= 3 and found["up"] >= 3 and found["apart"] > 6, found
+        assert found["beside"] >= 9
+
+
 def test_three_sliders_stand_in_a_row_of_their_own(ready, tmp_path):
     sliders = [
         {"name": n, "type": "range", "label": n, "min": 0, "max": 1, "step": 0.1} for n in "abc"

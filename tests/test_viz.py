@@ -587,6 +587,29 @@ def test_empty_labels_take_no_place_from_others():
     assert "last" in [text.get_text() for text in drawn.axes[0].texts]
 
 
+def test_no_number_of_a_path_lies_on_a_line():
+    """Arrows that go left and right, up and down: the numbers stand beside them."""
+    ways = {"left": [(4, 3), (3, 3), (2, 3.1), (1, 3)], "right": [(1, 1), (2, 1), (3, 0.9)],
+            "down": [(5, 4), (5, 3), (5, 2)]}
+    rows = [
+        {"x": float(x), "y": float(y), "way": way, "n": f"{way} {i}"}
+        for way, points in ways.items() for i, (x, y) in enumerate(points)
+    ]  # fmt: skip
+    spec = {"kind": "path", "x": "x", "y": "y", "series": "way", "label": "n",
+            "xlim": (0, 6), "ylim": (0, 5)}
+    fig = draw.draw(tables(pd.DataFrame(rows)), check(tables(pd.DataFrame(rows)), spec))
+    ax = fig.axes[0]
+    notes = [t for t in ax.texts if t.get_text()]
+    assert len(notes) == len(rows)
+    for note in notes:
+        box = note.get_window_extent(fig.canvas.get_renderer())
+        for points in ways.values():
+            for start, end in zip(points, points[1:], strict=False):
+                for share in np.linspace(0, 1, 400):
+                    x, y = ax.transData.transform(np.add(start, share * np.subtract(end, start)))
+                    assert not (box.x0 < x < box.x1 and box.y0 < y < box.y1), note.get_text()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_empty_and_nan_data_say_so_in_their_place(kind):
     numbers = {"a": [np.nan, np.inf], "b": [1.0, np.nan], "t": [None, None], "m": [0, 1]}

@@ -56,6 +56,7 @@ class Look:
     styles: dict = field(default_factory=dict)
     halo: list = field(default_factory=list)  # keeps a text readable over lines
     labels: list = field(default_factory=list)  # (axes, x, y, text, heading): placed at the end
+    ways: list = field(default_factory=list)  # (axes, xs, ys) of lines that no label is to lie on
     used: dict = field(default_factory=dict)  # axes -> {series: legend handle}
     meshes: dict = field(default_factory=dict)  # axes -> (heatmap, label of its scale)
     words: dict = field(default_factory=dict)  # axes -> columns of a heatmap of words
@@ -207,6 +208,7 @@ def _path(ax, table, spec, look):
         xs, ys = rows[x].to_numpy(float), rows[y].to_numpy(float)
         colour = look_of["color"]
         ax.plot(xs, ys, color=colour, linewidth=1.5, dashes=look_of["dashes"] or (None, None))
+        look.ways.append((ax, xs, ys))
         ax.scatter(
             xs[1:],
             ys[1:],
@@ -936,13 +938,26 @@ def _legend(fig, specs, axes, look, width):
             )
 
 
+def _within(ways, box):
+    """Length of line in a box (left, low, right, high); ways: rows (x, y, x2, y2)."""
+    start, way = ways[:, :2], ways[:, 2:] - ways[:, :2]
+    ends = np.stack([np.subtract(box[:2], start), np.subtract(box[2:], start)])
+    with np.errstate(divide="ignore", invalid="ignore"):  # along an axis: inside, or not
+        shares = np.where(way == 0, np.where(ends > 0, np.inf, -np.inf), ends / way)
+    first, last = shares.min(axis=0).max(axis=1), shares.max(axis=0).min(axis=1)
+    share = np.clip(last, 0, 1) - np.clip(first, 0, 1)
+    return float((np.clip(share, 0, None) * np.hypot(*way.T)).sum())
+
+
 def _place_labels(fig, look, limit=60):
-    """Texts beside their points, each at the one of eight places that covers least."""
+    """Texts beside their points, at that of eight places that covers least of what is there."""
     renderer = fig.canvas.get_renderer()
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     points = [(ax, *ax.transData.transform((x, y))) for ax, x, y, *_ in look.labels]
     taken = [(px - 3, py - 3, px + 3, py + 3) for _, px, py in points]
+    lines = [ax.transData.transform(np.column_stack([xs, ys])) for ax, xs, ys in look.ways]
+    ways = np.concatenate([np.zeros((0, 4)), *(np.hstack([at[:-1], at[1:]]) for at in lines)])
     scale = fig.dpi / 72
     around = [
         (6, 0, "left", "center"),
@@ -984,6 +999,7 @@ def _place_labels(fig, look, limit=60):
                 * max(0, min(spot[3], t[3]) - max(spot[1], t[1]))
                 for t in taken
             )
+            covered += 5 * scale * _within(ways, spot)  # a line is some pixels wide, and its halo
             outside = max(0, frame.x0 - spot[0]) + max(0, spot[2] - fig.bbox.x1)
             outside += max(0, frame.y0 - spot[1]) + max(0, spot[3] - frame.y1)
             # Beyond the tip of an arrow rather than over its shaft.

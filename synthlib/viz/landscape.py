@@ -67,7 +67,7 @@ def reward_landscape(
         tables["policy"] = _checked(policy, "policy", "step kind similarity p right anchor text")
         _same_anchors(tables["policy"], shown)
         controls += [
-            {"name": "shown", "type": "choice", "label": "on it", "value": "generator",
+            {"name": "shown", "type": "choice", "label": "answers of", "value": "generator",
              "options": [["generator", "the generator"], ["policy", "a policy"]]},
             {"name": "step", "type": "range", "label": "step", "column": "step"},
             {"name": "play", "type": "play", "label": "tune", "of": "step", "seconds": 6},

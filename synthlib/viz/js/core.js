@@ -381,11 +381,22 @@ var SC = (() => {
     let top = box.top + 6, head = [];
     if (o.title) { head = SC.wrap(SC.formula(o.title), box.width - 4, 13, 700); top += head.length * 17 + 2; }
     const yNames = Y.names && Y.names.map((n) => SC.wrap(SC.formula(n), o.nameWidth || (view.narrow ? 96 : 150), small));
+    // Two ticks are too few to read a scale by: finer ones, where their numbers have room.
+    const ticksOf = (axis, scale, count, fits) => {
+      for (let more = 0; !axis.log && more < 4; more++) {
+        const all = scale.ticks(count + more, axis.whole);
+        if (all.length > 2) { if (!more || fits(all)) return all; break; }
+      }
+      return scale.ticks(count, axis.whole);
+    };
+    const across = (scale, pixels) => ticksOf(X, scale, Math.max(3, Math.round(pixels / 80)),
+      (all) => all.length * (Math.max(...all.map((t) => SC.measure(name(X, t, all), small))) + 12) <= pixels);
+    const upwards = (scale, pixels) => ticksOf(Y, scale, Math.max(3, Math.round(pixels / 44)), (all) => all.length * 22 <= pixels);
     const rough = SC.scale(Y.domain || [0, 1], [1, 0], Y);
-    const yTicks = Y.names ? [] : Y.ticks || rough.ticks(Math.max(3, Math.round((box.height - 50) / 44)), Y.whole);
+    const yTicks = Y.names ? [] : Y.ticks || upwards(rough, box.height - 50);
     const yWide = Y.hide ? 0 : Math.max(0, ...(Y.names ? yNames.flat() : yTicks.map((t) => name(Y, t, yTicks))).map((t) => SC.measure(t, small)));
     const yLabel = Y.label && !Y.hide ? SC.wrap(SC.formula(Y.label), Math.max(60, box.height - 60), size) : [];
-    let left = box.left + yLabel.length * 15 + (yLabel.length ? 5 : 0) + yWide + (Y.hide ? 2 : 8);
+    let left = box.left + yLabel.length * 15 + (yLabel.length ? 9 : 0) + yWide + (Y.hide ? 2 : 8);
     let right = box.left + box.width - (o.right ?? 10);
     // The bottom: names are wrapped, or turned where they have no room.
     const room = X.names ? (right - left) / Math.max(X.names.length, 1) : 0;
@@ -400,7 +411,7 @@ var SC = (() => {
       if (turned) xNames = X.names.map((n) => [SC.text(SC.formula(n), 22)]);
     }
     if (!X.names && !X.hide) { // the last number is centred on its tick: half of it needs room
-      const ends = X.ticks || SC.scale(X.domain || [0, 1], [left, right], X).ticks(Math.max(3, Math.round((right - left) / 80)), X.whole);
+      const ends = X.ticks || across(SC.scale(X.domain || [0, 1], [left, right], X), right - left);
       const high = (X.domain || [0, 1])[1], last = ends.filter((t) => t <= high).at(-1);
       if (last !== undefined) {
         const half = SC.measure(name(X, last, ends), small) / 2, at = SC.scale(X.domain || [0, 1], [left, right], X)(last);
@@ -435,13 +446,13 @@ var SC = (() => {
     head.forEach((line, i) => axes.append(svg("text", { class: "sc-title", x: box.left + 2, y: box.top + 15 + 17 * i }, line)));
     const lines = (at, px, py, gap, attributes) => svg("text", { x: px, y: py, ...attributes },
       at.map((line, i) => svg("tspan", { x: px, dy: i ? gap : 0 }, line)));
-    const xTicks = X.names ? [] : X.ticks || x.ticks(Math.max(3, Math.round(width / 80)), X.whole);
+    const xTicks = X.names ? [] : X.ticks || across(x, width);
     const inside = (scale, v) => { const u = scale(v), [a, b] = scale.range; return u >= Math.min(a, b) - 0.5 && u <= Math.max(a, b) + 0.5; };
     for (const t of xTicks.filter((v) => inside(x, v))) {
       if (X.grid !== false) axes.append(svg("line", { class: "sc-grid", x1: x(t), x2: x(t), y1: top, y2: bottom }));
       if (!X.hide) axes.append(svg("text", { x: x(t), y: bottom + 16, "text-anchor": "middle" }, name(X, t, xTicks)));
     }
-    const upTicks = Y.names ? [] : Y.ticks || y.ticks(Math.max(3, Math.round(height / 44)), Y.whole);
+    const upTicks = Y.names ? [] : Y.ticks || upwards(y, height);
     for (const t of upTicks.filter((v) => inside(y, v))) {
       if (Y.grid !== false) axes.append(svg("line", { class: "sc-grid", x1: left, x2: right, y1: y(t), y2: y(t) }));
       if (!Y.hide) axes.append(svg("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, name(Y, t, upTicks)));

@@ -140,11 +140,12 @@
   KIND.path = {
     needs: (s) => [s.x, s.y, s.step],
     measure: (part) => ({ x: part.clean.col(part.spec.x), y: part.clean.col(part.spec.y) }),
-    draw(part, f, { view, hidden, labels }) {
+    draw(part, f, { view, hidden, labels, ways }) {
       const { spec } = part, marks = [];
       for (const { style, rows } of pathData(part)) {
         if (hidden.has(style.key)) continue;
         const at = rows.map((r) => [f.x(r[spec.x]), f.y(r[spec.y])]);
+        at.slice(1).forEach((to, i) => ways.push([...at[i], ...to]));
         f.g.append(svg("path", { d: path(at), fill: "none", "stroke-width": 2, "stroke-dasharray": style.dashes.join(" "), "stroke-linejoin": "round", style: { stroke: style.colour } }));
         at.forEach(([x, y], i) => {
           if (i) view.mark(f, style.colour, style.marker, x, y, 3.6);
@@ -581,8 +582,19 @@
     for (const note of spec.notes || []) halo({ x: f.x(note.x), y: f.y(note.y) + 4, "text-anchor": "middle" }, SC.formula(note.text));
   }
 
-  // Texts beside their points, each at the one of eight places that covers least.
-  function placeLabels(labels, limit = 60) {
+  // Pixels of a stretch [x, y, x2, y2] that lie in a box [left, top, right, bottom].
+  function within([x, y, x2, y2], [left, top, right, bottom]) {
+    let from = 0, to = 1;
+    for (const [start, way, low, high] of [[x, x2 - x, left, right], [y, y2 - y, top, bottom]]) {
+      if (!way) { if (start < low || start > high) return 0; continue; }
+      const [a, b] = [(low - start) / way, (high - start) / way];
+      from = Math.max(from, Math.min(a, b)); to = Math.min(to, Math.max(a, b));
+    }
+    return Math.max(0, to - from) * Math.hypot(x2 - x, y2 - y);
+  }
+
+  // Texts beside their points, each at the one of eight places that covers least of other texts, points and lines.
+  function placeLabels(labels, ways, limit = 60) {
     const taken = labels.map(({ x, y }) => [x - 4, y - 4, x + 4, y + 4]), around = [[7, 0, 0, 0.5], [0, -7, 0.5, 1], [0, 7, 0.5, 0], [-7, 0, 1, 0.5], [6, -6, 0, 1], [6, 6, 0, 0], [-6, -6, 1, 1], [-6, 6, 1, 0]];
     const said = labels.filter(({ text }) => text !== null && text !== undefined && String(text).trim());
     for (const { f, x, y, text, heading } of said.slice(0, limit)) {
@@ -591,9 +603,10 @@
       around.forEach(([dx, dy, ha, va], cost) => {
         const left = x + dx - ha * w, top = y + dy - va * h, spot = [left, top, left + w, top + h];
         const covered = taken.reduce((a, t) => a + Math.max(0, Math.min(spot[2], t[2]) - Math.max(spot[0], t[0])) * Math.max(0, Math.min(spot[3], t[3]) - Math.max(spot[1], t[1])), 0);
+        const crossed = ways.reduce((a, way) => a + within(way, spot), 0); // a line is some pixels wide, and its halo
         const outside = Math.max(0, f.left - left) + Math.max(0, spot[2] - f.right - 4) + Math.max(0, f.top - 8 - top) + Math.max(0, spot[3] - f.bottom);
         const long = Math.hypot(...heading), along = long ? (dx * heading[0] + dy * heading[1]) / long / Math.hypot(dx, dy) : 0;
-        const total = covered + 30 * outside + cost - 60 * along;
+        const total = covered + 5 * crossed + 30 * outside + cost - 60 * along;
         if (!best || total < best.total) best = { total, spot };
       });
       taken.push(best.spot);
@@ -743,7 +756,7 @@
     const head = spec.title && (facet || spec.panels) ? 24 : 0;
     const picture = view.picture(Math.ceil(whole + head));
     if (head) picture.append(svg("text", { class: "sc-title", x: 2, y: 15, style: { "font-size": "14px" } }, SC.formula(spec.title)));
-    const marks = [], labels = [], context = { view, hidden, labels, picture }, remarks = [];
+    const marks = [], labels = [], ways = [], context = { view, hidden, labels, ways, picture }, remarks = [];
     parts.forEach((part, i) => {
       const row = Math.floor(i / columns), column = i % columns, s = part.spec;
       const left = column === 0, bottom = i + columns >= parts.length;
@@ -794,7 +807,7 @@
       if (s.mark) remarks.push(`framed: ${safe(s.mark)}`);
     });
     if (oneBar) { const frames = heats.map((p) => p.frame), top = frames[0].top; colourBar(view, picture, width - shared + 6, top, Math.min(frames.at(-1).bottom - top, 420), heats[0]); }
-    placeLabels(labels);
+    placeLabels(labels, ways);
     const lost = parts.reduce((a, p) => a + (p.lost || 0), 0), total = parts.reduce((a, p) => a + p.table.length, 0);
     if (lost) remarks.push(`${lost} of ${total} ${total === 1 ? "row" : "rows"} without a finite number: not drawn`);
     for (const remark of new Set(remarks)) view.root.append(view.html("p", { class: "sc-note" }, remark));

@@ -51,7 +51,7 @@
           const next = view.root.querySelector(`[data-key="place-${to}"]`);
           if (next) next.focus({ preventScroll: true });
         },
-      } }, text);
+      } }, view.html("span", {}, text));
 
   /** Words with their probability in both contexts and in the mixture, as bars.
 

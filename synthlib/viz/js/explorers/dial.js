@@ -111,8 +111,14 @@
       while (j + 1 < now.answers.length && now.answers[j + 1].outcome === now.answers[i].outcome) j++;
       const x = left + i * each, wide = (j - i + 1) * each, colour = fill(now.answers[i].outcome);
       picture.append(svg("rect", { x, y: 4, width: wide - 1, height: 22, style: { fill: colour } }));
-      if (SC.measure(now.answers[i].outcome, 11.5) + 6 < wide) {
-        text.push(svg("text", { x: x + wide / 2, y: 19, "text-anchor": "middle", style: { fill: SC.inkOn(colour) } }, SC.text(now.answers[i].outcome)));
+      const room = SC.measure(now.answers[i].outcome, 11.5) + 10;
+      if (room < wide) { // its name, where it has room beside the lines between answers
+        let at = i;
+        for (let k = i, from = i; k <= j; k++) {
+          if (now.answers[k].output !== now.answers[from].output) from = k;
+          if ((k + 1 - from) * each >= room) { at = from; break; }
+        }
+        text.push(svg("text", { x: left + at * each + 5, y: 19, class: "sc-halo", style: { fill: SC.inkOn(colour), stroke: colour } }, SC.text(now.answers[i].outcome)));
       }
       i = j + 1;
     }
@@ -127,9 +133,9 @@
       marks.push({ x: x + each / 2, y: 15, box: [x, 2, each, 26], near: true, group: "ω", omega: a.omega,
         lines: [["ω", two(a.omega)], SC.text(a.output || "nothing", 200), verdict(a)] });
     });
-    picture.append(...text);
     const at = now.grid.findIndex((w) => omegaKey(w) === omegaKey(now.omega));
     picture.append(svg("rect", { x: left + at * each - 0.5, y: 2, width: each, height: 26, rx: 2, style: { fill: "none", stroke: view.colours.ink, "stroke-width": "2" } }));
+    picture.append(...text); // over the lines between answers and the frame
     view.read(picture, marks, { pick: (mark) => view.set({ omega: mark.omega }) });
   }
 
