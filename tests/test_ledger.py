@@ -335,11 +335,33 @@ def test_show_escapes_and_reads_as_text(monkeypatch):
 
 @pytest.mark.parametrize("value,unit,spread,text", [
     (85.249, "points", 0.31, "85.2 ± 0.3"), (94.0, "percent", None, "94.0 %"),
-    (-0.5, "cosine", 0.01, "−0.500 ± 0.010"), (3.0, "count", None, "3"), (1.3, "x", None, "1.30 ×"),
+    (-0.5, "cosine", 0.01, "−0.500 ± 0.010"), (3.0, "count", None, "3"), (1.3, "x", None, "1.30×"),
+    (1.95, "x", 0.06, "1.95 ± 0.06×"), (2.0, "times as long", None, "2.00×"),
     (math.nan, "points", None, ""),
 ])  # fmt: skip
 def test_numbers_read_well(value, unit, spread, text):
     assert ledger.number(value, unit, spread) == text
+
+
+@pytest.mark.parametrize("low,high,unit,text", [
+    (1.81, 2.1, "x", "1.81 to 2.10×"), (83.94, 86.0, "percent", "83.9 to 86.0 %"),
+    (-1.26, 0.31, "points", "−1.3 to 0.3"), (0.5, 2.0, "seconds", "0.5 to 2.0 s"),
+])  # fmt: skip
+def test_a_range_has_its_unit_once(low, high, unit, text):
+    assert ledger.between(low, high, unit) == text
+
+
+def test_no_cell_of_the_ledger_multiplies():
+    """"0.06 × (3 seeds)" is a product: a sign that follows a number stands close to it."""
+    ledger.records.write(
+        ledger.records.MEASURED, "10-length", [1.9, 2.0, 2.1], (0, 1, 2), fingerprint="now",
+        tier="pocket", minutes=1.0,
+    )  # fmt: skip
+    table = ledger.table()
+    ratios = table[table["unit"].isin(["x", "times as long"])]
+    assert ledger.measured(table.loc["10-length"]).startswith("2.00 ± 0.10× (3 seeds")
+    judged = [c for c in map(ledger.condition, ratios.iloc) if c]
+    assert judged and all(re.fullmatch(r"[<>≤≥] [\d.]+×", c) for c in judged), judged
 
 
 # ------------------------------------------------------------------ measuring

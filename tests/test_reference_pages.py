@@ -61,6 +61,7 @@ def test_ledger_shows_what_was_measured_and_hands_out_its_data(build):
     assert "85.2 (live)" in text and "yes (live)" in text
     assert not re.search(r"\bnan\b", text), "a row without a committed measurement has no origin"
     assert "93.7 ± 3.2 % (3 seeds)" in text and "on 2 of 3 seeds" in text
+    assert "95 % interval: 85.7 to 101.7 %" in text  # 4.303 · 3.215 / √3 to either side, one unit
     assert "2 measured so far: 1 hold, 1 hold on some seeds only." in text
     assert "<b>cpu</b>" not in page
     data = pd.read_csv(out / "ledger.csv", index_col="id")

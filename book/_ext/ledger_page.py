@@ -129,8 +129,7 @@ def table(full, again):
         name = nodes.paragraph("", "", nodes.literal(text=claim), classes=["ledger-id"])
         ours = [nodes.paragraph(text=ledger.measured(about))]
         if about["low"] == about["low"]:  # not NaN
-            low, high = (ledger.number(about[end], about["unit"]) for end in ("low", "high"))
-            text = f"95 % interval: {low} to {high}"
+            text = f"95 % interval: {ledger.between(about['low'], about['high'], about['unit'])}"
             ours.append(nodes.paragraph(text=text, classes=["ledger-interval"]))
         if isinstance(about["commit"], str) and about["commit"]:  # NaN where nothing was measured
             origin = f"{about['tier']}, {about['device']}, {about['commit']}"

@@ -13,6 +13,7 @@ from .records import FRESH, OLDER, VERIFIED, keep_rows, record, rows
 from .registry import FIELD, claims, condition, judge, source
 from .shown import (
     NOT_YET,
+    between,
     count_states,
     export,
     mean_and_interval,
@@ -26,9 +27,9 @@ from .shown import (
 )
 
 __all__ = [
-    "FIELD", "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "claims", "closure", "condition",
-    "count_states", "export", "judge", "keep_rows", "main", "mean_and_interval", "measure",
-    "measured", "measuring", "number", "outcome", "paper_numbers", "paper_table", "papers",
-    "record", "records", "registry", "rows", "run", "show", "shown", "source", "status",
+    "FIELD", "FRESH", "NOT_YET", "OLDER", "PAPERS", "VERIFIED", "between", "claims", "closure",
+    "condition", "count_states", "export", "judge", "keep_rows", "main", "mean_and_interval",
+    "measure", "measured", "measuring", "number", "outcome", "paper_numbers", "paper_table",
+    "papers", "record", "records", "registry", "rows", "run", "show", "shown", "source", "status",
     "summary", "table", "verify",
 ]  # fmt: skip

@@ -126,7 +126,8 @@ def judge(rule: str, value: float, bar: float = math.nan) -> bool | None:
     return bool(holds)
 
 
-SIGNS = {"percent": " %", "x": " ×", "times as long": " ×", "seconds": " s", "minutes": " min"}
+# Close to its number: with a blank before it, "×" multiplies by what follows, "0.06 × (3 seeds)".
+SIGNS = {"percent": " %", "x": "×", "times as long": "×", "seconds": " s", "minutes": " min"}
 DECIMALS = {
     "points": 1, "percent": 1, "cosine": 3, "fraction": 3, "x": 2, "times as long": 2, "seconds": 1,
     "count": 0,

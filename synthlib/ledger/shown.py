@@ -180,6 +180,8 @@ def number(value: float, unit: str, spread: float | None = None) -> str:
     --------
     >>> number(85.25, "percent", 0.3)
     '85.2 ± 0.3 %'
+    >>> number(1.3, "x", 0.04)
+    '1.30 ± 0.04×'
     """
     if value is None or math.isnan(value):
         return ""
@@ -189,6 +191,17 @@ def number(value: float, unit: str, spread: float | None = None) -> str:
         text += f" ± {spread:.{max(digits, 1)}f}"
     # A true minus: a hyphen can part from its number at a line's end.
     return text.replace("-", "−") + SIGNS.get(unit, "")
+
+
+def between(low: float, high: float, unit: str) -> str:
+    """A range in words, with its unit once.
+
+    Examples
+    --------
+    >>> between(1.2, 1.4, "x")
+    '1.20 to 1.40×'
+    """
+    return f"{number(low, unit).removesuffix(SIGNS.get(unit, ''))} to {number(high, unit)}"
 
 
 def summary(*ids: str, chapter: int | None = None) -> pd.DataFrame:
