@@ -18,9 +18,11 @@ goes on where it was interrupted: a job keeps its last state in a folder of its 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import time
 from itertools import count, islice
 from pathlib import Path
@@ -431,6 +433,19 @@ def run_job(job: str, out: str, seed: int, scale: float, precision) -> tuple[str
     return job, time.time() - start, time.process_time() - worked
 
 
+def end_with_parent() -> None:
+    """In a worker: end at once where the process that has started it is gone, however that ended.
+
+    The pipe to the parent closes with it, be it by SIGKILL, and a thread waits for that. What a
+    worker was at is not lost, or not more than `STATE_STEPS`: its states are in its folder.
+    """
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _state_of(job: str, out: Path, settings: dict) -> Path:
     """The folder of a job's states; one that another run left behind is emptied first."""
     settings = json.dumps(settings | {"budget": BUDGET}, indent=1)
@@ -473,7 +488,6 @@ def build(
     ValueError
         For an unknown job, a number out of its range, and a file in the folder's place.
     """
-    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
     from .. import models
@@ -497,7 +511,8 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     seconds, processor = {}, {}
-    with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=context) as pool:
+    most = min(workers, len(jobs))
+    with ProcessPoolExecutor(most, mp_context=context, initializer=end_with_parent) as pool:
         futures = [pool.submit(run_job, job, str(out), seed, scale, precision) for job in jobs]
         for done in as_completed(futures):
             job, took, worked = done.result()
