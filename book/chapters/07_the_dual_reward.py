@@ -197,7 +197,8 @@ right.rename_axis(index="right answers (%)", columns=None).style.format("{:.0f}"
 
 # %% [markdown]
 # No difference to rely on: with $\Omega=0.99$ one seed has eleven points more, two have up to four
-# fewer, and with 120 answers a seed the standard error of such a difference is six points.
+# fewer, and with 120 answers a seed the 95 % interval of such a difference reaches twelve points to
+# either side.
 # We think that the value head learns to expect the constant, which then leaves the advantages; we
 # have not measured that.
 #

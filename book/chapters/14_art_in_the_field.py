@@ -481,8 +481,9 @@ if recorded:
 
 # %% [markdown]
 # By the reader, too, more is right: negatives go from 46 % to 68 %, positives from 54 % to 64 %.
-# Fifty answers a row are few, and of one seed. Each of these two differences has a standard error of some
-# ten points, their mean one of seven: a gain is likely, and its size is not settled.
+# Fifty answers a row are few, and of one seed. The 95 % interval of each of these two differences reaches
+# some twenty points to either side, that of their mean fourteen: a gain is likely, and its size is not
+# settled.
 # The *levels* are another matter. Of a hundred positives the examiner passes 26 more than the reader,
 # before and after; of the negatives it passes a few less. So trust the differences of this chapter more
 # than its shares.
