@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -21,8 +22,8 @@ import tiny_models
 
 from synthlib import models
 from synthlib.__main__ import main
+from synthlib.runs import frame, ray_engine, shards
 from synthlib.runs import multicsr as multicsr_run
-from synthlib.runs import ray_engine, shards
 
 ray = pytest.importorskip("ray")
 cloudpickle = ray.cloudpickle
@@ -323,6 +324,54 @@ def test_what_is_sent_is_all_that_a_shard_needs(method, here, alone, of, tmp_pat
     assert made_in(tmp_path / "sent") == wanted
     gc.collect()
     assert not list((tmp_path / "unpacked").glob("synthlib-*"))  # gone with who made shards
+
+
+KILLED = """
+import os, signal, sys, tempfile
+from synthlib.runs import frame
+
+class Actor: ...
+
+tempfile.tempdir = sys.argv[1]
+actor = Actor()
+folder = frame.own_folder(actor)
+(folder / "encoder").mkdir()
+(folder / "encoder" / "model.safetensors").write_bytes(bytes(100))
+print(folder, flush=True)
+sys.stdin.read()  # until it is told
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nobody can be asked there whether a lock is held")
+def test_the_folder_of_a_killed_actor_is_put_away_by_the_next(tmp_path, monkeypatch):
+    """Not one that is in use, or just made, or has no lock of ours: that may be somebody's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    actor = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    left = Path(actor.stdout.readline().strip())
+    assert left.parent == tmp_path
+    others = tmp_path / "synthlib-notes"
+    others.mkdir()
+    os.utime(left / ".lock", (0, 0))
+
+    class Maker:
+        pass
+
+    first = Maker()
+    mine = frame.own_folder(first)
+    assert (left / "encoder").is_dir(), "its process is at work"
+    actor.communicate()  # which kills it
+    new = tmp_path / "synthlib-new"
+    new.mkdir()
+    (new / ".lock").touch()
+    second = Maker()
+    frame.own_folder(second)
+    assert not left.exists()
+    assert mine.is_dir() and others.is_dir() and new.is_dir()
+    del first
+    gc.collect()
+    assert not mine.exists(), "gone with who made shards"
 
 
 def refused(options, folder, **more):

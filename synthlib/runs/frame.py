@@ -47,6 +47,7 @@ _A_CALL = 8192  # texts of an encoder between two looks at its bar
 _LATER = ("form", "shots", "register")  # None: not in run.json, as in older ones
 ANSWERS = "answers.jsonl"  # of a model behind an API
 SERVED_SHARD = 128  # rows of a shard that an API writes: an interruption loses no answer
+_OWN, _NEW = "synthlib-", 60  # a folder's name; seconds in which its lock may not be held yet
 TRIAL_ROWS = 256  # of a batch that a dry run trains on: its memory must not follow the options
 
 
@@ -324,8 +325,7 @@ class Work:
         check_same(prints)
         if all(fingerprint(self.out / name) == there for name, (there, _) in made.items()):
             return
-        self.out = Path(tempfile.mkdtemp(prefix="synthlib-"))
-        weakref.finalize(self, shutil.rmtree, self.out, ignore_errors=True)
+        self.out = own_folder(self)
         for name, (_, files) in made.items():
             for file, content in files.items():
                 place = self.out / name / file
@@ -861,6 +861,31 @@ def _files_of(folder) -> dict:
         file.relative_to(folder).as_posix(): np.fromfile(file, np.uint8)
         for file in sorted(folder.rglob("*")) if file.is_file()
     }  # fmt: skip
+
+
+def own_folder(owner) -> Path:
+    """An empty folder among the system's temporary ones, for as long as an object lives.
+
+    Whoever is killed leaves its folder behind. A lock in it, which the system lifts then, tells
+    that it is nobody's any more, and the next process of this machine that asks puts it away.
+    """
+    from filelock import FileLock
+
+    for left in Path(tempfile.gettempdir()).glob(f"{_OWN}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or gone this moment
+            age = time.time() - (left / ".lock").stat().st_mtime
+            if age > _NEW and shards.holder(left)[0] is False:
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_OWN))
+    lock = FileLock(folder / ".lock")
+    lock.acquire()
+    weakref.finalize(owner, _put_away, lock, folder)
+    return folder
+
+
+def _put_away(lock, folder):
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_same(prints: dict) -> None:
