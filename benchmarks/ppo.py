@@ -146,7 +146,7 @@ def bench_rloo(options):
             arguments = (anchors, discriminator, encode, BOUNDS, s)
             started = time.process_time()
             if epochs is None:
-                art.tune_rloo(generator, *arguments, seed=turn)
+                art.tune_with_trl(generator, *arguments, seed=turn)
             else:
                 art.tune(art.policy(generator, s), *arguments, seed=turn, epochs=epochs,
                          progress=False)  # fmt: skip

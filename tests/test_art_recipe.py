@@ -585,26 +585,32 @@ def test_the_pocket_tier_chooses_its_bounds(tmp_path, capsys):
 
 
 # ---------------------------------------------------------------- the substitute
-def test_rloo_with_the_same_rewards(here):
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_trl_with_the_same_rewards(here, algorithm):
     pytest.importorskip("trl", reason="TRL is an optional extra: pip install synthlib[rl]")
     generator = models.load_generator(here / "llama", device="cpu")
     judges = models.load_nli(here / "nli", device="cpu"), models.load_encoder(
         here / "encoder", device="cpu"
     ).encode
     settings = dataclasses.replace(SETTINGS, ppo_steps=2)
-    model, log = art.tune_rloo(generator, SENTENCES[:8], *judges, BOUNDS, settings)
+    model, log = art.tune_with_trl(
+        generator, SENTENCES[:8], *judges, BOUNDS, settings, algorithm=algorithm
+    )
     assert len(log) == 2
     for entry in log:
         r1, r2 = entry["rewards/correctness/mean"], entry["rewards/difficulty/mean"]
         both = settings.w1 * r1 + settings.w2 * r2
-        assert entry["reward"] == pytest.approx(both - settings.kl * entry["kl"], abs=0.05)
+        penalty = settings.kl * entry["kl"] if algorithm == "rloo" else 0  # GRPO's is in the loss
+        assert entry["reward"] == pytest.approx(both - penalty, abs=0.05)
     moved = [p.abs().sum() for n, p in model.named_parameters() if "lora_B" in n]
     assert sum(moved) > 0
     with pytest.raises(ValueError, match="encoder–decoder"):
         t5 = models.load_generator(here / "t5", device="cpu")
-        art.tune_rloo(t5, SENTENCES, *judges, BOUNDS, settings)
+        art.tune_with_trl(t5, SENTENCES, *judges, BOUNDS, settings)
     with pytest.raises(ValueError, match="group"):
-        art.tune_rloo(generator, SENTENCES, *judges, BOUNDS, settings, group=3)
+        art.tune_with_trl(generator, SENTENCES, *judges, BOUNDS, settings, group=3)
+    with pytest.raises(ValueError, match="algorithm"):
+        art.tune_with_trl(generator, SENTENCES, *judges, BOUNDS, settings, algorithm="ppo")
 
 
 # ---------------------------------------------------------------- one row that is too long

@@ -252,7 +252,7 @@ def test_trls_trainer_gives_the_rewards_the_sentence_alone(monkeypatch):
     for form, wanted in (("examples", "A cat."), ("paper", "A cat.\nOriginal: B.")):
         held[0].config.synthlib_form = form
         with pytest.raises(InterruptedError):
-            art.tune_rloo(
+            art.tune_with_trl(
                 held, ["x"], (None, None), encode, rewards.Bounds(0.5, 0.5, 0.5),
                 tiers.get("pocket").art,
             )  # fmt: skip

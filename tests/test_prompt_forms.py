@@ -701,7 +701,7 @@ def test_the_librarys_trainer_reads_one_begin_token(held, monkeypatch):
     for family, begin in (("llama", "<|begin|>"), ("qwen", None)):
         model, tokenizer = held[family]
         with pytest.raises(InterruptedError):
-            art.tune_rloo(
+            art.tune_with_trl(
                 (model, tokenizer), ["x"], None, None, rewards.Bounds(0.5, 0.5, 0.5),
                 tiers.get("pocket").art,
             )  # fmt: skip

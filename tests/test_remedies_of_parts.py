@@ -606,7 +606,7 @@ def test_the_substitute_once_it_is_installed(here, monkeypatch):
     held = models.load_generator(here / "llama", device="cpu")
     monkeypatch.setitem(sys.modules, "trl", None)
     with pytest.raises(ImportError, match=r"pip install 'synthlib\[rl\]'"):
-        art.tune_rloo(held, SENTENCES, None, None, None, tiers.get("pocket").art)
+        art.tune_with_trl(held, SENTENCES, None, None, None, tiers.get("pocket").art)
     extras = metadata.metadata("synthlib").get_all("Provides-Extra")
     assert "rl" in extras
     monkeypatch.undo()

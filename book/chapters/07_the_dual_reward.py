@@ -684,7 +684,7 @@ pd.DataFrame({
 # )
 # ```
 #
-# `art.tune_rloo` is this call with a tier's settings, and `art.tune` the same for PPO.
+# `art.tune_with_trl` is this call with a tier's settings, and `art.tune` the same for PPO.
 
 # %% [markdown]
 # ## The chapter's ledger

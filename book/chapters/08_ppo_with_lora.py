@@ -745,7 +745,7 @@ study("released").set_caption("200 unseen anchors, one answer of each kind; thre
 # siblings. No value head, no $\lambda$, one update a batch.
 #
 # It is a *substitution*, not the paper's algorithm. Our rewards have the form that TRL wants, so one
-# function starts it: `art.tune_rloo`. We gave it as many answers as PPO.
+# function starts it: `art.tune_with_trl`. We gave it as many answers as PPO.
 
 # %% tags=["hide-input"]
 study("rloo").set_caption("200 unseen anchors, one answer of each kind; three seeds")

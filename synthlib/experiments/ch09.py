@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from synthlib import evaluation, ledger, models, tiers, training
-from synthlib.experiments import ch08
+from synthlib import evaluation, ledger, models, prompts, tiers, training
+from synthlib.experiments import ch07, ch08
 from synthlib.methods import art
 from synthlib.world import corpora
 from synthlib.world.report import outcome
@@ -42,6 +42,8 @@ STEPS = 40  # of an encoder's training where sets of very different size are com
 FEW = (150, 600, 1200)  # anchors
 WEAK_STEPS, WEAK_ANCHORS = 48, 600
 WEIGHTS = (0.0, 0.3, 0.5, 0.7, 1.0)  # of difficulty; correctness has the rest
+LONG = 96  # steps, four times chapter 8's
+BEST_OF = 16
 
 
 # ------------------------------------------------------------------ what is compared
@@ -410,6 +412,142 @@ def measure_weights(seed):
     }
 
 
+# ------------------------------------------------------------------ why not harder?
+def harder(seed) -> pd.DataFrame:
+    """How hard and how right a generator writes, by the way in which it is taught the reward.
+
+    The same reward, bounds and anchors as chapter 8's short tuning, and 200 unseen anchors. The
+    long arms ask for equally many texts: PPO and GRPO `LONG` steps of 64 answers, rejection
+    sampling `BEST_OF` answers to a part of the requests, of which it learns the one that earns
+    most. Nothing is tuned in "untuned, best of 16": of its answers the best are examined.
+
+    Returns
+    -------
+    DataFrame
+        data (who writes), kind, texts (asked for while it was taught), right (percent, by the
+        oracle), accepted (percent, by the discriminator), cosine (mean, of the right answers to
+        their anchors).
+    """
+    anchors, judges, bounds = ch08.anchors(seed)[0], ch08.judges(), ch08.bounds(seed)
+    s = ch08.settings(ppo_steps=LONG)
+    texts = LONG * s.ppo_batch_size
+
+    def ppo():
+        policy = art.policy(models.load_generator(s.generator, device="cpu"), s, seed=seed)
+        art.tune(policy, anchors, *judges, bounds, s, seed=seed, progress=False)
+        return policy.model, policy.tokenizer
+
+    def grpo():
+        generator = models.load_generator(s.generator, device="cpu")
+        model, _ = art.tune_with_trl(
+            generator, anchors, *judges, bounds, s, algorithm="grpo", seed=seed
+        )
+        return model, generator[1]
+
+    untuned = models.load_generator(s.generator, device="cpu")
+    asked = anchors[: texts // (2 * BEST_OF)]
+    tables = {
+        "untuned": (0, ch08.before(seed)),
+        f"PPO, {ch08.STEPS} steps": (
+            ch08.STEPS * s.ppo_batch_size, ch08.after(seed, ch08.PPO)
+        ),
+        f"PPO, {LONG} steps": (texts, ch08.examine(seed, *ppo())),
+        f"GRPO, {LONG} steps": (texts, ch08.examine(seed, *grpo())),
+        f"best of {BEST_OF}, learnt": (
+            texts, ch08.examine(seed, *learnt(best(untuned, asked, seed), seed))
+        ),
+        f"untuned, best of {BEST_OF}": (0, best(untuned, ch08.anchors(seed)[1], seed)),
+    }  # fmt: skip
+    return pd.DataFrame(
+        {
+            "data": name, "kind": kind, "texts": many,
+            "right": 100 * (rows["outcome"] == "right").mean(),
+            "accepted": 100 * rows["accepted"].mean(),
+            "cosine": rows.loc[rows["outcome"] == "right", "similarity"].mean(),
+        }
+        for name, (many, table) in tables.items() for kind, rows in table.groupby("kind")
+    )  # fmt: skip
+
+
+def best(generator, anchors, seed) -> pd.DataFrame:
+    """Of `BEST_OF` answers to each request the one that earns most, with the oracle's word."""
+    s, bounds = ch08.settings(), ch08.bounds(seed)
+    table = art.judge(
+        art.write(
+            generator, anchors, candidates=BEST_OF, temperature=1.0, seed=seed, batch_size=256,
+            max_new_tokens=s.max_new_tokens,
+        ),
+        *ch08.judges(),
+    )  # fmt: skip
+    picked = ch07.best(table, ch07.dual(table, bounds, s.w1, s.w2), BEST_OF)
+    return picked.assign(outcome=ch08.right(picked))
+
+
+def learnt(picked, seed):
+    """The generator after three epochs of learning picked answers by heart, by a fresh adapter of
+    the same shape and at the same learning rate as PPO's (rejection sampling).
+
+    Returns
+    -------
+    model, tokenizer
+    """
+    import trl
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers.trainer_callback import PrinterCallback
+
+    s = ch08.settings()
+    model, tokenizer = models.load_generator(s.generator, device="cpu")
+    form = prompts.form_of(model, tokenizer)
+    picked = picked[picked["text"].str.strip() != ""]
+    rows = []
+    for row in picked.itertuples():  # tokenized apart, as the generator was taught
+        texts = [art.prompt(row.anchor, row.kind, form), row.text]
+        asked, answer = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        answer = [*answer, tokenizer.eos_token_id]
+        rows.append({
+            "input_ids": asked + answer,
+            "completion_mask": [0] * len(asked) + [1] * len(answer),
+        })  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trl.SFTTrainer(
+            model=model, processing_class=tokenizer, train_dataset=Dataset.from_list(rows),
+            peft_config=LoraConfig(
+                task_type="CAUSAL_LM", r=s.lora_r, lora_alpha=s.lora_alpha,
+                target_modules="all-linear",
+            ),
+            args=trl.SFTConfig(
+                output_dir=folder, num_train_epochs=3, per_device_train_batch_size=64, seed=seed,
+                learning_rate=s.learning_rate, lr_scheduler_type="cosine", use_cpu=True,
+                bf16=False, fp16=False, completion_only_loss=True, gradient_checkpointing=False,
+                save_strategy="no", report_to="none", disable_tqdm=True,
+            ),
+        )  # fmt: skip
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return trainer.model.eval(), tokenizer
+
+
+@ledger.measure(
+    "09-harder-steps", "09-harder-learnt", "09-harder-right", "09-harder-grpo",
+    reads=ch08.READS,
+)  # fmt: skip
+def measure_harder(seed):
+    """Whether more steps, GRPO or learning the best of 16 make right negatives harder."""
+    table = harder(seed)
+    ledger.keep_rows("09-harder", seed, table)
+    mark = table.set_index(["data", "kind"])
+    hard = mark["cosine"].xs("negative", level="kind")
+    right = mark["right"].groupby("data").mean()
+    long, learned = f"PPO, {LONG} steps", f"best of {BEST_OF}, learnt"
+    return {
+        "09-harder-steps": hard[long] - hard[f"PPO, {ch08.STEPS} steps"],
+        "09-harder-learnt": hard[learned] - hard[long],
+        "09-harder-right": right[learned] - right[long],
+        "09-harder-grpo": hard[f"GRPO, {LONG} steps"] - hard[long],
+    }
+
+
 # ------------------------------------------------------------------ Table 3
 def table3(seed) -> pd.DataFrame:
     """Every round's encoder, beside the control's and those that were begun anew.
@@ -469,6 +607,48 @@ def measure_rounds(seed):
         "09-table3-rounds": mark["ART", ROUNDS] - mark["ART", 1],
         "09-filter-control": mark["ART", ROUNDS] - mark["filter only", ROUNDS],
         "09-start": mark["ART", ROUNDS] - mark["ART, from the first encoder", ROUNDS],
+    }
+
+
+# ------------------------------------------------------------------ tuned against filtered, equal
+def equal(seed) -> pd.DataFrame:
+    """The first encoder on triplets of tuned and of untuned writing from the very same anchors.
+
+    Of all rounds' anchors those for which both have left a triplet: equal number, equal anchors,
+    equal steps of training. What is left of the difference is the sentences themselves.
+
+    Returns
+    -------
+    DataFrame
+        data ("ART", "filter only"), triplets, right (percent, by the oracle), and `marks`.
+    """
+    n = settings().anchors
+    untuned = control_candidates(seed)
+    data = {
+        "ART": triplets_of_all(seed),
+        "filter only": art.select(untuned[untuned["row"] < ROUNDS * n]),
+    }
+    common = set(data["ART"]["anchor"]) & set(data["filter only"]["anchor"])
+    rows = []
+    for name, table in data.items():
+        table = table[table["anchor"].isin(common)].drop_duplicates("anchor")
+        table = table.sort_values("anchor", ignore_index=True)
+        rows.append({
+            "data": name, "triplets": len(table), "right": 100 * _right(table),
+            **marks(fit(table, seed)),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@ledger.measure("09-equal", "09-equal-hard")
+def measure_equal(seed):
+    """Tuned against filtered from equal anchors, for one seed: average, and the hard set."""
+    table = equal(seed)
+    ledger.keep_rows("09-equal", seed, table)
+    mark = table.set_index("data")
+    return {
+        "09-equal": mark["average"]["ART"] - mark["average"]["filter only"],
+        "09-equal-hard": mark["hard"]["ART"] - mark["hard"]["filter only"],
     }
 
 

@@ -3,7 +3,7 @@
 A round of the method:
 
 1. `tune`: PPO makes the generator write what the discriminator believes and the current encoder
-   finds hard (§ 3.2); `choose_bounds` sets Ω, α⁺ and α⁻ first, `tune_rloo` is the substitute.
+   finds hard (§ 3.2); `choose_bounds` sets Ω, α⁺ and α⁻ first, `tune_with_trl` is the substitute.
 2. `write`: several candidates of each kind for fresh anchors; `judge` lets the discriminator say
    which are right, `select` takes one pair an anchor (§ 3.3).
 3. `train`: the encoder goes on from where it is, on these triplets (Eq. 5).
@@ -265,16 +265,16 @@ def tune(policy, anchors, discriminator, encode, bounds, settings, **options) ->
     )  # fmt: skip
 
 
-def tune_rloo(
-    generator, anchors, discriminator, encode, bounds, settings, *, group=4, seed=0,
-    output_dir=None, **options,
+def tune_with_trl(
+    generator, anchors, discriminator, encode, bounds, settings, *, algorithm="rloo", group=4,
+    seed=0, output_dir=None, **options,
 ):  # fmt: skip
-    """The maintained substitute for `tune`: TRL's RLOO with the same rewards.
+    """The maintained substitutes for `tune`: TRL's RLOO or GRPO with the same rewards.
 
-    A substitution, not the paper's algorithm: TRL holds no PPO any more. REINFORCE leave-one-out
-    needs no value head; the baseline of an answer is the mean reward of the other answers to the
-    same prompt. As many answers are written a step as in PPO, in groups to one prompt, and used
-    for one update.
+    A substitution, not the paper's algorithm: TRL holds no PPO any more. Neither needs a value
+    head: REINFORCE leave-one-out measures an answer by the mean reward of the other answers to the
+    same prompt, GRPO by mean and standard deviation of all of them. As many answers are written a
+    step as in PPO, in groups to one prompt, and used for one update.
 
     Parameters
     ----------
@@ -282,12 +282,14 @@ def tune_rloo(
         Causal models only: TRL's trainer has no encoder–decoders.
     anchors, discriminator, encode, bounds, settings
         As in `tune`; settings' ppo_steps and ppo_batch_size count here too.
+    algorithm : {"rloo", "grpo"}
+        GRPO with the loss as it was published, a mean over each answer's tokens.
     group : int ≥ 2
         Answers to one prompt (TRL: num_generations).
     seed : int
     output_dir : folder, optional
     **options
-        Of `trl.RLOOConfig`.
+        Of `trl.RLOOConfig` or `trl.GRPOConfig`.
 
     Returns
     -------
@@ -300,22 +302,24 @@ def tune_rloo(
     ImportError
         Where TRL is not installed (``pip install synthlib[rl]``).
     ValueError
-        For an encoder–decoder, or a group that does not divide the batch.
+        For an encoder–decoder, another algorithm, or a group that does not divide the batch.
 
-    Source: Ahmadian et al. (2024), in TRL; rewards: ART Eqs. 2 to 4.
+    Source: Ahmadian et al. (2024), Shao et al. (2024), in TRL; rewards: ART Eqs. 2 to 4.
     """
     import tempfile
 
     model, tokenizer = generator
     if model.config.is_encoder_decoder:
-        raise ValueError("TRL's RLOO trains causal models only, and this is an encoder–decoder")
+        raise ValueError("TRL trains causal models only, and this is an encoder–decoder")
+    if algorithm not in ("rloo", "grpo"):
+        raise ValueError(f'algorithm must be "rloo" or "grpo", got {algorithm!r}')
     if group < 2 or settings.ppo_batch_size % group:
         raise ValueError(
             f"group must be at least 2 and divide the {settings.ppo_batch_size} answers of a step, "
             f"got {group}"
         )
     try:
-        from trl import RLOOConfig, RLOOTrainer
+        import trl
     except ImportError:
         raise ImportError("TRL is not installed: pip install 'synthlib[rl]'") from None
     from datasets import Dataset
@@ -330,7 +334,11 @@ def tune_rloo(
     on_gpu = model.device.type == "cuda"
     precision = models.training_precision(model.device, model_type=model.config.model_type)
     with tempfile.TemporaryDirectory() as folder:
-        arguments = RLOOConfig(**dict(
+        config, its_trainer, own_options = {
+            "rloo": (trl.RLOOConfig, trl.RLOOTrainer, {}),
+            "grpo": (trl.GRPOConfig, trl.GRPOTrainer, {"loss_type": "grpo"}),
+        }[algorithm]  # of the two, GRPO's default loss is not the published one
+        arguments = config(**dict(
             output_dir=str(output_dir or folder), max_steps=settings.ppo_steps, seed=seed,
             per_device_train_batch_size=settings.ppo_batch_size, num_generations=group,
             learning_rate=settings.learning_rate, lr_scheduler_type="cosine", beta=settings.kl,
@@ -338,13 +346,13 @@ def tune_rloo(
             max_completion_length=settings.max_new_tokens, gradient_checkpointing=False,
             use_cpu=not on_gpu, bf16=precision == "bf16", fp16=precision == "fp16",
             logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True,
-        ) | options)  # fmt: skip
+        ) | own_options | options)  # fmt: skip
         form = prompts.form_of(*generator)
         rows = tasks(anchors, form)
         if chats.adds_begin(tokenizer):  # TRL's tokenizing does; a chat has written it already
             rows = [x | {"prompt": x["prompt"].removeprefix(tokenizer.bos_token)} for x in rows]
         with models.adapting():
-            trainer = RLOOTrainer(
+            trainer = its_trainer(
                 model=model, args=arguments, peft_config=adapter, processing_class=tokenizer,
                 train_dataset=Dataset.from_list(rows),
                 reward_funcs=[
