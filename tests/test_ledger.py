@@ -397,6 +397,17 @@ def test_changed_code_is_measured_again(monkeypatch):
     assert records.read(records.MEASURED, CLAIM)["values"] == {"0": 84.0}
 
 
+def test_what_was_verified_is_not_measured_again(monkeypatch):
+    calls = []
+    ledger.measure(CLAIM)(lambda seed: calls.append(seed) or 84.0)
+    ledger.run(seeds=(0, 1))
+    monkeypatch.setattr(closure, "present", lambda claim: "changed")
+    ledger.verify([CLAIM])
+    ledger.run(seeds=(0, 1))
+    assert calls == [0, 1, 0]
+    assert records.read(records.MEASURED, CLAIM)["values"] == {"0": 84.0, "1": 84.0}
+
+
 def test_one_function_for_several_claims_resumes_after_an_interruption():
     calls = []
 

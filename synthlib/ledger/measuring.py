@@ -122,7 +122,7 @@ def run(
         fingerprint = made.fingerprint()
         title = f"[{position}/{len(functions)}] {made.name}"
         for seed in seeds:
-            if not force and all(seed in _seeds_at(c, fingerprint) for c in made.claims):
+            if not force and all(_has(c, seed, fingerprint) for c in made.claims):
                 print(f"{title} seed {seed}: already measured", flush=True)
                 continue
             start = time.perf_counter()
@@ -150,6 +150,13 @@ def _functions(ids: Iterable[str] | None) -> list[Measure]:
         if claim not in REGISTRY:
             raise ValueError(f"{claim} has no measuring function yet; see --list")
     return list(dict.fromkeys(REGISTRY[claim] for claim in ids or REGISTRY))
+
+
+def _has(claim: str, seed: int, fingerprint: str) -> bool:
+    """Whether these sources measured a claim at a seed, or were found to give the same."""
+    entry = records.read(records.MEASURED, claim) or {}
+    stamps = entry.get("fingerprint"), entry.get("verified", {}).get("fingerprint")
+    return fingerprint in stamps and str(seed) in entry["values"]
 
 
 def _seeds_at(claim: str, fingerprint: str) -> dict[int, float]:
