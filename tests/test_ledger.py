@@ -823,8 +823,8 @@ def test_the_interval_over_seeds_is_students():
 
 def test_a_mean_with_its_interval_in_words():
     # 4.6, 2.6, 5.0: mean 4.067, deviation 1.286; t at 0.975 and 2 degrees of freedom is 4.303.
-    assert shown.mean_and_interval([4.6, 2.6, 5.0]) == "+4.1 (+0.9 to +7.3)"
-    assert shown.mean_and_interval([-1, -2, -3], digits=0) == "−2 (−4 to +0)"
+    assert shown.mean_and_interval([4.6, 2.6, 5.0]) == "+4.1 (+0.9\u00a0to\u00a0+7.3)"
+    assert shown.mean_and_interval([-1, -2, -3], digits=0) == "−2 (−4\u00a0to\u00a0+0)"
     assert shown.mean_and_interval([0.7]) == "+0.7"
     assert shown.mean_and_interval([0.0, 0.0]) == "+0.0"
 

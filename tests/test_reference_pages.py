@@ -227,6 +227,26 @@ def test_every_exercise_says_its_minutes_and_every_chapter_has_its_processor_min
         assert float(runs[path.stem]) > 0, path.stem
 
 
+def test_the_covers_hour_is_an_hour(root):
+    from course_page import reading_minutes
+
+    cover = (root / "book" / "intro.md").read_text("utf-8")
+    path = cover.split("I want to learn\n")[1].split("I want to teach")[0]
+    parts = re.findall(r"notebooks/(\w+)>` up\s+to \*(.+?)\*", path)
+    assert [name[:2] for name, _ in parts] == ["00", "03", "10"]
+    minutes = 10  # the reader's own exercise at the end
+    for name, end in parts:
+        read, heading, _ = (
+            (root / "book" / "chapters" / f"{name}.py").read_text("utf-8").partition(f"# ## {end}")
+        )
+        assert heading, end
+        minutes += reading_minutes(read)
+        # what the exercise asks for is among what was read
+        for label in re.findall(rf"numref}}`(fig-{name[:2]}-\w+)`", path):
+            assert f'label="{label}"' in read
+    assert 50 <= minutes <= 60
+
+
 def test_status_has_each_chapters_time_memory_and_day(build, tmp_path, monkeypatch):
     import os
 

@@ -112,12 +112,8 @@ def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
     Returns
     -------
     str
-        Of one value, or of values that are all the same, the mean alone.
-
-    Examples
-    --------
-    >>> mean_and_interval([4.6, 2.6, 5.0])
-    '+4.1 (+0.9 to +7.3)'
+        As "+4.1 (+0.9 to +7.3)", which breaks into two lines at most; of one value, or of values
+        that are all the same, the mean alone.
     """
     values = pd.Series(values, dtype=float)
     about = {"value": values.mean(), "spread": values.std(), "seeds": list(values.index)}
@@ -127,7 +123,7 @@ def mean_and_interval(values: Sequence[float], digits: int = 1) -> str:
 
     low, high = interval(about)
     text = signed(about["value"])
-    return text if low is None else f"{text} ({signed(low)} to {signed(high)})"
+    return text if low is None else f"{text} ({signed(low)}\u00a0to\u00a0{signed(high)})"
 
 
 def _recorded(claim: str) -> float | None:
