@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book student-wheel pdf release slides test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
+.PHONY: help venv book student-wheel pdf epub release slides test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -76,7 +76,11 @@ pdf: $(STAMP)  ## print the built book (built first where it is not): _build/boo
 	@test -d _build/browser/node_modules/playwright-core || $(PY) tests/browser/browser.py install
 	$(PY) book/_ext/make_pdf.py
 
-release: pdf  ## what a release hands out (site, notebooks, PDF, wheel, sums): _build/release/
+epub: $(STAMP)  ## the built book (built first where it is not) for an e-reader: _build/book.epub
+	@test -f _build/html/index.html || $(PY) book/_ext/make_book.py
+	$(PY) book/_ext/make_epub.py
+
+release: pdf epub  ## what a release hands out (site, notebooks, PDF, EPUB, wheel, sums): _build/release/
 	$(PY) book/_ext/make_release.py
 
 slides: $(STAMP)  ## slides to teach from, a deck a part, from the built book: _build/slides/index.html (PDF=1: each on paper, too)

@@ -18,6 +18,7 @@ def built(tmp_path, monkeypatch):
     pages = {
         "html/index.html": "one", "html/notebooks/00_a.html": "two", "html/.buildinfo": "x",
         "notebooks/00_a.ipynb": "{}", "notebooks/student/00_a.ipynb": "{}", "book.pdf": "%PDF",
+        "book.epub": "PK",
     }  # fmt: skip
     for name, text in pages.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,8 @@ def test_a_release_holds_site_notebooks_paper_wheel_and_their_sums(built):
     name = f"synthetic-contrast-{project.version()}"
     wheel = f"synthlib-{project.version()}-py3-none-any.whl"
     assert [f.name for f in files] == [
-        f"{name}-notebooks.zip", f"{name}-site.zip", f"{name}.pdf", wheel, "SHA256SUMS"
+        f"{name}-notebooks.zip", f"{name}-site.zip", f"{name}.epub", f"{name}.pdf", wheel,
+        "SHA256SUMS",
     ]  # fmt: skip
     with zipfile.ZipFile(built / "release" / f"{name}-site.zip") as site:
         names = ["LICENSE", "index.html", "notebooks/00_a.html"]
@@ -54,6 +56,8 @@ def test_the_same_sources_give_the_same_archives(built):
 
 
 def test_what_is_not_built_is_named(built, capsys):
+    (built / "book.epub").unlink()
+    assert make_release.main() == 1 and "make epub" in capsys.readouterr().err
     (built / "book.pdf").unlink()
     assert make_release.main() == 1 and "make pdf" in capsys.readouterr().err
     (built / "html" / "index.html").unlink()

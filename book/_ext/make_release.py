@@ -3,9 +3,9 @@
     python book/_ext/make_release.py
 
 Writes to `_build/release/`: the offline site (one folder, `index.html` opens from the disk), both
-editions of the notebooks, the PDF, the slides where they are made, the package as a wheel, and
-`SHA256SUMS`. The same sources give
-the same archives, byte for byte: entries are sorted and carry the date of the commit.
+editions of the notebooks, the PDF, the EPUB, the slides where they are made, the package as a
+wheel, and `SHA256SUMS`. The same sources give the same archives, byte for byte: entries are sorted
+and carry the date of the commit.
 """
 
 import datetime
@@ -68,6 +68,8 @@ def missing():
         lines.append("no site: make book")
     if not (project.BUILD / "book.pdf").is_file():
         lines.append("no book on paper: make pdf")
+    if not (project.BUILD / "book.epub").is_file():
+        lines.append("no book for an e-reader: make epub")
     return lines
 
 
@@ -77,7 +79,7 @@ def write(folder=FOLDER):
     Returns
     -------
     list of Path
-        The archives, the PDF, the wheel; `SHA256SUMS` is last.
+        The archives, the PDF, the EPUB, the wheel; `SHA256SUMS` is last.
     """
     name = f"synthetic-contrast-{project.version()}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +88,8 @@ def write(folder=FOLDER):
     licence = {f"{name}/LICENSE": licence_file}
     pack(folder / f"{name}-site.zip", below(project.SITE, name) | licence)
     pack(folder / f"{name}-notebooks.zip", below(project.NOTEBOOKS, name) | licence)
-    shutil.copy(project.BUILD / "book.pdf", folder / f"{name}.pdf")
+    for kind in ("pdf", "epub"):
+        shutil.copy(project.BUILD / f"book.{kind}", folder / f"{name}.{kind}")
     if slides := below(project.BUILD / "slides", f"{name}-slides"):
         pack(folder / f"{name}-slides.zip", slides | {f"{name}-slides/LICENSE": licence_file})
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
