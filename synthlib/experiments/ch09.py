@@ -44,6 +44,7 @@ WEAK_STEPS, WEAK_ANCHORS = 48, 600
 WEIGHTS = (0.0, 0.3, 0.5, 0.7, 1.0)  # of difficulty; correctness has the rest
 LONG = 96  # steps, four times chapter 8's
 BEST_OF = 16
+EPOCHS = 20  # of learning what was picked: 120 updates; three epochs taught next to nothing
 
 
 # ------------------------------------------------------------------ what is compared
@@ -484,8 +485,8 @@ def best(generator, anchors, seed) -> pd.DataFrame:
 
 
 def learnt(picked, seed):
-    """The generator after three epochs of learning picked answers by heart, by a fresh adapter of
-    the same shape and at the same learning rate as PPO's (rejection sampling).
+    """The generator after learning picked answers by heart, by a fresh adapter of the same shape
+    and at the same learning rate as PPO's (rejection sampling).
 
     Returns
     -------
@@ -517,7 +518,7 @@ def learnt(picked, seed):
                 target_modules="all-linear",
             ),
             args=trl.SFTConfig(
-                output_dir=folder, num_train_epochs=3, per_device_train_batch_size=64, seed=seed,
+                output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=64, seed=seed,
                 learning_rate=s.learning_rate, lr_scheduler_type="cosine", use_cpu=True,
                 bf16=False, fp16=False, completion_only_loss=True, gradient_checkpointing=False,
                 save_strategy="no", report_to="none", disable_tqdm=True,
