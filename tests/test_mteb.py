@@ -111,3 +111,9 @@ def test_without_mteb_the_remedy_is_named(monkeypatch):
         with pytest.raises(ImportError, match=r"pip install 'synthlib\[mteb\]'"):
             through_mteb.check(["STS12"])
     through_mteb.check(["STS12"])
+
+
+def test_its_sick_r_has_the_pairs_that_the_readme_says(root):
+    (task,) = mteb.get_tasks(tasks=["SICK-R"])
+    pairs = task.metadata.descriptive_stats["test"]["num_samples"]
+    assert f"its SICK-R has {pairs:,} pairs" in (root / "README.md").read_text("utf-8")
