@@ -518,8 +518,8 @@ def learnt(picked, seed):
                 target_modules="all-linear",
             ),
             args=trl.SFTConfig(
-                output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=64, seed=seed,
-                learning_rate=s.learning_rate, lr_scheduler_type="cosine", use_cpu=True,
+                output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=64,
+                seed=seed, learning_rate=s.learning_rate, lr_scheduler_type="cosine", use_cpu=True,
                 bf16=False, fp16=False, completion_only_loss=True, gradient_checkpointing=False,
                 save_strategy="no", report_to="none", disable_tqdm=True,
             ),
