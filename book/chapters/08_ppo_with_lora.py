@@ -509,7 +509,6 @@ pd.concat([
 # We tuned with three coefficients: none, the pocket tier's 0.05, and ten times that.
 
 # %% tags=["hide-input"]
-BETAS = {"β = 0": "orange", ch08.PPO: "blue", "β = 0.5": "green"}
 NAMED = {ch08.PPO: "β = 0.05"}
 
 
@@ -519,34 +518,36 @@ def in_fours(rows, columns):
     return four.groupby(["run", "seed", "step"], as_index=False)[columns].mean()
 
 
-drift = in_fours(ledger.rows("08-kl-log"), ["kl", "right"])
-
-
-def _kl_alt(df):
-    last = df[df.step == df.step.max()].groupby("run")[["kl", "right"]].mean()
-    text = "KL and share of right answers by step for three coefficients, three seeds. At the end: "
-    return text + (
-        "; ".join(f"{run} {row.kl:.1f} nats and {row.right:.0%} right"
-                  for run, row in last.iterrows())
+def _ends_alt(df):
+    last = df[df.step == df.step.max()].groupby("run", sort=False)[["kl", "right"]].mean()
+    return "KL and share of right answers by step, three seeds. At the end: " + "; ".join(
+        f"{run} {row.kl:.1f} nats and {row.right:.0%} right" for run, row in last.iterrows()
     ) + "."
 
 
-panel = {
-    "kind": "lines", "x": "step", "series": "run", "markers": True, "xlabel": "step",
-    "colors": {NAMED.get(name, name): colour for name, colour in BETAS.items()},
-    "order": {"series": [NAMED.get(name, name) for name in BETAS]},
-}
-viz.Figure(
-    drift,
-    {
-        "kind": "panels", "columns": 2, "legend": True,
-        "panels": [
-            panel | {"y": "kl", "title": "distance", "ylabel": "KL (nats an answer)"},
-            panel | {"y": "right", "title": "what it is for", "ylabel": "right answers"},
-        ],
-    },
-    alt=_kl_alt,
-    label="fig-08-kl",
+def kl_and_right(study, colours, **about):
+    """Both curves of the runs that have a colour."""
+    drift = in_fours(ledger.rows(f"08-{study}-log"), ["kl", "right"])
+    panel = {
+        "kind": "lines", "x": "step", "series": "run", "markers": True, "xlabel": "step",
+        "colors": colours, "order": {"series": list(colours)},
+    }
+    return viz.Figure(
+        drift[drift["run"].isin(colours)],
+        {
+            "kind": "panels", "columns": 2, "legend": True,
+            "panels": [
+                panel | {"y": "kl", "title": "distance", "ylabel": "KL (nats an answer)"},
+                panel | {"y": "right", "title": "what it is for", "ylabel": "right answers"},
+            ],
+        },
+        alt=_ends_alt, **about,
+    )
+
+
+# %% tags=["hide-input"]
+kl_and_right(
+    "kl", {"β = 0": "orange", "β = 0.05": "blue", "β = 0.5": "green"}, label="fig-08-kl",
     caption="Three coefficients of the penalty, means of four steps (three seeds, committed; "
     "bands: range). The oracle's count is not seen by any run.",
 )
@@ -685,39 +686,9 @@ study("easy").set_caption("200 unseen anchors, one answer of each kind; three se
 # brings it nearer to the paper's scale; and divided, with the 3.5 points given back.
 
 # %% tags=["hide-input"]
-RELEASED = ["released", "released / 15", "(released + 3.5) / 15"]
-SUSPECTS = ["released", "released, β = 0.75", "released, no value loss"]
-factor = in_fours(ledger.rows("08-released-log"), ["kl", "right"])
-
-
-def _ends_alt(df):
-    last = df[df.step == df.step.max()].groupby("run", sort=False)[["kl", "right"]].mean()
-    return "KL and share of right answers by step, three seeds. At the end: " + "; ".join(
-        f"{run} {row.kl:.1f} nats and {row.right:.0%} right" for run, row in last.iterrows()
-    ) + "."
-
-
-def kl_and_right(names, colours, **about):
-    """Both curves of some of the runs with the released reward."""
-    panel = {
-        "kind": "lines", "x": "step", "series": "run", "markers": True, "xlabel": "step",
-        "colors": dict(zip(names, colours, strict=True)), "order": {"series": names},
-    }
-    return viz.Figure(
-        factor[factor["run"].isin(names)],
-        {
-            "kind": "panels", "columns": 2, "legend": True,
-            "panels": [
-                panel | {"y": "kl", "title": "distance", "ylabel": "KL (nats an answer)"},
-                panel | {"y": "right", "title": "what it is for", "ylabel": "right answers"},
-            ],
-        },
-        alt=_ends_alt, **about,
-    )
-
-
+RELEASED = {"released": "orange", "released / 15": "blue", "(released + 3.5) / 15": "green"}
 kl_and_right(
-    RELEASED, ("orange", "blue", "green"), label="fig-08-released",
+    "released", RELEASED, label="fig-08-released",
     caption="The released reward, as it is and divided by 15 (three seeds, committed; "
     "bands: range).",
 )
@@ -739,10 +710,11 @@ study("released", only=["before", *RELEASED]).set_caption(
 # that learns nothing (`value_weight=0`). In which of the two will the policy hold?
 
 # %% tags=["hide-input"]
+SUSPECTS = {"released": "orange", "released, β = 0.75": "purple", "released, no value loss": "blue"}
 kl_and_right(
-    SUSPECTS, ("orange", "purple", "blue"), label="fig-08-suspects",
-    caption="The released reward as it is; with fifteen times the penalty; and with a value head that "
-    "learns nothing (three seeds, committed; bands: range).",
+    "released", SUSPECTS, label="fig-08-suspects",
+    caption="The released reward as it is; with fifteen times the penalty; and with a value head "
+    "that learns nothing (three seeds, committed; bands: range).",
 )
 
 # %% [markdown]

@@ -525,9 +525,10 @@ viz.Figure(
     },
     alt=_taught_alt,
     label="fig-09-harder",
-    caption="How right and how hard a generator writes, by the way in which the reward was taught: 200 "
-    "unseen anchors, one answer of each kind, one dot a seed (three seeds, committed). Wanted are right "
-    "negatives that are near (above, to the right) and right positives that are far (below, to the right).",
+    caption="How right and how hard a generator writes, by the way in which it was taught: 200 "
+    "unseen anchors, one answer of each kind, one dot a seed (three seeds, committed). Wanted are "
+    "right negatives that are near (above, to the right) and right positives that are far (below, "
+    "to the right).",
 )
 
 # %% [markdown]
@@ -548,11 +549,13 @@ viz.Figure(
 # %% tags=["hide-input"]
 paid = ledger.rows("08-released").query("kind == 'negative'").groupby("run", sort=False)
 paid[["similarity", "right"]].mean().rename(
-    index={"before": "untuned", "PPO": "the paper's reward", "released / 15": "the released one / 15"},
+    index={"before": "untuned", "PPO": "the paper's", "released / 15": "the released one / 15"},
     columns={"similarity": "cosine of all negatives", "right": "right (%)"},
-).loc[["untuned", "the paper's reward", "the released one / 15"]].style.format(
+).loc[["untuned", "the paper's", "the released one / 15"]].style.format(
     {"cosine of all negatives": "{:.2f}", "right (%)": lambda share: f"{100 * share:.0f}"}
-).set_caption("24 steps of PPO, 200 unseen anchors, mean of three seeds")
+).set_caption(
+    "by the reward: 24 steps of PPO, 200 unseen anchors, mean of three seeds"
+)
 
 # %% [markdown]
 # By the paper's equations all negatives move away; by the released reward they come nearer, on every seed, as in the paper's
