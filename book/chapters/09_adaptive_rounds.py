@@ -785,7 +785,8 @@ paper2[first + [name for name in paper2 if name not in first]]
 # the natural set. At finding answers to *questions* it is better by two and a half to nearly four points; there even
 # the raw data help, and ART's do little. A question shares few words with its answer, and nothing in the reward asks for that.
 #
-# RoBERTa, our weaker supervised base, gains about three points, one of them beyond the filter. Raw data cost it six.
+# RoBERTa, our weaker supervised base, gains more than two and a half points, nearly one of them beyond the filter. Raw data cost
+# it more than six.
 #
 # The unsupervised BERT turns the table round. It knows little, and any data lift it by many points, raw ones included.
 # ART hands it the fewest triplets, and lifts it least. The filter alone lifts it most, with a third as many as the raw data.
@@ -871,7 +872,7 @@ means(pays)
 means(ledger.rows("09-weak"))
 
 # %% [markdown]
-# *With the filter* tuned data are better: by a point and more at 150 anchors, by more than half a point at the
+# *With the filter* tuned data are better: by one to two points at 150 anchors, by more than half a point at the
 # whole budget, PPO's answers counted. The table holds a surprise. Tuned triplets from 150 anchors, about 120, do at
 # least as well as a thousand that the filter left of raw answers, and hardly more of them are right.
 # A filter keeps what a generator can do already, so it keeps the easy anchors; a tuned generator is right about the
