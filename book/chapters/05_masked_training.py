@@ -44,7 +44,7 @@ import pandas as pd
 import torch
 from scipy.special import logsumexp
 
-from synthlib import checks, ledger, listing, losses, models, tiers, training, viz
+from synthlib import checks, ledger, listing, losses, models, tiers, viz
 from synthlib.methods import multicsr
 from synthlib.experiments import ch05
 from synthlib.experiments.cost import stage3_cost
@@ -273,33 +273,7 @@ pd.DataFrame(
 # Adam divides a gradient by its own size, so it does not mind.
 # Half-precision floats and gradient clipping do.
 #
-# The fourth point makes the mask itself a matter of luck.
-# We let the supervised guide read the batch twice with dropout, and compare what it masks.
-
-# %%
-def with_dropout(encoder, seed):
-    """The guide as the released code runs it: in training mode."""
-    def encode(texts):
-        torch.manual_seed(seed)
-        features = encoder.tokenizer(texts, padding=True, return_tensors="pt")
-        with torch.no_grad():
-            return encoder.train()(dict(features))["sentence_embedding"].numpy()
-    return encode
-
-
-guide = models.load_encoder("pocket/simcse-sup-bert", device="cpu")
-frozen, first, second = (
-    (ch05.similarities(encode, batch) >= 0.9) & ch05.others(len(batch))
-    for encode in (guide.encode, with_dropout(guide, 1), with_dropout(guide, 2))
-)
-print(f"frozen guide: {frozen.sum():,} pairs masked")
-print(f"with dropout: {first.sum():,}, then {second.sum():,}")
-both = (first & second).sum() / (first | second).sum()
-print(f"of those masked once, masked both times: {both:.0%}")
-
-# %% [markdown]
-# With dropout the guide masks a fraction of what it masks without, and more than half of what is
-# masked in one step is a negative in the next.
+# The fourth point makes the mask itself a matter of luck: dropout gives every sentence another vector, and so every step another mask.
 # A frozen guide needs no luck, and it has another advantage.
 
 # %% [markdown]
@@ -400,44 +374,9 @@ print(f"kept {kept:.0%} of {premises} premises: {2 * kept:.2f} times the pairs")
 #
 # ### Batches that do not fit
 #
-# Large batches have many negatives, and need much memory.
-# *Gradient caching* {cite}`gao2021gradcache` gets round that.
-# The loss needs all vectors of a batch, but it needs the encoder's intermediate results only to
-# carry the gradient back.
-# So the encoder reads the batch twice, chunk by chunk: first for the vectors alone; then, when
-# the gradient with respect to the vectors is known, once more to carry it on.
-# Dropout is repeated, so the result is the same.
-
-# %%
-print(listing.essential(training.GradientCache))
-
-# %%
-def gradient(embed):
-    torch.manual_seed(0)
-    h = embed().view(3, 32, -1)
-    loss = losses.info_nce(*h)
-    weights = list(masked_lm.parameters())
-    masked_lm.zero_grad()
-    loss.backward()
-    return loss.item(), torch.cat([w.grad.flatten() for w in weights if w.grad is not None])
-
-
-texts = [text for part in ("anchor", "positive", "negative") for text in batch[part][:32]]
-features = masked_lm.tokenizer(texts, padding=True, return_tensors="pt")
-masked_lm.eval()  # the two ways draw dropout in another order
-whole, g = gradient(lambda: masked_lm(dict(features))["sentence_embedding"])
-cached, c = gradient(lambda: training.embed_in_chunks(masked_lm, features, 8))
-masked_lm.zero_grad()
-print(f"loss {whole:.6f}, in chunks of 8 {cached:.6f}")
-print(f"largest difference of the gradients: {(g - c).abs().max() / g.abs().max():.1e}")
-
-# %% [markdown]
-# The same gradient with the memory of eight sentences. In training it is one option,
-# `mini_batch_size`.
-#
-# With thousands of rows the loss itself becomes large: $N\times 2N$ cosines, several times over.
-# `info_nce(…, chunk_size=…)` takes a few rows at a time, computes their part of the gradient at once,
-# and lets their cosines go. The sum is the same; training does so from 2,048 rows on.
+# Large batches have many negatives, and need much memory. Two options help, and change neither
+# loss nor gradient. `mini_batch_size` of `training.train_supervised_simcse` reads the batch in chunks, twice: for the vectors, and once more to carry the gradient back
+# {cite}`gao2021gradcache`. From 2,048 rows on the $N\times 2N$ cosines are taken a few rows at a time, too.
 
 # %% [markdown]
 # ## How similar is a batch?
@@ -914,6 +853,7 @@ def gradients(encoder, part, keep=None, draws=8):
     return torch.stack(found)
 
 
+trained = models.load_encoder("pocket/simcse-sup-bert", device="cpu")
 pool = ch05.copied(0, 65)
 one, many = pool[:1], pool[1:]
 batches = {
@@ -923,10 +863,10 @@ batches = {
 rows, wanted = [], None
 for name, part in batches.items():
     part = part.reset_index(drop=True)
-    clean = losses.info_nce(*(guide.encode(list(part[view])) for view in part)).item()
+    clean = losses.info_nce(*(trained.encode(list(part[view])) for view in part)).item()
     mask = multicsr.false_negative_mask(supervised, part)(torch.arange(64))
     for kind, keep in {"no mask": None, "masked": mask}.items():
-        g = gradients(guide, part, keep)
+        g = gradients(trained, part, keep)
         mean = g.mean(dim=0)
         wanted = mean if wanted is None else wanted
         agree = torch.cosine_similarity(mean, wanted, dim=0)
