@@ -262,6 +262,81 @@ def test_the_command_is_killed_and_one_process_ends_what_ray_began(
     assert shards_in(folder) == wanted and begun.items() <= wanted.items()
 
 
+# What ranking and ART share out, and what they go on to from there.
+PLACES = {"ranking": ("written", ["compared"]), "art": ("round-1/candidates", [])}
+LATER = {"ranking": ["kept.parquet"], "art": ["round-1/triplets.parquet", "round-1/encoder",
+                                              "round-1/sts.csv", "raw", "results.csv"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", PLACES)
+def test_lists_and_candidates_are_the_same_when_an_actor_dies(
+    method, cluster, alone, of, tmp_path, monkeypatch
+):
+    (home, wanted), folder = alone(method), tmp_path / "run"
+    shutil.copytree(home, folder)
+    there = shards.shards_of(folder / PLACES[method][0])
+    assert len(there) == 6
+    for file in there[1:]:
+        file.unlink()
+    own, killed = ray_engine.Ray.make, []
+
+    def disturbed(self, *arguments):
+        for made in own(self, *arguments):
+            yield made
+            if not killed:
+                killed.append(actors()[0])
+                killed[0].send_signal(signal.SIGKILL)
+
+    monkeypatch.setattr(ray_engine.Ray, "make", disturbed)
+    ray_options = dict(engine="ray", address=cluster.address, actors=1)
+    run_of(method)(folder, **of(method), **ray_options)
+    assert killed and made_in(folder) == wanted
+
+
+KILLED = """
+import os, signal, sys
+from synthlib.__main__ import main
+from synthlib.runs import ray_engine
+own = ray_engine.Ray.make
+def make(self, *arguments):
+    for number, made in enumerate(own(self, *arguments)):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield made
+ray_engine.Ray.make = make
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("method", PLACES)
+def test_one_process_ends_lists_and_candidates_that_ray_began(
+    method, cluster, alone, of, tmp_path
+):
+    (home, wanted), folder = alone(method), tmp_path / "run"
+    shutil.copytree(home, folder)
+    shared, more = PLACES[method]
+    for name in [more[-1] if more else shared, *LATER[method]]:
+        place = folder / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    begun = made_in(folder)
+    argv = ["run", method, "--out", str(folder), "--engine", "ray", "--address", cluster.address,
+            "--actors", "1"]  # fmt: skip
+    for name, value in of(method).items():
+        said = [] if name == "quiet" else [str(value)]
+        argv += [f"--{name.replace('_', '-')}", *said]
+    root = os.path.dirname(os.path.dirname(__file__))
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, *argv], env=os.environ | {"PYTHONPATH": root},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    new = shards_in(folder).keys() - begun.keys()
+    assert len(new) == 2 and new <= wanted.keys()
+    until(lambda: not actors())
+    run_of(method)(folder, **of(method))
+    assert made_in(folder) == wanted
+
+
 @pytest.mark.parametrize("what", ["versions", "model"])
 def test_a_machine_that_differs_is_named(cluster, here, options, tmp_path, monkeypatch, what):
     if what == "versions":
