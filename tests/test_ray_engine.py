@@ -293,7 +293,7 @@ def test_lists_and_candidates_are_the_same_when_an_actor_dies(
     assert killed and made_in(folder) == wanted
 
 
-KILLED = """
+KILLED_COMMAND = """
 import os, signal, sys
 from synthlib.__main__ import main
 from synthlib.runs import ray_engine
@@ -326,7 +326,7 @@ def test_one_process_ends_lists_and_candidates_that_ray_began(
         argv += [f"--{name.replace('_', '-')}", *said]
     root = os.path.dirname(os.path.dirname(__file__))
     child = subprocess.run(
-        [sys.executable, "-c", KILLED, *argv], env=os.environ | {"PYTHONPATH": root},
+        [sys.executable, "-c", KILLED_COMMAND, *argv], env=os.environ | {"PYTHONPATH": root},
         capture_output=True, text=True,
     )  # fmt: skip
     assert child.returncode == -signal.SIGKILL, child.stderr
