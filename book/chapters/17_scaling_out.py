@@ -495,8 +495,8 @@ for (method, what), work in works.items():
 # ART changes hands in every round: your process tunes the generator with PPO, the actors write and
 # judge candidates with the adapter that it sends them, and your process trains the encoder.
 # Put `--dry-run` behind any of these lines, and it says what is left to your process.
-# On a cluster of two nodes we have tested MultiCSR alone, with actors and machines that die. A ranking
-# run under Ray gave the bytes of one process once; ART's has not run on a cluster here.
+# On a small cluster on one machine we have tested all three: an actor dies, or the command does, and
+# the bytes are those of one process. Machines that come and go were tried with MultiCSR alone.
 #
 # **Slurm.** A job that may be stopped and put back into the queue suits a run that can be killed.
 # This script was written from Slurm's manual and *was not tried on a Slurm cluster here*.
