@@ -499,6 +499,7 @@ def learnt(picked, seed):
 
     s = ch08.settings()
     model, tokenizer = models.load_generator(s.generator, device="cpu")
+    precision = models.training_precision("cpu", model_type=model.config.model_type)
     form = prompts.form_of(model, tokenizer)
     picked = picked[picked["text"].str.strip() != ""]
     rows = []
@@ -520,7 +521,8 @@ def learnt(picked, seed):
             args=trl.SFTConfig(
                 output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=64,
                 seed=seed, learning_rate=s.learning_rate, lr_scheduler_type="cosine", use_cpu=True,
-                bf16=False, fp16=False, completion_only_loss=True, gradient_checkpointing=False,
+                bf16=precision == "bf16", fp16=precision == "fp16", completion_only_loss=True,
+                gradient_checkpointing=False,
                 save_strategy="no", report_to="none", disable_tqdm=True,
             ),
         )  # fmt: skip
