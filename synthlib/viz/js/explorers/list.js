@@ -109,7 +109,7 @@
       const shown = view.memory.shown;
       if (!shown.finished) return `A list is being written with λ = ${SC.format(view.state.lam, ".1f")}.`;
       const unknown = shown.unknown && shown.unknown.size ? ` Not in the vocabulary: ${SC.quoted([...shown.unknown])}.` : "";
-      return `${shown.own ? "" : "Recorded. "}List with λ = ${SC.format(shown.lam, ".1f")}: ${verdict(shown)}. It begins with: ${shown.sentences[0]}. It ends with: ${shown.sentences.at(-1)}.${unknown}`;
+      return `${shown.own ? "" : "Recorded. "}List with λ = ${SC.format(shown.lam, ".1f")}: ${verdict(shown)}. It begins with “${shown.sentences[0]}” and ends with “${shown.sentences.at(-1)}”.${unknown}`;
     },
   };
 
