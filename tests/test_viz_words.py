@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 
+import living
 import nbformat
 import pandas as pd
 import project
@@ -240,3 +241,50 @@ def test_the_books_figures_are_made_anew_for_another_language(tmp_path, monkeypa
     assert sum("no words in fr for “entailment”: English there" in line for line in said) == 1
     gallery.regenerate(out, folder=tmp_path, say=said.append, formats=["png"])
     assert read() == "From 50 to 70 %.\n"
+
+
+READ = """async (page, tools) => {
+  const out = [];
+  await page.locator('.sc-legend button').first().click();
+  await tools.settle(); out.push(await tools.says());
+  out.push(await page.getAttribute('.sc-plot', 'aria-label'));
+  await page.focus('.sc-plot'); await page.keyboard.press('ArrowRight'); await tools.settle();
+  out.push(await tools.says());
+  return out;
+}"""
+
+
+@pytest.mark.browser
+def test_what_is_read_aloud_has_the_files_words_part_by_part(tmp_path):
+    if reason := living.missing():
+        pytest.skip(reason)
+    own = json.loads(json.dumps(OWN))
+    own["page"] |= {
+        "from {0} at {1} to {2} at {3}, highest {4} at {5}":
+            "de {0} en {1} à {2} en {3}, au plus haut {4} en {5}",
+        "Hidden": "Masqué",
+    }  # fmt: skip
+    (tmp_path / "fr.json").write_text(json.dumps(own), "utf-8")
+    page = tmp_path / "page.html"
+    page.write_text(mine().in_words(words.load(tmp_path / "fr.json")).page(), "utf-8")
+    (seen,) = living.run({"file": page, "code": READ})
+    told, named, read = seen["result"]
+    # "entailment" has no words here, and stays English between those that have.
+    line = "entailment: de 80 en 0 à 90 en 0.3, au plus haut 90 en 0.3."
+    assert told == f"{line} Masqué: moyenne des deux."
+    assert named.startswith(told)
+    assert read == "entailment; ω 0; juste (%) 80"
+    assert not seen["errors"]
+
+
+def test_the_shipped_words_have_what_the_explorers_of_the_twelve_read_aloud(root):
+    """Each text of their `describe` that is one sentence or part, with figures in its places."""
+    folder = root / "synthlib" / "viz" / "js" / "explorers"
+    for language in LANGUAGES:
+        page, found = words.load(language).page, 0
+        for name in ("thresholds", "mask", "heatmaps", "trajectories"):
+            told = (folder / f"{name}.js").read_text("utf-8").split("function describe(view)")[1]
+            for start in re.findall(r"`\s?([A-Z][a-z]{2,}[a-z ,]+)\b", told.split("\n  }")[0]):
+                assert any(key.startswith(start) for key in page), (language, name, start)
+                found += 1
+        assert found >= 8

@@ -28,12 +28,14 @@ LAYOUT = "html body main section article div".split()
 #: Boxes whose look says something; `STYLE` has it.
 KEPT = ("admonition", "math", "cell_output", "solution", "topic")
 
+# A picture has dark letters and no ground of its own: on an e-reader's dark page it needs one.
 STYLE = """\
 body { line-height: 1.45; }
 h1, h2, h3 { line-height: 1.2; text-align: left; }
-img { max-width: 100%; height: auto; }
+img { max-width: 100%; height: auto; background: #fff; }
 pre { white-space: pre-wrap; font-size: 0.8em; line-height: 1.35; margin: 0.6em 0; }
 code { font-size: 0.9em; }
+pre code { font-size: 1em; }
 table { border-collapse: collapse; font-size: 0.8em; margin: 0.6em 0; }
 th, td { text-align: left; vertical-align: top; padding: 0.15em 0.5em; }
 thead { border-bottom: 2px solid; }

@@ -152,13 +152,33 @@ var SC = (() => {
     if (!words || typeof text !== "string" || !/[A-Za-z]{2}/.test(text)) return text;
     const core = text.replace(/\s+/g, " ").trim(), found = [];
     const key = core.replace(PLACE, (whole, before, value) => {
-      const inner = whole.slice(1, -1); // of a quotation, as of a control's label
-      found.push(value !== undefined ? value : Object.hasOwn(words, inner) ? `“${words[inner]}”` : whole);
+      const inner = whole.slice(1, -1); // of a quotation, as of a control's label: it may have words of its own
+      found.push(value !== undefined ? value : `“${SC.say(inner)}”`);
       return `${value === undefined ? "" : before}{${found.length - 1}}`;
     });
     if (!Object.hasOwn(words, key)) return text;
     const said = words[key].replace(/\{(\d+)\}/g, (_, i) => found[i]);
     return (/^\s/.test(text) ? " " : "") + said + (/\s$/.test(text) ? " " : "");
+  };
+
+  const MARKS = [". ", "; ", ": ", ", "];
+  /** A text that is read aloud, in the figure's language. It is made from the data, so that its words stand sentence by
+      sentence and part by part: what has words as a whole is said so, else the parts between these marks are, a quotation whole. */
+  SC.aloud = (text, level = 0) => {
+    if (!words || typeof text !== "string") return text;
+    const whole = SC.say(text), dotted = whole === text && !/[.:!?]$/.test(text) ? SC.say(`${text}.`) : `${text}.`;
+    if (whole !== text) return whole;
+    if (dotted !== `${text}.`) return dotted.replace(/\.$/, "");
+    if (level === MARKS.length) return text;
+    const parts = [""];
+    for (const bit of text.match(/“[^”]*”|[.;:,] |[^]/g) || []) {
+      if (bit === MARKS[level]) parts.push("");
+      else parts[parts.length - 1] += bit;
+    }
+    if (parts.length === 1 && level < MARKS.length - 1) return SC.aloud(text, level + 1);
+    const last = /[^.]\.$/.test(text) && parts.length > 1; // the last full stop is the sentence's, and no part's
+    if (last) parts[parts.length - 1] = parts.at(-1).slice(0, -1);
+    return parts.map((part) => SC.aloud(part, level + 1)).join(MARKS[level]) + (last ? "." : "");
   };
 
   // ------------------------------------------------------------------ elements
@@ -494,14 +514,14 @@ var SC = (() => {
     const groups = [...new Set(marks.map((m) => m.group))];
     const members = new Map(groups.map((g) => [g, marks.filter((m) => m.group === g)]));
     let current = null;
-    const words = (m) => m.say || m.lines.map((l) => (Array.isArray(l) ? l.join(" ") : l)).join("; ");
+    const said = (m) => (m.say ? SC.aloud(m.say) : m.lines.map((l) => (Array.isArray(l) ? l.map((one) => SC.aloud(SC.text(one))).join(" ") : SC.aloud(l))).join("; "));
     const show = (m, aloud) => {
       current = m; ring.replaceChildren();
       if (!m) { view.tip(); return; }
       ring.append(m.box ? svg("rect", { x: m.box[0], y: m.box[1], width: m.box[2], height: m.box[3] })
         : svg("circle", { cx: m.x, cy: m.y, r: (m.r || 5) + 3 }));
       view.tip(m.x, m.box ? m.box[1] : m.y, m.lines);
-      if (aloud) view.speak(words(m));
+      if (aloud) view.speak(said(m));
     };
     const near = (px, py) => {
       let best = null, least = Infinity;
@@ -584,7 +604,7 @@ var SC = (() => {
         view.text = SC.text(text, 1200) || view.alt;
         view.speak(view.text);
       },
-      speak(text) { clearTimeout(speaking); speaking = setTimeout(() => { words = own; live.textContent = SC.say(SC.text(text, 1200)); }, 120); },
+      speak(text) { clearTimeout(speaking); speaking = setTimeout(() => { words = own; live.textContent = SC.aloud(SC.text(text, 1200)); }, 120); },
       /** How much larger than drawn the figure is shown, as on a slide: what a pointer's place is divided by. */
       scale() { return shell.getBoundingClientRect().width / shell.offsetWidth || 1; },
       tip(x, y, lines) {
@@ -602,7 +622,7 @@ var SC = (() => {
         tip.style.top = `${Math.max(-h / 2, py - h - 8)}px`;
       },
       picture(height, { width = view.width, name } = {}) {
-        const spoken = `${name ? SC.text(name, 200) + ". " : ""}`;
+        const spoken = `${name ? SC.say(SC.text(name, 200)) + ". " : ""}`;
         const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", focusable: "false" });
         const plots = root.querySelectorAll(".sc-plot").length;
         root.append(html("div", { class: "sc-plot", role: "application", "aria-roledescription": "figure", key: plots ? `plot-${plots}` : "plot",
@@ -665,11 +685,11 @@ var SC = (() => {
       /** Dragging: `move(x, y)` gets pixels of the picture; `key(dx, dy)` is called for arrow keys. */
       drag(node, { start, move, end, key, label, name = label, role = "slider", value }) {
         if (key) {
-          node.setAttribute("tabindex", "0"); node.setAttribute("role", role); node.setAttribute("aria-label", SC.text(label));
+          node.setAttribute("tabindex", "0"); node.setAttribute("role", role); node.setAttribute("aria-label", SC.say(SC.text(label)));
           if (role === "slider") { node.setAttribute("aria-valuenow", Number.isFinite(value) ? value : 0); node.setAttribute("aria-valuetext", SC.text(value ?? "")); }
           node.dataset.key = `drag-${name}`;
           const outer = node.closest("svg"); // what has a focus of its own must be seen by readers' software
-          if (outer) { outer.removeAttribute("aria-hidden"); outer.setAttribute("role", "group"); outer.setAttribute("aria-label", "picture"); }
+          if (outer) { outer.removeAttribute("aria-hidden"); outer.setAttribute("role", "group"); outer.setAttribute("aria-label", SC.say("picture")); }
           node.addEventListener("keydown", (e) => {
             const step = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[e.key];
             if (step) { e.preventDefault(); e.stopPropagation(); key(...step.map((s) => s * (e.shiftKey ? 5 : 1)), e); }
@@ -744,7 +764,7 @@ var SC = (() => {
         else if (changed && view.text === view.alt) view.say(`${controls.map((c) => `${SC.formula(c.label || c.name)}: ${SC.text(view.state[c.name])}`).join(", ") || "Changed"}. ${view.alt}`);
         root.style.minHeight = "";
         for (const plot of root.querySelectorAll(".sc-plot"))
-          plot.setAttribute("aria-label", `${plot.dataset.name}${view.text}${plot.tabIndex === 0 ? SC.say(" The arrow keys read the values.") : ""}`);
+          plot.setAttribute("aria-label", `${plot.dataset.name}${view.text === view.alt ? view.alt : SC.aloud(view.text)}${plot.tabIndex === 0 ? SC.say(" The arrow keys read the values.") : ""}`);
         if (active) {
           const same = [...root.querySelectorAll("[data-key]")].find((n) => n.dataset.key === active);
           if (same) same.focus({ preventScroll: true });

@@ -5,7 +5,7 @@
   const SPREADS = ["range", "sd", "se"];
   const FILLED = ["bars", "histogram", "density"];
   const HATCHES = ["", "/", ".", "\\", "x", "-", "+"];
-  const safe = (value, limit = 60) => SC.text(value, limit);
+  const safe = (value, limit = 60) => SC.text(typeof value === "string" ? SC.say(value) : value, limit); // in the figure's words before it is cut
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
   const finite = (values) => values.filter((v) => Number.isFinite(v));
   const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
@@ -125,7 +125,7 @@
     },
     tell: (part, hidden) => lineData(part).filter((g) => !hidden.has(g.style.key) && g.points.length).map(({ style, points }) => {
       const [a, b] = [points[0], points.at(-1)], top = points.reduce((p, q) => (q.y > p.y ? q : p));
-      return `${style.key === null ? "The line" : safe(style.value)} goes from ${SC.number(a.y)} at ${SC.number(a.x)} to ${SC.number(b.y)} at ${SC.number(b.x)}, highest ${SC.number(top.y)} at ${SC.number(top.x)}.`;
+      return `${style.key === null ? "The line" : safe(style.value)}: from ${SC.number(a.y)} at ${SC.number(a.x)} to ${SC.number(b.y)} at ${SC.number(b.x)}, highest ${SC.number(top.y)} at ${SC.number(top.x)}.`;
     }),
   };
 
@@ -211,6 +211,8 @@
     }),
   };
 
+  /** A name within a sentence; a number stands as it is. */
+  const quoted = (value) => (/^[−+-]?[\d.]+$/.test(safe(value)) ? safe(value) : `“${safe(value)}”`);
   const barData = (part) => {
     const { spec } = part, given = SPREADS.includes(spec.error) ? null : spec.error, spread = given || !spec.error ? "range" : spec.error;
     return groups(part.clean, spec, part.styles).map(({ style, rows }) => {
@@ -288,7 +290,7 @@
     },
     tell: (part, hidden) => barData(part).filter((g) => !hidden.has(g.style.key)).map(({ style, bars }) => {
       const most = bars.reduce((a, b) => (b.y > a.y ? b : a)), least = bars.reduce((a, b) => (b.y < a.y ? b : a));
-      return `${style.key === null ? "" : safe(style.value) + ": "}${bars.length === 1 ? `${safe(most.x)} ${SC.number(most.y)}` : `highest ${safe(most.x)} with ${SC.number(most.y)}, lowest ${safe(least.x)} with ${SC.number(least.y)}`}.`;
+      return `${style.key === null ? "" : safe(style.value) + ": "}${bars.length === 1 ? `${safe(most.x)} ${SC.number(most.y)}` : `highest ${quoted(most.x)} with ${SC.number(most.y)}, lowest ${quoted(least.x)} with ${SC.number(least.y)}`}.`;
     }),
   };
 

@@ -8,6 +8,9 @@ its English texts) and ``page`` (what the living figures' script writes, for all
 and what stands in “…” are places: ``{0}``, ``{1}``, … in the English text, in its order, and in
 any order in the other. So they are carried over as they are, but for a quotation that has words of
 its own, such as a control's label. What has no words stays English.
+
+What the script reads aloud is made from the data: it has words as a whole, or sentence by sentence,
+or for the parts of a sentence between “; ”, “: ” and “, ”; a full stop at the end may be left out.
 """
 
 import json
@@ -94,9 +97,9 @@ class Words:
             if note and key not in absent:
                 absent.append(key)
             return text
-        known = self.of(label)
-        return filled(other, [f"“{known.get(one[1:-1], one[1:-1])}”" if one[0] == "“" else one
-                              for one in found])  # fmt: skip
+        within = [f"“{self.say(label, one[1:-1], note=False)}”" if one[0] == "“" else one
+                  for one in found]  # fmt: skip
+        return filled(other, within)
 
 
 def shipped():
