@@ -48,7 +48,6 @@ class Range:
 
 
 COUNT = Range("must be a whole number from 1 up", 1, whole=True)
-FROM_1 = Range("must be at least 1", 1)
 FINITE = Range("must be a finite number")
 FROM_0 = Range("must be 0 or above", 0)
 POSITIVE = Range("must be positive", 0, above=True)
@@ -117,7 +116,8 @@ def declared(run) -> dict[str, Option]:
         field.name: field.metadata["source"] for field in dataclasses.fields(run.tier_settings)
     }
     found = {}
-    for field in dataclasses.fields(run):
+    last = Elsewhere.__annotations__
+    for field in sorted(dataclasses.fields(run), key=lambda field: field.name in last):
         if (one := field.metadata.get("option")) is None:
             continue
         setting = field.name if one.setting == "" else one.setting
@@ -151,7 +151,8 @@ def taken(run):
     def show(function):
         own = inspect.signature(function)
         first = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        more = inspect.signature(run).parameters.values()
+        more = inspect.signature(run).parameters
+        more = [more[name] for name in declared(run)]
         function.__signature__ = own.replace(parameters=[*first, *more])
         if function.__doc__:  # none with python -OO
             text = textwrap.indent(_described(run), "    ").lstrip()
@@ -196,6 +197,55 @@ class Run:
     seed: int = option("of everything drawn", default=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere(Run):
+    """Which machines make the shards, and what a model behind an API is told: shown last."""
+
+    engine: str = option(
+        "who writes and judges: this process (with torchrun those beside it), or the actors of a "
+        "Ray cluster, which may lose machines and gain some; training, and ART's PPO, stay here. "
+        "Another engine is no other run",
+        group="several machines", default=PROCESSES, choices=(PROCESSES, "ray"), identity=False,
+        more="Ray is in the extra `synthlib[scale]`.",
+    )  # fmt: skip
+    address: str | None = option(
+        "of the Ray cluster, or auto for the one of this machine (default: this machine alone, "
+        "for the time of the run)",
+        "HOST:PORT", identity=False,
+    )  # fmt: skip
+    actors: int | None = option(
+        "of Ray at most, each with the models (default: one a GPU, where there is none one a core)",
+        range=COUNT, identity=False,
+    )  # fmt: skip
+
+    base_url: str | None = option(
+        "address of its endpoint, which the sentences are sent to (default: OPENAI_BASE_URL, else "
+        "OpenAI's)",
+        "URL", group="a model behind an API (api:NAME)", identity=False,
+        more="Its host is part of the run.",
+    )  # fmt: skip
+    key_variable: str = option(
+        "of the environment, which holds the key; no file, message or option does",
+        default="OPENAI_API_KEY", identity=False,
+    )  # fmt: skip
+    parallel: int = option("requests at a time", default=8, range=COUNT, identity=False)
+    timeout: float = option(
+        "seconds until an attempt counts as failed, and is made again", default=120.0,
+        range=POSITIVE, identity=False,
+    )  # fmt: skip
+    price_in: float | None = option(
+        "of a million tokens that are sent", range=FROM_0, identity=False
+    )
+    price_out: float | None = option(
+        "of a million tokens that are written", range=FROM_0, identity=False
+    )
+    budget: float | None = option(
+        "most that the run may cost, in the prices' currency, in tokens where none are given; the "
+        "same command with a larger one goes on",
+        range=POSITIVE, identity=False,
+    )  # fmt: skip
+
+
 def _premises(group):
     return option(
         "text file (a sentence a line), CSV, TSV, JSON, JSON Lines, Parquet or Arrow file, folder "
@@ -209,8 +259,8 @@ def _column():
     return option("of a table or data set with several text columns")
 
 
-def _max_new_tokens(what, within=COUNT):
-    return _of_tier(f"longest {what}", range=within)
+def _max_new_tokens(what):
+    return _of_tier(f"longest {what}", range=COUNT)
 
 
 def _form():
@@ -237,15 +287,15 @@ def _register():
     )  # fmt: skip
 
 
-def _generation_batch(rows, within=COUNT):
+def _generation_batch(rows):
     return option(
         f"{rows} that the generator works on at once; another number is no other run",
-        default=64, range=within, identity=False,
+        default=64, range=COUNT, identity=False,
     )  # fmt: skip
 
 
-def _shard_size(unit, within=COUNT):
-    return _of_tier(f"{unit} in a shard, what an interruption can lose", range=within)
+def _shard_size(unit):
+    return _of_tier(f"{unit} in a shard, what an interruption can lose", range=COUNT)
 
 
 def _tau(what):
@@ -254,8 +304,10 @@ def _tau(what):
     )
 
 
-def _precision(step="trained"):
-    return option("of training: fp32, bf16 or fp16 (default: what is fast here)", step=step)
+def _precision():
+    return option(
+        "of training: fp32, bf16 or fp16 (default: what is fast here)", step="trained"
+    )
 
 
 def _select(more):
@@ -282,73 +334,9 @@ def _dtype():
     return option("of the generator: float32, bfloat16 or float16")
 
 
-def _engine():
-    return option(
-        "who writes and judges: this process (with torchrun those beside it), or the actors of a "
-        "Ray cluster, which may lose machines and gain some; training, and ART's PPO, stay here. "
-        "Another engine is no other run",
-        group="several machines", default=PROCESSES, choices=(PROCESSES, "ray"), identity=False,
-        more="Ray is in the extra `synthlib[scale]`.",
-    )  # fmt: skip
-
-
-def _address():
-    return option(
-        "of the Ray cluster, or auto for the one of this machine (default: this machine alone, "
-        "for the time of the run)",
-        "HOST:PORT", identity=False,
-    )  # fmt: skip
-
-
-def _actors():
-    return option(
-        "of Ray at most, each with the models (default: one a GPU, where there is none one a core)",
-        range=COUNT, identity=False,
-    )  # fmt: skip
-
-
-def _base_url():
-    return option(
-        "address of its endpoint, which the sentences are sent to (default: OPENAI_BASE_URL, else "
-        "OpenAI's)",
-        "URL", group="a model behind an API (api:NAME)", identity=False,
-        more="Its host is part of the run.",
-    )  # fmt: skip
-
-
-def _key_variable():
-    return option(
-        "of the environment, which holds the key; no file, message or option does",
-        default="OPENAI_API_KEY", identity=False,
-    )  # fmt: skip
-
-
-def _parallel():
-    return option("requests at a time", default=8, range=COUNT, identity=False)
-
-
-def _timeout():
-    return option(
-        "seconds until an attempt counts as failed, and is made again", default=120.0,
-        range=POSITIVE, identity=False,
-    )  # fmt: skip
-
-
-def _price(what):
-    return option(f"of a million tokens {what}", range=FROM_0, identity=False)
-
-
-def _budget():
-    return option(
-        "most that the run may cost, in the prices' currency, in tokens where none are given; the "
-        "same command with a larger one goes on",
-        range=POSITIVE, identity=False,
-    )  # fmt: skip
-
-
 # ------------------------------------------------------------------ multicsr
 @dataclass(frozen=True, kw_only=True)
-class MultiCSR(Run):
+class MultiCSR(Elsewhere):
     """Of `runs.multicsr`."""
 
     tier_settings: ClassVar = tiers.MultiCSR
@@ -465,22 +453,10 @@ class MultiCSR(Run):
     device: str | None = _device()
     dtype: str | None = _dtype()
 
-    engine: str = _engine()
-    address: str | None = _address()
-    actors: int | None = _actors()
-
-    base_url: str | None = _base_url()
-    key_variable: str = _key_variable()
-    parallel: int = _parallel()
-    timeout: float = _timeout()
-    price_in: float | None = _price("that are sent")
-    price_out: float | None = _price("that are written")
-    budget: float | None = _budget()
-
 
 # ------------------------------------------------------------------ ranking
 @dataclass(frozen=True, kw_only=True)
-class Ranking(Run):
+class Ranking(Elsewhere):
     """Of `runs.ranking`."""
 
     tier_settings: ClassVar = tiers.Ranking
@@ -577,28 +553,16 @@ class Ranking(Run):
         "FILE", step="evaluated", more="Else nothing is reranked.",
     )  # fmt: skip
 
-    engine: str = _engine()
-    address: str | None = _address()
-    actors: int | None = _actors()
-
-    base_url: str | None = _base_url()
-    key_variable: str = _key_variable()
-    parallel: int = _parallel()
-    timeout: float = _timeout()
-    price_in: float | None = _price("that are sent")
-    price_out: float | None = _price("that are written")
-    budget: float | None = _budget()
-
 
 # ------------------------------------------------------------------ art
 @dataclass(frozen=True, kw_only=True)
-class ART(Run):
+class ART(Elsewhere):
     """Of `runs.art`."""
 
     tier_settings: ClassVar = tiers.ART
     unlisted: ClassVar = {"trained": ("bf16",)}
 
-    rounds: int | None = _of_tier("rounds of tuning, writing and training", range=FROM_1)
+    rounds: int | None = _of_tier("rounds of tuning, writing and training", range=COUNT)
     until: int | None = option(
         "stop after so many of them; without it the run goes on", identity=False,
         more="Then the control is left for a later call.",
@@ -614,7 +578,7 @@ class ART(Run):
     n: int | None = option(
         "so many of them, drawn with the seed; anchors, steps and batches that are not given are "
         "made to fit",
-        flags=("--sentences",), range=FROM_1,
+        flags=("--sentences",), range=COUNT,
     )  # fmt: skip
     generator: Name | None = _of_tier("pocket name, folder or hub id of what is tuned")
     form: str | None = _form()
@@ -645,10 +609,10 @@ class ART(Run):
     w1: float | None = _of_tier("weight of correctness", range=FROM_0)
     w2: float | None = _of_tier("weight of difficulty", range=FROM_0)
 
-    ppo_steps: int | None = _of_tier("steps of a round", group="tuning", range=FROM_1)
-    ppo_batch_size: int | None = _of_tier("answers of a step", range=FROM_1)
-    ppo_mini_batch_size: int | None = _of_tier("answers of an update", range=FROM_1)
-    ppo_epochs: int | None = _of_tier("passes over a step's answers", range=FROM_1)
+    ppo_steps: int | None = _of_tier("steps of a round", group="tuning", range=COUNT)
+    ppo_batch_size: int | None = _of_tier("answers of a step", range=COUNT)
+    ppo_mini_batch_size: int | None = _of_tier("answers of an update", range=COUNT)
+    ppo_epochs: int | None = _of_tier("passes over a step's answers", range=COUNT)
     targets: tuple[str, ...] | None = _of_tier(
         "layers that LoRA adapts, by name (q_proj v_proj …), or all-linear (default: the tier's)",
         "LAYER", setting="lora_targets",
@@ -657,15 +621,15 @@ class ART(Run):
     kl: float | None = _of_tier("coefficient of the KL penalty", "β", range=FROM_0)
 
     anchors: int | None = _of_tier(
-        "sentences that a round writes triplets from", group="writing", range=FROM_1,
+        "sentences that a round writes triplets from", group="writing", range=COUNT,
         more="Every round has its own; the sentences that PPO asks are others, where there are "
         "enough.",
     )  # fmt: skip
-    candidates: int = option("of each kind for an anchor", default=3, range=FROM_1, step="written")
+    candidates: int = option("of each kind for an anchor", default=3, range=COUNT, step="written")
     temperature: float | None = _of_tier("of the writing", "T", range=POSITIVE, step="written")
-    max_new_tokens: int | None = _max_new_tokens("text", FROM_1)
-    generation_batch: int = _generation_batch("texts", FROM_1)
-    shard_size: int | None = _shard_size("anchors", FROM_1)
+    max_new_tokens: int | None = _max_new_tokens("text")
+    generation_batch: int = _generation_batch("texts")
+    shard_size: int | None = _shard_size("anchors")
 
     start: str = option(
         "train the last round's encoder on this round's triplets, or the first one on all so far",
@@ -679,22 +643,10 @@ class ART(Run):
         "of the encoder's training", range=RATE, step="trained"
     )
     encoder_batch_size: int | None = _of_tier(
-        "triplets that contrast", range=FROM_1, step="trained"
+        "triplets that contrast", range=COUNT, step="trained"
     )
     tau: float | None = _tau("triplets")
     precision: str | None = _precision()
     data: Name | None = _data()
     device: str | None = _device()
     dtype: str | None = _dtype()
-
-    engine: str = _engine()
-    address: str | None = _address()
-    actors: int | None = _actors()
-
-    base_url: str | None = _base_url()
-    key_variable: str = _key_variable()
-    parallel: int = _parallel()
-    timeout: float = _timeout()
-    price_in: float | None = _price("that are sent")
-    price_out: float | None = _price("that are written")
-    budget: float | None = _budget()
