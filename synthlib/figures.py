@@ -13,6 +13,6 @@ def main(argv=None):
 
 def _omega(options, say):
     from synthlib.experiments import steering
-    from synthlib.runs import frame
+    from synthlib.runs import named
 
-    return steering.of_options(options, frame.fingerprint, say)
+    return steering.of_options(options, named.fingerprint, say)

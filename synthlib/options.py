@@ -1,7 +1,7 @@
 """What a run can be told, each option once: its default, range and words, and what it decides.
 
 From these classes follow the command line (`commands`), the check and the tier's values
-(`runs.frame`), what makes two runs the same (``run.json``), what another value makes stale, and
+(`runs.plans`), what makes two runs the same (``run.json``), what another value makes stale, and
 the docstrings of `run`. No model's library is loaded for it, so that ``--help`` answers at once.
 """
 
@@ -145,7 +145,8 @@ def steps_of(run) -> dict[str, str]:
 def taken(run):
     """A decorator for a function that takes a run's options as ``**given``: it shows each of them.
 
-    They stand in its signature, and in its docstring where that says ``{options}``.
+    They stand in its signature, and in its docstring where that says ``{options}``, behind `out`
+    and `quiet`.
     """
 
     def show(function):
@@ -163,8 +164,9 @@ def taken(run):
 
 
 def _described(run) -> str:
-    """The options for a docstring."""
-    lines = []
+    """The parameters of a run for its docstring."""
+    lines = ["out : path", "    Folder of the run.", "quiet : bool"]
+    lines.append("    No progress bars and no report.")
     for name, one in declared(run).items():
         kind = "sequence" if typing.get_origin(one.kind) is tuple else one.kind
         kind = "str or path" if kind == Name else getattr(kind, "__name__", kind)
@@ -194,7 +196,10 @@ class Run:
         "values for all that is not given (default: pocket, or what SYNTHLIB_TIER says)",
         choices=tiers.NAMES,
     )
-    seed: int = option("of everything drawn", default=0)
+    seed: int = option(
+        "of everything drawn", default=0,
+        range=Range(f"must lie between 0 and {2**31 - 1}", 0, 2**31 - 1, whole=True),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,7 +135,7 @@ def test_no_private_name_of_another_module_is_used(root, folder):
 FEIGNED = {
     "art_run._SAVE_EVERY", "art_run._SAVE_TRAINING", "frame._shared_batch",
     "multicsr_run._SAVE_EVERY", "multicsr_run._Work", "ppo._State", "ppo._adapter",
-    "ppo._gradients", "ppo._padded", "ppo._read", "ranking_run._ALIKE", "ranking_run._SAVE_EVERY",
+    "ppo._gradients", "ppo._padded", "ppo._read", "ranking_run._SAVE_EVERY",
     "ranking_run._seed", "synthlib.ledger.measuring._add_seed", "training._Trainer",
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from synthlib import data, judging, models, ppo, prompts, rewards, tiers
 from synthlib.__main__ import main
 from synthlib.methods import art
 from synthlib.runs import art as art_run
-from synthlib.runs import frame
+from synthlib.runs import foreseen
 
 RNG = np.random.default_rng(0)
 SENTENCES = [" ".join(RNG.choice(tiny_models.WORDS, RNG.integers(3, 6))) for _ in range(60)]
@@ -539,7 +539,7 @@ def test_an_estimate_counts_the_answers_that_set_the_bounds(options, tmp_path, m
     assert "bounds" not in art_run.describe(tmp_path / "run", **options).rpartition("\nestimate")[2]
     of = ("lower_bound", "positive_bound", "negative_bound")
     free = options | {"tier": "pocket"} | dict.fromkeys(of)
-    monkeypatch.setattr(frame, "timed", lambda action, *a, **k: (action(*a, **k), 1.0))
+    monkeypatch.setattr(foreseen, "timed", lambda action, *a, **k: (action(*a, **k), 1.0))
     plan = art_run.make_plan(**free)
     answers = 2 * min(art.PROBES, plan.prompted + plan.anchors) * plan.rounds
     said = art_run.describe(tmp_path / "run", **free).rpartition("\nestimate")[2]

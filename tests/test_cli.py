@@ -292,6 +292,8 @@ def test_help_and_mistakes_load_no_library_and_take_less_than_a_second(argv):
 def test_a_run_has_the_parsers_options_and_torchrun_leaves_them_alone(method):
     from torch.distributed.run import get_args_parser
 
+    from synthlib import options
+
     module = importlib.import_module(f"synthlib.runs.{method}")
     parser = getattr(commands, method)()
     names = {action.dest for action in parser._actions} - {"help", "out", "dry_run", "quiet"}
@@ -303,8 +305,8 @@ def test_a_run_has_the_parsers_options_and_torchrun_leaves_them_alone(method):
     for action in parser._actions:
         first = action.option_strings[0]
         assert action.dest == "help" or not any(name.startswith(first) for name in theirs), first
-    words = {"multicsr": ("STEPS", "BACKBONES"), "ranking": ("STEPS",), "art": ("STARTS",)}[method]
-    for word in (word for name in words for word in getattr(module, name)):
+    of = {"multicsr": options.MultiCSR, "ranking": options.Ranking, "art": options.ART}[method]
+    for word in (word for one in options.declared(of).values() for word in one.choices):
         assert word in parser.format_help() or word == "evaluated"
 
 

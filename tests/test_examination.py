@@ -186,10 +186,9 @@ def test_without_a_network_a_run_is_refused_at_once_and_says_how_to_go_on(strang
 
 def test_steps_that_need_no_examination_ask_for_none(stranger, tmp_path):
     plan = dict(tier="pocket", premises=["One sentence."] * 400, encoder=str(stranger))
-    work = multicsr_run._Work(multicsr_run.make_plan(**plan), quiet=True)
-    work.read_sets("kept")
+    multicsr_run._Work(multicsr_run.make_plan(**plan, until="kept"), quiet=True).look()
     with pytest.raises(OSError, match="cannot be had"):
-        work.read_sets("evaluated")
+        multicsr_run._Work(multicsr_run.make_plan(**plan), quiet=True).look()
 
 
 # ------------------------------------------------------------------ the command

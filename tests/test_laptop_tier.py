@@ -13,7 +13,7 @@ from synthlib import answers, judging, models, options, ppo, prompts, rewards, t
 from synthlib.__main__ import main
 from synthlib.methods import art, ranking
 from synthlib.runs import art as art_run
-from synthlib.runs import frame, shards
+from synthlib.runs import frame, plans, shards
 from synthlib.runs import multicsr as multicsr_run
 from synthlib.runs import ranking as ranking_run
 
@@ -29,9 +29,9 @@ def test_a_run_takes_the_tiers_models_and_sentences_and_real_sets(run):
     assert own.register == {"ranking": None}.get(run, "plain")  # lists are shown rewritings
     assert own.form in ("chat", "examples") and plan.source == tiers.CAPTIONS
     assert plan.examination == "by name" and getattr(plan, "select", "dev") == "dev"
-    held = frame.identity(plan)
+    held = plans.identity(plan)
     assert held["form"] == own.form and held["source"] == held["corpus"] == tiers.CAPTIONS.name
-    pocket = frame.identity(RUNS[run].make_plan(tier="pocket"))
+    pocket = plans.identity(RUNS[run].make_plan(tier="pocket"))
     assert not {"form", "shots", "register"} & set(pocket)
 
 
@@ -56,7 +56,7 @@ def test_an_interruption_of_a_slow_tier_loses_little(run):
     sizes = {tier: make(tier=tier).shard_size for tier in tiers.NAMES}
     assert sizes["laptop"] <= 8 < sizes["pocket"] == sizes["colab"] == sizes["paper"]
     assert make(tier="laptop", shard_size=3).shard_size == 3
-    assert frame.identity(make(tier="laptop"))["shard_size"] == sizes["laptop"]
+    assert plans.identity(make(tier="laptop"))["shard_size"] == sizes["laptop"]
 
 
 def test_an_nli_model_judges_on_laptop():
@@ -127,14 +127,14 @@ def test_examples_that_there_are_not_are_refused_before_anything_is_loaded(run, 
 def test_other_examples_are_another_run(run):
     make = RUNS[run].make_plan
     held = [
-        frame.identity(make(tier="laptop", **given))
+        plans.identity(make(tier="laptop", **given))
         for given in ({}, dict(shots=2), dict(register="caption"), dict(seed=1))
     ]
     assert all(one != held[0] for one in held[1:])
     assert held[1]["shots"] == 2 and held[2]["register"] == "caption"
     assert held[0].get("shots") == getattr(tiers.get("laptop"), run).shots
     register = {} if run == "ranking" else dict(register="plain")
-    assert frame.examples_of(held[1]) == dict(shots=2, seed=0) | register
+    assert plans.examples_of(held[1]) == dict(shots=2, seed=0) | register
 
 
 # ------------------------------------------------------------------ what was taken off

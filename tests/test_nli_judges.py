@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from synthlib import judging, models, weights
 from synthlib.methods import multicsr
-from synthlib.runs import frame, shards
 from synthlib.runs import multicsr as multicsr_run
+from synthlib.runs import named, shards
 
 RNG = np.random.default_rng(0)
 WORDS = tiny_models.WORDS
@@ -193,7 +193,7 @@ def test_an_adapter_is_still_no_encoder_and_no_generator(here):
 def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
     place = tmp_path / "judges" / "judge"
     monkeypatch.setattr(weights, "JUDGES", {"laptop/judge": place})
-    for look in (models.load_nli, frame.at_hand):
+    for look in (models.load_nli, named.at_hand):
         with pytest.raises(FileNotFoundError, match="train it .make field-judges") as caught:
             look("laptop/judge")
         assert "name another NLI model (--judge" in str(caught.value)
@@ -202,7 +202,7 @@ def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="there are laptop/smollm2.*laptop/judge"):
         models.load_nli("laptop/juge")
     tiny_models.save_adapter(place, here / "bert")
-    assert models.place("laptop/judge")[0] == place == frame.at_hand("laptop/judge")
+    assert models.place("laptop/judge")[0] == place == named.at_hand("laptop/judge")
     found = judging.nli_probabilities(*models.load_nli("laptop/judge", device="cpu"), PAIRS)
     np.testing.assert_allclose(found, by_hand(here / "bert", place, PAIRS), atol=1e-5)
     # the base that is not here: said before anything is loaded
@@ -210,17 +210,17 @@ def test_the_laptops_judges_by_name(here, tmp_path, monkeypatch):
     _edit(place / "adapter_config.json", base_model_name_or_path="laptop/all-minilm-l6-v2")
     for role in ("judge", "discriminator"):
         with pytest.raises(OSError, match="laptop/all-minilm-l6-v2 is not on this .* models get"):
-            frame.check_models({role: "laptop/judge"})
+            named.check_models({role: "laptop/judge"})
 
 
 def test_a_fingerprint_is_that_of_adapter_and_base(here, tmp_path):
     base = shutil.copytree(here / "bert", tmp_path / "base")
     folder = tiny_models.save_adapter(tmp_path / "adapter", base)
-    seen = [frame.fingerprint(folder)]
+    seen = [named.fingerprint(folder)]
     tiny_models.save(base, "bert-pooler", seed=9)
-    seen.append(frame.fingerprint(folder))
+    seen.append(named.fingerprint(folder))
     tiny_models.save_adapter(folder, base, seed=1)
-    seen.append(frame.fingerprint(folder))
+    seen.append(named.fingerprint(folder))
     assert len(set(seen)) == 3 and all(seen)
 
 

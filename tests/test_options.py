@@ -95,9 +95,9 @@ def test_the_words_of_ranking_are_the_stages_own():
 
 def test_how_the_encoder_pools_is_part_of_the_run():
     """Beside the tier's setting of that name, which holds where nothing is given."""
-    from synthlib.runs import frame
+    from synthlib.runs import plans
 
     make = module("multicsr").make_plan
-    assert frame.identity(make())["pooling"] == tiers.get().multicsr.pooling != "cls"
-    assert frame.identity(make(pooling="cls"))["pooling"] == "cls"
+    assert plans.identity(make())["pooling"] == tiers.get().multicsr.pooling != "cls"
+    assert plans.identity(make(pooling="cls"))["pooling"] == "cls"
     assert options.steps_of(options.MultiCSR)["pooling"] == "trained"

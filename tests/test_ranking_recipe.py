@@ -399,7 +399,7 @@ def test_equal_similarities_are_dropped_and_counted(from_file, tmp_path, monkeyp
     monkeypatch.setattr(ranking, "teacher_similarities", teacher)
     result = ranking_run.run(tmp_path / "run", lists=file, **from_file)
     assert result.counts["kept"] == 1
-    assert result.counts["dropped"] == {ranking_run._ALIKE: 1}
+    assert result.counts["dropped"] == {curation.ALIKE: 1}
     only = jsonl(tmp_path / "only.jsonl", rows[1:])
     with pytest.raises(ValueError, match="none of 1 lists was kept; most .* sees no difference"):
         ranking_run.run(tmp_path / "none", lists=only, **from_file)

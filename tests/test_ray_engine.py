@@ -22,8 +22,8 @@ import tiny_models
 
 from synthlib import models
 from synthlib.__main__ import main
-from synthlib.runs import frame, ray_engine, shards
 from synthlib.runs import multicsr as multicsr_run
+from synthlib.runs import named, ray_engine, shards
 
 ray = pytest.importorskip("ray")
 cloudpickle = ray.cloudpickle
@@ -403,13 +403,13 @@ def test_what_is_sent_is_all_that_a_shard_needs(method, here, alone, of, tmp_pat
 
 KILLED = """
 import os, signal, sys, tempfile
-from synthlib.runs import frame
+from synthlib.runs import named
 
 class Actor: ...
 
 tempfile.tempdir = sys.argv[1]
 actor = Actor()
-folder = frame.own_folder(actor)
+folder = named.own_folder(actor)
 (folder / "encoder").mkdir()
 (folder / "encoder" / "model.safetensors").write_bytes(bytes(100))
 print(folder, flush=True)
@@ -434,14 +434,14 @@ def test_the_folder_of_a_killed_actor_is_put_away_by_the_next(tmp_path, monkeypa
         pass
 
     first = Maker()
-    mine = frame.own_folder(first)
+    mine = named.own_folder(first)
     assert (left / "encoder").is_dir(), "its process is at work"
     actor.communicate()  # which kills it
     new = tmp_path / "synthlib-new"
     new.mkdir()
     (new / ".lock").touch()
     second = Maker()
-    frame.own_folder(second)
+    named.own_folder(second)
     assert not left.exists()
     assert mine.is_dir() and others.is_dir() and new.is_dir()
     del first

@@ -922,10 +922,10 @@ TABLE = {
     },
     "test_ray_engine.test_a_machine_that_differs_is_named": {
         "runs/ray_engine.py": ["install the same versions on every machine"],
-        "runs/frame.py": ["there is {} at {}: put the same files there"],
+        "runs/named.py": ["there is {} at {}: put the same files there"],
     },
     "test_ray_engine.test_what_does_not_go_with_ray_is_refused": {
-        "runs/frame.py": ["give --engine ray too", "leave --engine out; --parallel"],
+        "runs/plans.py": ["give --engine ray too", "leave --engine out; --parallel"],
     },
     "test_card.test_a_card_says_what_is_wrong_and_overwrites_none": {
         "reporting/card.py": ["move it, or give another --out", "give the run's own command again"],
@@ -1228,9 +1228,8 @@ TABLE = {
         "endpoint.py": ["hold no key or password: put the key"],
         "methods/served.py": ["or a --generator with weights"],
         "runs/art.py": ["is behind an API, and PPO tunes weights"],
-        "runs/frame.py": [
-            "give its name as api:NAME", "leave --form out", "its weights are needed",
-        ],
+        "runs/named.py": ["its weights are needed"],
+        "runs/plans.py": ["give its name as api:NAME", "leave --form out"],
         "runs/multicsr.py": ["take --scoring expected or text"],
         "spending.py": ["give both, or none"],
     },

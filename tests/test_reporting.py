@@ -12,7 +12,7 @@ import pytest
 from synthlib import __main__ as cli
 from synthlib import commands, curation, data, reporting
 from synthlib.reporting.texts import Sample, Texts
-from synthlib.runs import frame, journal, shards
+from synthlib.runs import journal, plans, shards
 from synthlib.runs.folder import Run
 
 EVIL = "<script>alert(1)</script> & </bdi><img src=x onerror=y> \u202ezba"
@@ -28,7 +28,7 @@ def asked(method, /, **given):
     if method == "multicsr":
         rules = {name: getattr(plan.settings, name) for name in ("alpha", "beta", "gamma")}
         more = {"no_logits": bool(given.get("no_logits")), "nli_rows": 9, "thresholds": rules}
-    return frame.identity(plan, **more)
+    return plans.identity(plan, **more)
 
 
 def begin(folder, method, **given):

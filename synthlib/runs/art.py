@@ -53,25 +53,21 @@ from synthlib import (
     models,
     options,
     ppo,
-    prompts,
     rewards,
 )
 from synthlib.evaluation import examination
 from synthlib.methods import art, served
-from synthlib.runs import frame as runs
-from synthlib.runs import shards
-from synthlib.runs.folder import tuned_steps
-
-STARTS = options.declared(options.ART)["start"].choices
-RAW = "raw"  # the control, in the place of a round's number
+from synthlib.runs import foreseen, frame, named, plans, shards
+from synthlib.runs.folder import RAW, tuned_steps
 
 _SAVE_EVERY = 10  # steps of PPO between its checkpoints, at most; of a short round an eighth
 _SAVE_TRAINING = 100  # steps between the checkpoints of an encoder's training
+_TRIAL = 16  # anchors that a dry run tries, at most: of a slow tier a shard
 
 
 # ------------------------------------------------------------------ what is asked for
 @dataclass(frozen=True, kw_only=True)
-class Plan(options.ART, runs.Planned):
+class Plan(options.ART, plans.Planned):
     """All that decides a run, checked and complete; `make_plan` builds it."""
 
     @property
@@ -89,7 +85,7 @@ def make_plan(**given) -> Plan:
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    asked, s = runs.settle(options.ART, given)
+    asked, s = plans.settle(options.ART, given)
     if endpoint.is_served(s.generator):
         raise ValueError(
             f"the generator {s.generator} is behind an API, and PPO tunes weights: give a folder "
@@ -109,9 +105,9 @@ def make_plan(**given) -> Plan:
         raise ValueError("positive_bound must lie below 1, else no positive is rewarded")
     if asked.until is not None and not 0 <= asked.until <= s.rounds:
         raise ValueError(f"until must be a round from 0 to {s.rounds}, got {asked.until}")
-    source = runs.source_of(asked, s)
+    source = plans.source_of(asked, s)
     which = examination.kind(s.encoder, asked.data, source)
-    return runs.complete(Plan, asked, s, source=source, examination=which, fitted=fitted)
+    return plans.complete(Plan, asked, s, source=source, examination=which, fitted=fitted)
 
 
 def _fit(settings, given, n):
@@ -119,7 +115,7 @@ def _fit(settings, given, n):
     if n < settings.rounds:
         raise ValueError(f"{n} sentences are fewer than {settings.rounds} rounds: --rounds {n}")
     anchors = given["anchors"] or min(settings.anchors, n // settings.rounds)
-    return runs.fit(
+    return plans.fit(
         settings, given, anchors=anchors, encoder_batch_size=max(2, anchors // 4),
         ppo_steps=max(1, 2 * anchors // settings.ppo_batch_size),
     )  # fmt: skip
@@ -181,7 +177,7 @@ class Result:
         run = json.loads((self.folder / "run.json").read_text("utf-8"))
         base = models.load_generator(
             run["generator"].partition(" (")[0], device=device, dtype=dtype, form=run.get("form"),
-            examples=runs.examples_of(run),
+            examples=plans.examples_of(run),
         )
         return art.tuned(base, self.home(number) / "adapter")
 
@@ -196,10 +192,6 @@ def run(out, *, quiet=False, **given) -> Result:
 
     Parameters
     ----------
-    out : path
-        Folder of the run.
-    quiet : bool
-        No progress bars and no report.
     {options}
 
     Returns
@@ -219,31 +211,27 @@ def run(out, *, quiet=False, **given) -> Result:
     Source: ART § 2.2, § 3.
     """
     work = _Work(make_plan(**given), quiet)
-    return runs.carry_out(work, Result(Path(out).expanduser()), _report)
+    return frame.carry_out(work, Result(Path(out).expanduser()), _report)
 
 
-class _Work(runs.Work):
+class _Work(frame.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
     batch = "--encoder-batch-size"
     rest = "tunes, trains and examines"
+    width = 13
     writer = (None, None)  # a round and its generator
     reader = (None, None)  # a round and what encodes in it
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
         s = plan.settings
-        found, rejects = runs.distinct_sentences(
-            plan.source, column=plan.column, n=plan.n, seed=plan.seed,
-            of_tier=s.rounds * (s.anchors + plan.prompted),
-        )  # fmt: skip
-        self.rejects = rejects.assign(where="premises")
+        found, rejects = plans.distinct_sentences(plan, s.rounds * (s.anchors + plan.prompted))
         order = np.random.default_rng((plan.seed, 4)).permutation(len(found))
         self.found = found.iloc[order].reset_index(drop=True)
-        self.sentences = list(self.found["sentence"])
+        sentences = list(self.found["sentence"])
+        self.begin_with(sentences, rejects, sentences=frame.digest_of(sentences))
         self._refuse_few()
-        self.identity = runs.identity(plan, sentences=runs.digest_of(self.sentences))
-        self.note = functools.partial(runs.note_unknown_words, self.sentences[:200], set())
         for step, (name, number) in self._steps().items():
             setattr(self, step, functools.partial(getattr(self, f"_{name}"), number))
 
@@ -276,7 +264,7 @@ class _Work(runs.Work):
         return {f"{name} {number}": (name, number) for name, number in stages}
 
     def look(self):
-        self.frames  # noqa: B018  (a damaged file, or none at all, costs seconds, not hours)
+        self.frames  # noqa: B018
 
     def steps(self) -> list[str]:
         until = self.plan.until
@@ -311,21 +299,16 @@ class _Work(runs.Work):
         """Leave out what the models cannot read, before hours are spent on the rest."""
         home = result.home(number)
         home.mkdir(exist_ok=True)
-        new = not shards.whole(home / "too-long", 1, 1)
-        long = shards.rows(
-            home / "too-long", 1, self._too_long, size=1, everyone=self.everyone, progress=False
-        )
+        long, new = self.once(home / "too-long", self._too_long)
         if len(long):
-            more = runs.refused(self.found, long["row"], list(long["reason"]))
-            self.rejects = pd.concat([self.rejects, more], ignore_index=True)
+            self.refuse(long["row"], list(long["reason"]))
             left = set(long["row"])
             self.sentences = [text for i, text in enumerate(self.sentences) if i not in left]
-        if self.everyone.rank == 0:
-            data.save_rejects(result.folder / "rejects.jsonl", self.rejects)
+        self.keep_rejects()
         self._refuse_few()
         return new
 
-    def _too_long(self, start=0, stop=1):
+    def _too_long(self):
         s = self.plan.settings
         reasons = art.too_long(
             self.generator(), self.discriminator, self.sentences, max_new_tokens=s.max_new_tokens
@@ -358,12 +341,6 @@ class _Work(runs.Work):
         roles = ("discriminator", "encoder", "generator")
         return {role: getattr(self.plan, role) for role in roles}
 
-    def ready(self):
-        """Raise where a model cannot be had."""
-        self.find(self.plan.generator)
-        self.find(self.plan.discriminator, "nli")
-        self.encoder(None, 0)
-
     def generator(self):
         held = self.load_generator()
         art.targets(held[0], self.plan.settings)  # what LoRA cannot adapt is said before minutes
@@ -371,19 +348,19 @@ class _Work(runs.Work):
 
     @functools.cached_property
     def discriminator(self):
-        return self.load_nli(self.plan.settings.discriminator)
+        return self.load_nli(self.plan.discriminator)
+
+    def fresh(self):
+        """The encoder that is to be improved."""
+        plan = self.plan
+        return models.load_encoder(plan.encoder, pooling=plan.pooling, device=plan.device)
 
     def encoder(self, result, number):
         """A fresh copy of a round's encoder; 0 is the one that is to be improved."""
-        plan = self.plan
-        if number == 0:
-            return models.load_encoder(
-                plan.settings.encoder, pooling=plan.pooling, device=plan.device
-            )
-        return models.load_encoder(result.home(number) / "encoder", device=plan.device)
+        return self.fresh() if number == 0 else result.encoder(number, self.plan.device)
 
     def encode(self, result, number):
-        return runs.encoding(self.encoder(result, number))
+        return frame.encoding(self.encoder(result, number))
 
     # -------------------------------------------------------------- the steps of a round
     def _tuned(self, number, result):
@@ -454,9 +431,10 @@ class _Work(runs.Work):
         models += [] if number == RAW else [home / "adapter"]
         new, tables, before = False, [], 0
         for name, anchors, candidates in parts:
-            new |= not shards.whole(home / name, len(anchors), plan.shard_size)
             make = functools.partial(self._candidates, number, before, candidates)
-            tables.append(self.in_shards(home / name, anchors, make, "anchor", models))
+            table, some_new = self.in_shards(home / name, anchors, make, "anchor", models)
+            new |= some_new
+            tables.append(table)
             before += len(anchors)
         self.table = pd.concat(tables, ignore_index=True)
         self.table.attrs = shards.added(tables)
@@ -505,7 +483,7 @@ class _Work(runs.Work):
         if self.everyone.rank == 0:
             origin = data.origin_of(
                 "art", settings=self.identity, round=number, counts=dict(counts),
-                adapter="" if number == RAW else runs.fingerprint(home / "adapter").strip(" ()"),
+                adapter="" if number == RAW else named.fingerprint(home / "adapter").strip(" ()"),
             )  # fmt: skip
             data.save(kept[[*data.TRIPLET, "row"]], file, origin=origin)
         self.everyone.wait()
@@ -557,6 +535,107 @@ class _Work(runs.Work):
             data.write_bytes(result.folder / "results.csv", content)
         return new
 
+    # -------------------------------------------------------------- before minutes are lost
+    def _asked_rounds(self) -> int:
+        until = self.plan.until
+        return self.plan.settings.rounds if until is None else until
+
+    def _controls(self) -> bool:
+        """Whether the control is a part of this call."""
+        return self.plan.control and self.plan.until is None
+
+    def headline(self) -> str:
+        return f", {self._asked_rounds()} rounds"
+
+    def outlook(self) -> list[str]:
+        plan, s, rounds = self.plan, self.plan.settings, self._asked_rounds()
+        bounds = [getattr(s, name) for name in rewards.Bounds._fields]
+        said = "by the rule"
+        if bounds != [None] * len(bounds):
+            said = ", ".join(said if value is None else f"{value:g}" for value in bounds)
+        candidates = 2 * plan.candidates * s.anchors
+        lines = [
+            f"sentences     {foreseen.said_source(self, len(self.sentences))}",
+            f"a round       {s.ppo_steps} steps of PPO with {s.ppo_batch_size} answers "
+            f"(w₁ {s.w1:g}, w₂ {s.w2:g}, β {s.kl:g}; Ω, α⁺, α⁻: {said});",
+            f"              {candidates:,} candidates for {s.anchors:,} anchors "
+            f"at temperature {s.temperature:g};",
+            f"              at most {s.anchors:,} triplets, {s.encoder_epochs:g} epochs in batches "
+            f"of {s.encoder_batch_size}, from the {plan.start} encoder",
+            f"to test       {self.sets()}",
+        ]
+        if self._controls():
+            more = rounds * (candidates + 2 * plan.prompted)
+            lines.append(f"control       {more:,} texts of the untuned generator, same filter")
+        return lines
+
+    def _rule_needed(self) -> bool:
+        """Whether there is a bound that nobody has given."""
+        return None in (getattr(self.plan.settings, name) for name in rewards.Bounds._fields)
+
+    def requests(self):
+        plan, s = self.plan, self.plan.settings
+        if not endpoint.is_served(plan.discriminator):
+            return 0, [], 0
+        form = foreseen.messages()
+        asked = [served.question(form, text, text) for text in self.sentences[:_TRIAL]]
+        candidates = 2 * plan.candidates * s.anchors
+        pairs = s.ppo_steps * s.ppo_batch_size + candidates + 2 * art.PROBES * self._rule_needed()
+        if self._controls():
+            pairs += candidates + 2 * plan.prompted
+        return self._asked_rounds() * pairs, asked, 8
+
+    def estimate(self) -> list[str]:
+        plan, s, rounds = self.plan, self.plan.settings, self._asked_rounds()
+        if not rounds:
+            return ["no estimate: no round is asked for"]
+        encode = frame.encoding(self.fresh())
+        probed = [text for number in range(1, rounds + 1) for text in self._probed(number)]
+        self.sentences = self.sentences[: 20 * _TRIAL]
+        long = set(self._too_long()["row"])
+        anchors = [text for i, text in enumerate(self.sentences) if i not in long]
+        anchors = anchors[: min(_TRIAL, plan.shard_size)]
+        if not anchors:
+            raise ValueError(
+                f"{decoding.TOO_LONG} for all of {len(long)} sentences: give shorter ones"
+            )
+        policy = art.policy(self.generator(), s)
+        mini = min(s.ppo_mini_batch_size, foreseen.TRIAL_ROWS)
+        small = dataclasses.replace(s, ppo_mini_batch_size=mini)
+        bounds = rewards.Bounds(0.5, 0.5, 0.9)
+        for _ in range(2):  # the first step sets things up
+            _, step = foreseen.timed(
+                art.tune, policy, anchors, self.discriminator, encode, bounds, small,
+                steps=1, batch_size=mini, progress=False,
+            )  # fmt: skip
+        seconds = {"tuning": rounds * s.ppo_steps * s.ppo_batch_size / mini * step}
+        table, write = foreseen.timed(
+            art.write, self.generator(), anchors, candidates=plan.candidates,
+            temperature=s.temperature, max_new_tokens=s.max_new_tokens,
+            batch_size=plan.generation_batch,
+        )  # fmt: skip
+        _, judge = foreseen.timed(art.judge, table, self.discriminator, encode)
+        rate = (write + judge) / len(table)
+        if self._rule_needed():
+            seconds["bounds"] = rate * 2 * len(probed)
+        seconds["writing"] = rate * rounds * s.anchors * 2 * plan.candidates
+        rows = pd.DataFrame({"anchor": anchors, "positive": anchors[::-1], "negative": anchors})
+        rows, times = foreseen.trial_batch(rows, s.encoder_batch_size)
+
+        def train(encoder, few):
+            art.train(
+                encoder, rows, dataclasses.replace(s, encoder_batch_size=len(rows)),
+                max_steps=few, precision=plan.precision, progress=False,
+            )  # fmt: skip
+
+        each = max(s.anchors // s.encoder_batch_size, 1)
+        steps = math.ceil(s.encoder_epochs * each) * rounds * (2 if self._controls() else 1)
+        spent = foreseen.step_seconds(train, self.fresh)
+        seconds["training at most"] = spent * steps * times
+        if self._controls():
+            seconds["control"] = seconds["writing"] + rate * rounds * 2 * plan.prompted
+        return foreseen.said_estimate(self, seconds, f"{len(anchors)} anchors")
+
 
 @contextmanager
 def _in_another_folder():
@@ -605,7 +684,7 @@ def _counted(table) -> dict:
 # ------------------------------------------------------------------ what is said
 def _report(plan, result) -> str:
     counts, folder = result.counts, result.folder
-    lines = [f"sentences  {counts['sentences']:,}{runs.said_rejected(result)}"]
+    lines = [f"sentences  {counts['sentences']:,}{frame.said_rejected(result)}"]
     for number, found in counts.items():
         if not isinstance(found, dict):
             continue
@@ -624,8 +703,8 @@ def _report(plan, result) -> str:
                 f"{found['accepted_negatives']:.0%} of the negatives; {found['copied']:,} copies, "
                 f"{found['blank']:,} blank; {found['triplets']:,} triplets"
             )
-            lines += runs.said_taken(found, name)
-    lines += runs.said_minutes(result)
+            lines += frame.said_taken(found, name)
+    lines += frame.said_minutes(result)
     if result.table is not None:
         wide = result.table.pivot(index="round", columns="task", values="spearman")
         tasks = list(dict.fromkeys(result.table["task"]))
@@ -638,116 +717,16 @@ def _report(plan, result) -> str:
     return "\n".join(lines)
 
 
-# ------------------------------------------------------------------ before minutes are lost
-_TRIAL = 16  # anchors, at most: of a slow tier a shard
-
-
+# ------------------------------------------------------------------ the command line
 @options.taken(options.ART)
 def describe(out, **given) -> str:
-    """What `run` would do: models, counts, and an estimate from a trial on a few anchors.
-
-    The trial needs all models on this machine; nothing is written and nothing downloaded for it.
-
-    Parameters
-    ----------
-    out, **given
-        Of `run`.
-
-    Returns
-    -------
-    str
-        Lines to print.
-    """
-    plan = make_plan(**given)
-    work = _Work(plan, quiet=True)
-    s, until = plan.settings, plan.until
-    rounds = s.rounds if until is None else until
-    lines = runs.opening(work, Path(out).expanduser(), f", {rounds} rounds", 13)
-    bounds = [getattr(s, name) for name in rewards.Bounds._fields]
-    said = "by the rule"
-    if bounds != [None] * len(bounds):
-        said = ", ".join(said if value is None else f"{value:g}" for value in bounds)
-    lines += [
-        f"sentences     {len(work.sentences):,} from {work.identity['source']}"
-        + (f", and {len(work.rejects):,} that cannot be used" if len(work.rejects) else ""),
-        f"a round       {s.ppo_steps} steps of PPO with {s.ppo_batch_size} answers (w₁ {s.w1:g}, "
-        f"w₂ {s.w2:g}, β {s.kl:g}; Ω, α⁺, α⁻: {said});",
-        f"              {2 * plan.candidates * s.anchors:,} candidates for {s.anchors:,} anchors "
-        f"at temperature {s.temperature:g};",
-        f"              at most {s.anchors:,} triplets, {s.encoder_epochs:g} epochs in batches of "
-        f"{s.encoder_batch_size}, from the {plan.start} encoder",
-        f"to test       {work.sets()}",
-    ]
-    if plan.control and until is None:
-        more = rounds * (2 * plan.candidates * s.anchors + 2 * plan.prompted)
-        lines.append(f"control       {more:,} texts of the untuned generator, same filter")
-    if endpoint.is_served(plan.discriminator):
-        form = prompts.Form("chat", endpoint.Messages())
-        asked = [served.question(form, text, text) for text in work.sentences[:_TRIAL]]
-        probes = 2 * art.PROBES * (None in bounds)
-        pairs = s.ppo_steps * s.ppo_batch_size + 2 * plan.candidates * s.anchors + probes
-        if plan.control and until is None:
-            pairs += 2 * plan.candidates * s.anchors + 2 * plan.prompted
-        lines += runs.said_asked(plan, rounds * pairs, asked, 8, 13)
-    none = runs.no_estimate(work.wanted())
-    none = none or ([] if rounds else ["no estimate: no round is asked for"])
-    return "\n".join([*lines, *(none or _estimate(work, rounds, plan.control and until is None))])
+    """What `run` would do with these options: see `foreseen.describe`."""
+    return foreseen.describe(_Work(make_plan(**given), quiet=True), out)
 
 
-def _estimate(work, rounds, control) -> list[str]:
-    plan, s = work.plan, work.plan.settings
-    encode = work.encode(None, 0)
-    probes = 0 if None not in (s.lower_bound, s.positive_bound, s.negative_bound) else 2 * sum(
-        len(work._probed(number)) for number in range(1, rounds + 1)
-    )
-    work.sentences = work.sentences[: 20 * _TRIAL]
-    long = set(work._too_long()["row"])
-    anchors = [text for i, text in enumerate(work.sentences) if i not in long]
-    anchors = anchors[: min(_TRIAL, plan.shard_size)]
-    if not anchors:
-        raise ValueError(f"{decoding.TOO_LONG} for all of {len(long)} sentences: give shorter ones")
-    policy = art.policy(work.generator(), s)
-    mini = min(s.ppo_mini_batch_size, runs.TRIAL_ROWS)
-    trial = dict(steps=1, batch_size=mini, progress=False)
-    small = dataclasses.replace(s, ppo_mini_batch_size=mini)
-    bounds = rewards.Bounds(0.5, 0.5, 0.9)
-    for _ in range(2):  # the first step sets things up
-        _, step = runs.timed(
-            art.tune, policy, anchors, work.discriminator, encode, bounds, small, **trial
-        )
-    seconds = {"tuning": rounds * s.ppo_steps * s.ppo_batch_size / mini * step}
-    table, write = runs.timed(
-        art.write, work.generator(), anchors, candidates=plan.candidates,
-        temperature=s.temperature, max_new_tokens=s.max_new_tokens,
-        batch_size=plan.generation_batch,
-    )  # fmt: skip
-    _, judge = runs.timed(art.judge, table, work.discriminator, encode)
-    rate = (write + judge) / len(table)
-    if probes:
-        seconds["bounds"] = rate * probes
-    seconds["writing"] = rate * rounds * s.anchors * 2 * plan.candidates
-    rows = pd.DataFrame({"anchor": anchors, "positive": anchors[::-1], "negative": anchors})
-    rows, times = runs.trial_batch(rows, s.encoder_batch_size)
-
-    def train(encoder, few):
-        art.train(
-            encoder, rows, dataclasses.replace(s, encoder_batch_size=len(rows)), max_steps=few,
-            precision=plan.precision, progress=False,
-        )  # fmt: skip
-
-    each = max(s.anchors // s.encoder_batch_size, 1)
-    steps = math.ceil(s.encoder_epochs * each) * rounds * (2 if control else 1)
-    spent = runs.step_seconds(train, lambda: work.encoder(None, 0))
-    seconds["training at most"] = spent * steps * times
-    if control:
-        seconds["control"] = seconds["writing"] + rate * rounds * 2 * plan.prompted
-    return runs.said_estimate(seconds, f"{len(anchors)} anchors", 13)
-
-
-# ------------------------------------------------------------------ the command line
 def main(argv=None) -> int:
     """``python -m synthlib run art``."""
     try:
-        return runs.command(commands.art(), run, describe, argv)
+        return frame.command(commands.art(), run, describe, argv)
     except ppo.Stopped as error:  # its message says what to do
         raise ValueError(error) from None

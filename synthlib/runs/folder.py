@@ -406,13 +406,8 @@ def _unreadable(file, error) -> str:
     return f"{file} cannot be read ({said}): give the run's own command again, or delete it first"
 
 
-def finite(values) -> np.ndarray:
-    """The finite ones of some numbers."""
-    array = np.asarray(values, dtype=float)
-    return array[np.isfinite(array)]
-
-
 def mean(values) -> float:
     """Mean of the finite ones; nan where there is none."""
-    found = finite(values)
+    array = np.asarray(values, dtype=float)
+    found = array[np.isfinite(array)]
     return float(found.mean()) if len(found) else math.nan

@@ -47,19 +47,17 @@ from synthlib import (
 from synthlib.evaluation import examination
 from synthlib.evaluation.embedding import unit_rows
 from synthlib.methods import multicsr, served
-from synthlib.runs import frame as runs
-from synthlib.runs import shards
+from synthlib.runs import foreseen, frame, named, plans
 
 STAGES = (1, 2, 3)
-STEPS = options.MULTICSR_STEPS
-BACKBONES = options.declared(options.MultiCSR)["backbone"].choices
 
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
+_TRIAL = 32  # premises that a dry run tries, at most: of a slow tier a shard
 
 
 # ------------------------------------------------------------------ what is asked for
 @dataclass(frozen=True, kw_only=True)
-class Plan(options.MultiCSR, runs.Planned):
+class Plan(options.MultiCSR, plans.Planned):
     """All that decides a run, checked and complete; `make_plan` builds it."""
 
     thresholds: curation.Thresholds
@@ -76,7 +74,7 @@ def make_plan(**given) -> Plan:
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    asked, settings = runs.settle(options.MultiCSR, given)
+    asked, settings = plans.settle(options.MultiCSR, given)
     no_logits, n = asked.no_logits, asked.n
     stages = asked.stages
     if stages is None:
@@ -111,10 +109,10 @@ def make_plan(**given) -> Plan:
         )
     fitted = ""
     if n is not None:  # an eighth, for not all of them are kept
-        settings, fitted = runs.fit(settings, vars(asked), batch_size=max(2, n // 8))
+        settings, fitted = plans.fit(settings, vars(asked), batch_size=max(2, n // 8))
     if asked.nli is not None and not (asked.supervised or settings.demonstrations):
         raise ValueError("nli is a corpus for supervised training or demonstrations: ask for one")
-    source = no_logits or runs.source_of(asked, settings)
+    source = no_logits or plans.source_of(asked, settings)
     if asked.language != "english" and source != "pocket":
         raise ValueError("language is for the pocket world's premises; a file has its own")
     which = examination.kind(settings.encoder, asked.data, source)
@@ -122,7 +120,7 @@ def make_plan(**given) -> Plan:
     if select is None:
         held_out = examination.selects(which, asked.data)
         select = "dev" if held_out and asked.tier != "pocket" else "last"
-    return runs.complete(
+    return plans.complete(
         Plan, asked, settings, source=source, stages=stages, thresholds=thresholds, select=select,
         nli_rows=tiers.get(asked.tier).simcse_supervised.sentences, examination=which,
         fitted=fitted, text_will_do=asked.scoring is None,
@@ -142,7 +140,7 @@ def _refuse_what_needs_logits(asked, settings, stages):
 
 # ------------------------------------------------------------------ the run
 @dataclass
-class Result(runs.Result):
+class Result(frame.Result):
     """What a run has made.
 
     Attributes
@@ -179,10 +177,6 @@ def run(out, *, quiet=False, **given) -> Result:
 
     Parameters
     ----------
-    out : path
-        Folder of the run.
-    quiet : bool
-        No progress bars and no report.
     {options}
 
     Returns
@@ -200,93 +194,79 @@ def run(out, *, quiet=False, **given) -> Result:
     Source: MultiCSR § 3, Appendix G.
     """
     work = _Work(make_plan(**given), quiet)
-    return runs.carry_out(work, Result(Path(out).expanduser()), _report)
+    return frame.carry_out(work, Result(Path(out).expanduser()), _report)
 
 
-class _Work(runs.Work):
+class _Work(frame.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
-    order = STEPS
+    order = options.MULTICSR_STEPS
     batch = "--batch-size"
-    sent = (*runs.Work.sent, "by", "scoring")
+    sent = (*frame.Work.sent, "by", "scoring")
+    made = {
+        "judged": ["judged"],
+        "kept": ["triplets.parquet", "kept.parquet"],
+        "trained": ["training", "encoder"],
+        "evaluated": ["sts.csv", "before.csv", "report.json"],
+    }
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
         self.by = served if endpoint.is_served(plan.generator) else multicsr  # stages 1 and 2
         self.scoring = plan.settings.scoring
+        where = "premises"
         if plan.no_logits:
-            given, self.rejects = data.load_triplets(plan.source)
-            self.rejects = self.rejects.assign(file=plan.source, where=plan.source)
+            given, rejects = data.load_triplets(plan.source)
+            rejects, where = rejects.assign(file=plan.source), plan.source
             self.given = given.to_pandas()
             if plan.n is not None:
                 self.given = self.given.head(plan.n)
-            texts = [*self.given["anchor"], *self.given["positive"], *self.given["negative"]]
+            premises = list(self.given["anchor"])
+            rows = [*premises, *self.given["positive"], *self.given["negative"]]
             if "a" in self.given:
-                texts += [str(score) for name in "ab" for score in self.given[name]]
-            self.premises = list(self.given["anchor"])
+                rows += [str(score) for name in "ab" for score in self.given[name]]
         else:
             n = plan.n
             if n is None and (plan.source == "pocket" or isinstance(plan.source, tiers.Corpus)):
                 n = plan.settings.premises
-            self.found, self.rejects = data.read_premises(
+            self.found, rejects = data.read_premises(
                 plan.source, column=plan.column, n=n, seed=plan.seed, language=plan.language
             )
-            self.premises = list(self.found["sentence"])
-            self.rejects = self.rejects.assign(where="premises")
-            texts = self.premises
-        self.identity = runs.identity(
-            plan, no_logits=bool(plan.no_logits), nli_rows=plan.nli_rows,
-            thresholds=dataclasses.asdict(plan.thresholds), rows=runs.digest_of(texts),
+            rows = premises = list(self.found["sentence"])
+        self.begin_with(
+            premises, rejects, where, no_logits=bool(plan.no_logits), nli_rows=plan.nli_rows,
+            thresholds=dataclasses.asdict(plan.thresholds), rows=frame.digest_of(rows),
         )  # fmt: skip
         if plan.scoring != "nli":
             del self.identity["judge"]  # nobody asks it
-        self.note = functools.partial(runs.note_unknown_words, self.premises[:200], set())
+        self._refuse_few()
 
-    # -------------------------------------------------------------- what examines
-    def read_sets(self, until):
-        """All that the steps up to `until` need: a damaged file costs seconds, not hours."""
-        plan = self.plan
-        if plan.demonstrations or (plan.supervised and until not in ("written", "judged")):
-            self.labelled  # noqa: B018
-        super().read_sets(until)
-
-    def stale(self, changed):
-        """What other settings make wrong (`shards.open_run`): later ones, not what was written."""
-        plan, step_of = self.plan, options.steps_of(options.MultiCSR)
-        if plan.demonstrations:  # it writes from them
-            for name in ("guide", "nli", "nli_rows"):
-                del step_of[name]
-        if "dev" in (plan.select, *changed.get("select", ())):
-            step_of["data"] = "trained"
-        if "stages" in changed:
-            other = set(changed["stages"][0]) ^ set(changed["stages"][1])
-            if 1 not in other:
-                step_of["stages"] = "judged" if 2 in other else "trained"
-        made = {
-            "judged": ["judged"],
-            "kept": ["triplets.parquet", "kept.parquet"],
-            "trained": ["training", "encoder"],
-            "evaluated": ["sts.csv", "before.csv", "report.json"],
-        }
-        return runs.stale(changed, step_of, made)
-
-    def many(self) -> int:
-        """Premises, or triplets of a file."""
-        return len(self.premises)
-
-    def look(self):
-        self.refuse_few()
-        super().look()
-
-    def refuse_few(self):
+    def _refuse_few(self):
         """Rows that cannot fill one batch, before hours are spent on them."""
-        rows, size = len(self.premises), self.plan.batch_size
+        rows, size = self.many(), self.plan.batch_size
         if rows < size and not self.plan.supervised and self.takes("trained"):
             fits = f"--sentences {rows} makes the batch fit, --batch-size sets it"
             raise ValueError(
                 f"{rows:,} sentences give at most {rows:,} triplets, fewer than one batch of "
                 f"{size:,} (tier {self.plan.tier}): {fits if rows > 1 else 'give more sentences'}"
             )
+
+    def look(self):
+        plan = self.plan
+        if plan.demonstrations or (plan.supervised and self.takes("kept")):
+            self.labelled  # noqa: B018
+        super().look()
+
+    def matters(self, changed):
+        plan, step_of = self.plan, super().matters(changed)
+        if plan.demonstrations:  # it writes from them
+            for name in ("guide", "nli", "nli_rows"):
+                del step_of[name]
+        if "stages" in changed:
+            other = set(changed["stages"][0]) ^ set(changed["stages"][1])
+            if 1 not in other:
+                step_of["stages"] = "judged" if 2 in other else "trained"
+        return step_of
 
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
@@ -298,8 +278,6 @@ class _Work(runs.Work):
             wanted["judge"] = plan.judge
         if not plan.no_logits or (self.asks() and not by_nli):
             wanted["generator"] = plan.generator
-        if by_nli:
-            wanted["judge"] = plan.judge
         if 3 in plan.stages or plan.demonstrations or plan.backbone == "rank":
             wanted["guide"] = plan.guide
         return wanted
@@ -308,32 +286,23 @@ class _Work(runs.Work):
         """Whether scores are asked for."""
         return 2 in self.plan.stages and not (self.plan.no_logits and "a" in self.given)
 
-    def ready(self):
-        """Raise where a model cannot be had."""
-        wanted = self.wanted()
-        if "generator" in wanted:
-            self.find(wanted["generator"])
-        if "judge" in wanted:
-            self.find(wanted["judge"], "nli")
-        if "guide" in wanted:
-            self.guide  # noqa: B018
-        self.fresh_encoder()
-
     @functools.cached_property
     def generator(self):
         held, plan = self.load_generator(), self.plan
+        if 2 not in plan.stages or plan.scoring == "nli":
+            return held
         # What keeps the judge from judging is found before stage 1.
-        if 2 in plan.stages and plan.scoring != "nli" and self.by is served:
-            try:
-                served.score_similarity(held, [("a", "a")], method=plan.scoring)
-            except endpoint.NoLogprobs as error:
-                if not plan.text_will_do:
-                    raise
-                self.scoring = "text"
-                said = str(error).partition(", so there")[0]
-                warnings.warn(f"{said}: a score is the number that it writes", stacklevel=2)
-        elif 2 in plan.stages and plan.scoring != "nli":
+        if self.by is not served:
             judging.score_similarity(*held, [("a", "a")], method=plan.scoring)
+            return held
+        try:
+            served.score_similarity(held, [("a", "a")], method=plan.scoring)
+        except endpoint.NoLogprobs as error:
+            if not plan.text_will_do:
+                raise
+            self.scoring = "text"
+            said = str(error).partition(", so there")[0]
+            warnings.warn(f"{said}: a score is the number that it writes", stacklevel=2)
         return held
 
     @functools.cached_property
@@ -342,13 +311,13 @@ class _Work(runs.Work):
         plan = self.plan
         if plan.scoring != "nli":
             return self.generator
-        self.__dict__.pop("generator", None)  # all is written; its memory is wanted
+        self.let_go("generator")  # all is written
         return self.load_nli(plan.judge)
 
     @functools.cached_property
     def guide(self):
         """P_η: list of strings → array."""
-        return self.frozen("guide", self.plan.guide)
+        return self.frozen("guide")
 
     @functools.cached_property
     def labelled(self):
@@ -362,7 +331,8 @@ class _Work(runs.Work):
     def labelled_vectors(self):
         return unit_rows(np.asarray(self.guide([row[0] for row in self.labelled])))
 
-    def fresh_encoder(self):
+    def fresh(self):
+        """The encoder as it was."""
         plan = self.plan
         name, own = plan.settings.encoder, plan.settings.pooling
         pooling = "prompt" if plan.backbone == "prompt" else plan.pooling
@@ -378,23 +348,20 @@ class _Work(runs.Work):
     # -------------------------------------------------------------- stage 1
     def written(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
-        counts["premises"] = len(self.premises)
+        counts["premises"] = self.many()
         if plan.no_logits:
             self.table = self.given.drop(columns=["a", "b"], errors="ignore").assign(reason="")
             new = False
         else:
-            new = not shards.whole(folder / "written", len(self.premises), plan.shard_size)
             models = [plan.generator, *([plan.guide] if plan.demonstrations else [])]
-            self.table = self.in_shards(
-                folder / "written", self.premises, self._write, "premise", models
+            self.table, new = self.in_shards(
+                folder / "written", self.sentences, self._write, "premise", models
             )
             counts |= self.table.attrs  # what was taken off the answers
         refused = self.table[self.table["reason"] != ""]
         if len(refused):
-            refused = runs.refused(self.found, refused["row"], list(refused["reason"]))
-            self.rejects = pd.concat([self.rejects, refused], ignore_index=True)
-        if self.everyone.rank == 0:
-            data.save_rejects(folder / "rejects.jsonl", self.rejects)
+            self.refuse(refused["row"], list(refused["reason"]))
+        self.keep_rejects()
         table = self.table[self.table["reason"] == ""]
         copies = {
             name: curation.copies(table["anchor"], table[name]) for name in ("positive", "negative")
@@ -450,9 +417,7 @@ class _Work(runs.Work):
         return table
 
     def _refuse_echo(self, table):
-        name = self.plan.settings.generator
-        if self.plan.no_logits:
-            name = self.plan.source
+        name = self.plan.source if self.plan.no_logits else self.plan.generator
         texts = [*table["positive"], *table["negative"]]
         if not any(text.strip() for text in texts):
             raise ValueError(
@@ -471,17 +436,15 @@ class _Work(runs.Work):
         plan = self.plan
         if 2 not in plan.stages:
             return False
-        if plan.no_logits and "a" in self.given:
-            self.table = self.table.assign(a=self.given["a"], b=self.given["b"])
-            new = False
-        else:
-            new = not shards.whole(result.folder / "judged", len(self.table), plan.shard_size)
+        if self.asks():
             models = [plan.judge if plan.scoring == "nli" else plan.generator]
-            scores = self.in_shards(
+            scores, new = self.in_shards(
                 result.folder / "judged", self.table, self._judge, "triplet", models
             )
-            self.table = self.table.assign(a=scores["a"], b=scores["b"])
             result.counts |= scores.attrs
+        else:
+            scores, new = self.given, False
+        self.table = self.table.assign(a=scores["a"], b=scores["b"])
         usable = self._usable()
         report = plan.thresholds.report(self.table["a"][usable], self.table["b"][usable])
         result.counts["judged"] = report.pop("triplets")
@@ -493,7 +456,7 @@ class _Work(runs.Work):
         judge, by = self.judge, multicsr if self.scoring == "nli" else self.by
         scored = by.judge(
             judge, table, method=self.scoring, batch_size=self.plan.generation_batch
-        )  # fmt: skip
+        )
         return scored[["a", "b"]]
 
     def _usable(self):
@@ -501,8 +464,7 @@ class _Work(runs.Work):
 
     def kept(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
-        for name in ("generator", "judge"):
-            self.__dict__.pop(name, None)  # their memory is wanted for the training
+        self.let_go("generator", "judge")
         keep = self._usable()
         if 2 in plan.stages:
             keep &= plan.thresholds.keep(self.table["a"], self.table["b"])
@@ -539,10 +501,7 @@ class _Work(runs.Work):
                 f"{fit}{rules}or start from more premises in another folder; nothing is written "
                 f"or judged twice. The scores are in {folder / 'triplets.parquet'}"
             )
-        steps = settings.max_steps or math.ceil(
-            settings.epochs * (len(rows) // settings.batch_size)
-        )
-        result.counts["steps"] = steps
+        result.counts["steps"] = _steps(settings, len(rows))
 
         def train():
             more = {}
@@ -551,33 +510,118 @@ class _Work(runs.Work):
             if 3 in plan.stages:
                 more["guide"] = self.guide
                 if self.progress:
-                    more["guide"] = runs.with_bar(self.guide, "compared")
+                    more["guide"] = frame.with_bar(self.guide, "compared")
             return multicsr.train(
-                self.fresh_encoder(), rows, settings,
+                self.fresh(), rows, settings,
                 seed=plan.seed, precision=plan.precision, output_dir=folder / "training",
                 dev=self.development, save_steps=_SAVE_EVERY, progress=self.progress, **more,
             )  # fmt: skip
 
-        return self.train_in(folder, train, self.fresh_encoder)
+        return self.train_in(folder, train, self.fresh)
 
     def evaluated(self, result):
         def examine(encoder):
             return evaluation.score_sts(
-                runs.encoding(encoder), self.frames, batch_size=1024, progress=self.progress
+                frame.encoding(encoder), self.frames, batch_size=1024, progress=self.progress
             )
 
-        def after():
-            return examine(result.encoder(self.plan.device))
-
-        def before():
-            return examine(self.fresh_encoder())
-
-        new = self.table_in(result.folder / "sts.csv", after)
-        result.sts = pd.read_csv(result.folder / "sts.csv")
-        if runs.knows_sentences(self.plan.encoder):  # else there is nothing to examine
-            new |= self.table_in(result.folder / "before.csv", before)
-            result.before = pd.read_csv(result.folder / "before.csv")
+        file = result.folder / "sts.csv"
+        new = self.table_in(file, lambda: examine(result.encoder(self.plan.device)))
+        result.sts = pd.read_csv(file)
+        if named.knows_sentences(self.plan.encoder):  # else there is nothing to examine
+            file = result.folder / "before.csv"
+            new |= self.table_in(file, lambda: examine(self.fresh()))
+            result.before = pd.read_csv(file)
         return new
+
+    # -------------------------------------------------------------- before minutes are lost
+    def headline(self) -> str:
+        return f", stages {', '.join(map(str, self.plan.stages)) or 'none'}"
+
+    def outlook(self) -> list[str]:
+        plan, s, rows = self.plan, self.plan.settings, self.many()
+        if plan.nli is not None:
+            self.labelled  # noqa: B018  (a damaged file is found here, too)
+        lines = [f"rows       {foreseen.said_source(self, rows)}"]
+        if not plan.no_logits:
+            omega = s.omega if 1 in plan.stages else 0
+            lines.append(
+                f"to write   {2 * rows:,} texts of at most {s.max_new_tokens} tokens, ω = {omega:g}"
+            )
+        if self._will_ask():
+            by = f" by {s.judge}" if s.scoring == "nli" else ""
+            lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}{by}")
+        if self.takes("trained"):
+            most = "" if s.max_steps else "at most "
+            lines.append(
+                f"to train   {most}{self._most_steps():,} steps of {s.batch_size}; "
+                f"{plan.select} weights kept"
+            )
+        return [*lines, foreseen.said_end(self)]
+
+    def _will_ask(self) -> bool:
+        return self.asks() and self.takes("judged")
+
+    def _most_steps(self) -> int:
+        plan = self.plan
+        if not self.takes("trained"):
+            return 0
+        labelled = 0
+        if plan.supervised:
+            labelled = len(self.labelled) if plan.nli else plan.nli_rows
+        return _steps(plan.settings, self.many() + labelled)
+
+    def requests(self):
+        plan, some, texts, room = self.plan, self.sentences[:_TRIAL], [], 0
+        if self._will_ask() and plan.scoring == "nli" and endpoint.is_served(plan.judge):
+            form = foreseen.messages()
+            texts += 2 * [served.question(form, text, text) for text in some]
+            room += 8
+        if endpoint.is_served(plan.generator):
+            form = foreseen.messages(**plans.examples_of(vars(plan)))
+            if not plan.no_logits:
+                table = multicsr.ask(some, form=form)
+                texts += [*table["entailment_prompt"], *table["contradiction_prompt"]]
+                room += plan.settings.max_new_tokens
+            if self._will_ask() and plan.scoring != "nli":
+                texts += 2 * [prompts.similarity(text, text, form=form) for text in some]
+                room += 8
+        each = len(texts) // max(len(some), 1)
+        return each * self.many(), texts, math.ceil(2 * room / max(each, 1))
+
+    def estimate(self) -> list[str]:
+        plan, rows, steps, seconds = self.plan, self.many(), self._most_steps(), {}
+        some = min(_TRIAL, rows, plan.shard_size)
+        if plan.no_logits:
+            self.table = self.given.head(some).assign(reason="")
+        else:
+            self.generator  # noqa: B018  (loading is not part of the rate)
+            self.table, spent = foreseen.timed(self._write, self.sentences[:some], 0)
+            seconds["writing"] = spent * rows / some
+        if self._will_ask():
+            self.judge  # noqa: B018
+            _, spent = foreseen.timed(self._judge, self.table, 0)
+            seconds["judging"] = spent * rows / some
+        usable = self.table[self._usable()]
+        if len(usable) and steps:
+            trial, times = foreseen.trial_batch(usable, plan.batch_size)
+
+            def train(encoder, n):
+                settings = dataclasses.replace(
+                    plan.settings, max_steps=n, epochs=None, batch_size=len(trial)
+                )
+                multicsr.train(
+                    encoder, trial, settings, precision=plan.precision, progress=False,
+                    seed=plan.seed,
+                )  # fmt: skip
+
+            seconds["training"] = foreseen.step_seconds(train, self.fresh) * steps * times
+        return foreseen.said_estimate(self, seconds, f"{some} rows")
+
+
+def _steps(settings, rows: int) -> int:
+    """Steps of a training on so many rows."""
+    return settings.max_steps or math.ceil(settings.epochs * (rows // settings.batch_size))
 
 
 def _teacher(guide, rows):
@@ -600,16 +644,17 @@ def _teacher(guide, rows):
 
 
 # ------------------------------------------------------------------ what is said
-def _rules(plan, counts) -> dict[str, int]:
+def _rules(plan, counts) -> dict[str, str]:
+    """What puts triplets out, by the names of the counts; what puts out most comes first."""
     t = plan.thresholds
     rules = {
-        f"the positive's score a lies below α = {t.alpha:g}": counts["below_alpha"],
-        f"the negative's score b lies above β = {t.beta:g}": counts["above_beta"],
-        "a score could not be read": counts["unread"],
+        "below_alpha": f"the positive's score a lies below α = {t.alpha:g}",
+        "above_beta": f"the negative's score b lies above β = {t.beta:g}",
+        "unread": "a score could not be read",
     }
     if t.gamma is not None:
-        rules[f"a lies less than γ = {t.gamma:g} above b"] = counts["within_gamma"]
-    return dict(sorted(rules.items(), key=lambda rule: -rule[1]))
+        rules["within_gamma"] = f"a lies less than γ = {t.gamma:g} above b"
+    return dict(sorted(rules.items(), key=lambda rule: -counts[rule[0]]))
 
 
 def _why_nothing(plan, counts, folder, table) -> str:
@@ -618,9 +663,8 @@ def _why_nothing(plan, counts, folder, table) -> str:
             f"no triplet is whole: one of its two texts is blank in all of {counts['written']}; "
             "take another --generator or a larger --max-new-tokens, in another folder"
         )
-    rules = _rules(plan, counts)
-    first = next(iter(rules))
-    if first.endswith("read"):
+    first, rule = next(iter(_rules(plan, counts).items()))
+    if first == "unread":
         other = "text" if plan.settings.scoring == "expected" else "expected"
         remedy = (
             "no pair fits the judge's window: take a --judge with a larger one in the same folder"
@@ -631,16 +675,17 @@ def _why_nothing(plan, counts, folder, table) -> str:
     else:
         a, b = table["a"], table["b"]
         loosest = {
-            "the p": f"--alpha {_down(a.max())}", "the n": f"--beta {-_down(-b.min())}",
-            "a lie": f"--gamma {_down(max((a - b).max(), 0))} (or -)",
-        }[first[:5]]  # fmt: skip
+            "below_alpha": f"--alpha {_down(a.max())}",
+            "above_beta": f"--beta {-_down(-b.min())}",
+            "within_gamma": f"--gamma {_down(max((a - b).max(), 0))} (or -)",
+        }[first]
         remedy = (
             f"the best of them needs {loosest}: loosen it in the same folder, what is judged is "
             "read; or take a --generator that judges better, in another"
         )
     return (
-        f"none of {counts['judged']} triplets was kept. Most were put out because {first} "
-        f"({rules[first]}); {remedy}. The scores are in {folder / 'triplets.parquet'}"
+        f"none of {counts['judged']} triplets was kept. Most were put out because {rule} "
+        f"({counts[first]}); {remedy}. The scores are in {folder / 'triplets.parquet'}"
     )
 
 
@@ -651,42 +696,41 @@ def _down(value) -> float:
 
 def _report(plan, result) -> str:
     counts, folder = result.counts, result.folder
-    lines = [f"premises   {counts['premises']:,}{runs.said_rejected(result)}"]
+    lines = [f"premises   {counts['premises']:,}{frame.said_rejected(result)}"]
     lines.append(
         f"{'read' if plan.no_logits else 'written':10} {counts['written']:,} pairs; "
         f"{counts['copied_positives']:,} positives and {counts['copied_negatives']:,} negatives "
         f"repeat the premise, {counts['blank']:,} with a blank text"
     )
-    lines += runs.said_taken(counts)
+    lines += frame.said_taken(counts)
     if "judged" in counts:
         lines.append(
             f"judged     {counts['judged']:,}; put out (a triplet may break several rules):"
         )
-        lines += [f"           {n:>7,}  {rule}" for rule, n in _rules(plan, counts).items()]
+        lines += [
+            f"           {counts[name]:>7,}  {rule}" for name, rule in _rules(plan, counts).items()
+        ]
     if "numbers" in counts:
         asked, numbers = (counts["numbers"][name] for name in ("asked", "numbers"))
         lines.append(
             f"           of {asked:,} answers {numbers:,} begin with a number, by its probability"
         )
     if "kept" in counts:
-        share = counts["kept"] / max(counts["premises"], 1)
-        lines.append(f"kept       {counts['kept']:,} ({share:.0%}): {folder / 'kept.parquet'}")
+        lines.append(frame.said_kept(result, "premises"))
     if "steps" in counts:
         more = f" (with {counts['nli']:,} labelled)" if counts["nli"] else ""
         lines.append(
             f"trained    {counts['steps']:,} steps of {plan.settings.batch_size} on "
             f"{counts['trained_on']:,} triplets{more}: {folder / 'encoder'}"
         )
-    lines += runs.said_minutes(result)
+    lines += frame.said_minutes(result)
     if result.sts is not None:
         table = result.sts[["task", "pairs", "spearman"]].copy()
         if result.before is not None:
             table.insert(2, "before", result.before["spearman"])
             table["gain"] = table["spearman"] - table["before"]
         marks = list(table.columns[2:])
-        if len(table) > 1:
-            mean = {"task": "average", "pairs": ""} | table[marks].mean().to_dict()
-            table = pd.concat([table, pd.DataFrame([mean])])
+        table = frame.with_average(table, marks)
         for name in marks:
             table[name] = [f"{value:{'+' * (name == 'gain')}.2f}" for value in table[name]]
         table = table.rename(columns={"spearman": "after"} if result.before is not None else {})
@@ -698,116 +742,13 @@ def _report(plan, result) -> str:
     return "\n".join(lines)
 
 
-# ------------------------------------------------------------------ before minutes are lost
-_TRIAL = 32  # premises, at most: of a slow tier a shard
-
-
+# ------------------------------------------------------------------ the command line
 @options.taken(options.MultiCSR)
 def describe(out, **given) -> str:
-    """What `run` would do: models, counts, and an estimate from a trial on a few rows.
-
-    The trial needs all models on this machine; nothing is written and nothing downloaded for it.
-
-    Parameters
-    ----------
-    out, **given
-        Of `run`.
-
-    Returns
-    -------
-    str
-        Lines to print.
-    """
-    plan = make_plan(**given)
-    work = _Work(plan, quiet=True)
-    work.refuse_few()
-    asked_for = plan.supervised or plan.demonstrations
-    labelled = len(work.labelled) if plan.nli and asked_for else plan.nli_rows
-    s, rows, asked, wanted = plan.settings, len(work.premises), work.asks(), work.wanted()
-    stages = ", ".join(map(str, plan.stages)) or "none"
-    lines = runs.opening(work, Path(out).expanduser(), f", stages {stages}")
-    lines.append(f"rows       {rows:,} from {work.identity['source']}")
-    if len(work.rejects):
-        lines[-1] += f", and {len(work.rejects):,} that cannot be used"
-    if not plan.no_logits:
-        omega = s.omega if 1 in plan.stages else 0
-        lines.append(
-            f"to write   {2 * rows:,} texts of at most {s.max_new_tokens} tokens, ω = {omega:g}"
-        )
-    asked &= work.takes("judged")
-    if asked:
-        by = f" by {s.judge}" if s.scoring == "nli" else ""
-        lines.append(f"to judge   {2 * rows:,} pairs, scores {s.scoring}{by}")
-    steps = s.max_steps or math.ceil(
-        s.epochs * ((rows + labelled * plan.supervised) // s.batch_size)
-    )
-    most = "" if s.max_steps else "at most "
-    if work.takes("trained"):
-        kept = f"{plan.select} weights kept"
-        lines.append(f"to train   {most}{steps:,} steps of {s.batch_size}; {kept}")
-    else:
-        steps = 0
-    lines.append(runs.said_end(work))
-    lines += _asked_of_api(work, rows, asked)
-    lines += runs.no_estimate(wanted) or _estimate(work, rows, steps, asked)
-    return "\n".join(lines)
+    """What `run` would do with these options: see `foreseen.describe`."""
+    return foreseen.describe(_Work(make_plan(**given), quiet=True), out)
 
 
-def _asked_of_api(work, rows, asked) -> list[str]:
-    """What an API would be sent, where one writes."""
-    plan, some, texts, room = work.plan, work.premises[:_TRIAL], [], 0
-    form = prompts.Form("chat", endpoint.Messages())
-    if asked and plan.scoring == "nli" and endpoint.is_served(plan.judge):
-        texts += 2 * [served.question(form, text, text) for text in some]
-        room += 8
-    writes = endpoint.is_served(plan.generator)
-    if writes:
-        form = prompts.Form("chat", endpoint.Messages(), **runs.examples_of(vars(plan)))
-    if writes and not plan.no_logits:
-        table = multicsr.ask(some, form=form)
-        texts += [*table["entailment_prompt"], *table["contradiction_prompt"]]
-        room += plan.settings.max_new_tokens
-    if writes and asked and plan.scoring != "nli":
-        texts += 2 * [prompts.similarity(text, text, form=form) for text in some]
-        room += 8
-    each = len(texts) // max(len(some), 1)
-    if not each:
-        return []
-    return runs.said_asked(plan, each * rows, texts, math.ceil(2 * room / max(each, 1)))
-
-
-def _estimate(work, rows, steps, asked) -> list[str]:
-    plan, seconds = work.plan, {}
-    some = min(_TRIAL, rows, plan.shard_size)
-    if not plan.no_logits:
-        work.generator  # noqa: B018  (loading is not part of the rate)
-    if asked:
-        work.judge  # noqa: B018
-    if plan.no_logits:
-        work.table = work.given.head(some).assign(reason="")
-    else:
-        work.table, spent = runs.timed(work._write, work.premises[:some], 0)
-        seconds["writing"] = spent * rows / some
-    if asked:
-        work.judge  # noqa: B018
-        seconds["judging"] = runs.timed(work._judge, work.table[:some], 0)[1] * rows / some
-    usable = work.table[work._usable()]
-    if len(usable) and steps:
-        trial, times = runs.trial_batch(usable, plan.settings.batch_size)
-
-        def train(encoder, n):
-            settings = dataclasses.replace(
-                plan.settings, max_steps=n, epochs=None, batch_size=len(trial)
-            )
-            multicsr.train(
-                encoder, trial, settings, precision=plan.precision, progress=False, seed=plan.seed
-            )
-
-        seconds["training"] = runs.step_seconds(train, work.fresh_encoder) * steps * times
-    return runs.said_estimate(seconds, f"{some} rows")
-
-
-# ------------------------------------------------------------------ the command line
 def main(argv=None) -> int:
     """``python -m synthlib run multicsr``."""
-    return runs.command(commands.multicsr(), run, describe, argv)
+    return frame.command(commands.multicsr(), run, describe, argv)

@@ -34,19 +34,17 @@ import pandas as pd
 from synthlib import commands, curation, data, decoding, endpoint, models, options, prompts
 from synthlib.evaluation import examination
 from synthlib.methods import ranking, served
-from synthlib.runs import frame as runs
-from synthlib.runs import shards
+from synthlib.runs import foreseen, frame, plans
 
-STEPS = options.RANKING_STEPS
 POOL = 4_000  # captions of the pocket world among which anchors are drawn, at least
 
 _SAVE_EVERY = 100  # steps between the checkpoints of the training
-_ALIKE = curation.ALIKE
+_TRIAL, _TRIAL_STEPS = 16, 3  # lists that a dry run tries (of a slow tier a shard), and sentences
 
 
 # ------------------------------------------------------------------ what is asked for
 @dataclass(frozen=True, kw_only=True)
-class Plan(options.Ranking, runs.Planned):
+class Plan(options.Ranking, plans.Planned):
     """All that decides a run, checked and complete; `make_plan` builds it."""
 
     @property
@@ -64,7 +62,7 @@ def make_plan(**given) -> Plan:
     ValueError
         For the first option that is out of its range, or that contradicts another.
     """
-    asked, settings = runs.settle(options.Ranking, given)
+    asked, settings = plans.settle(options.Ranking, given)
     if asked.lists is not None and asked.premises is not None:
         raise ValueError("give premises to start lists from or a file with lists, not both")
     if asked.lists is not None and asked.anchors is not None:
@@ -76,22 +74,22 @@ def make_plan(**given) -> Plan:
         most = max(1, asked.n // (2 * settings.per_cluster))
         anchors = asked.anchors or min(most, settings.clusters) * settings.per_cluster
         # Verification leaves a part of the lists: a step is to take a quarter of them at most.
-        settings, fitted = runs.fit(
+        settings, fitted = plans.fit(
             settings, vars(asked), clusters=most, lists_per_step=max(1, anchors // 4)
         )
     if asked.teacher == options.BASE:
         settings = dataclasses.replace(settings, teacher=settings.encoder)
-    source = runs.source_of(asked, settings) if asked.lists is None else asked.lists
+    source = plans.source_of(asked, settings) if asked.lists is None else asked.lists
     which = examination.kind(settings.encoder, asked.data, source)
     select = asked.select or ("dev" if examination.selects(which, asked.data) else "last")
-    return runs.complete(
+    return plans.complete(
         Plan, asked, settings, source=source, select=select, examination=which, fitted=fitted
     )
 
 
 # ------------------------------------------------------------------ the run
 @dataclass
-class Result(runs.Result):
+class Result(frame.Result):
     """What a run has made.
 
     Attributes
@@ -124,10 +122,6 @@ def run(out, *, quiet=False, **given) -> Result:
 
     Parameters
     ----------
-    out : path
-        Folder of the run.
-    quiet : bool
-        No progress bars and no report.
     {options}
 
     Returns
@@ -145,44 +139,48 @@ def run(out, *, quiet=False, **given) -> Result:
     Source: Ranking sentences §§ 3 and 4, Appendices A and C.
     """
     work = _Work(make_plan(**given), quiet)
-    return runs.carry_out(work, Result(Path(out).expanduser()), _report)
+    return frame.carry_out(work, Result(Path(out).expanduser()), _report)
 
 
-class _Work(runs.Work):
+class _Work(frame.Work):
     """One call of `run`: the steps, and the models that they share, each loaded when needed."""
 
-    order = STEPS
+    order = options.RANKING_STEPS
     batch = "--lists-per-step"
     rest = "draws the anchors, trains and examines"
+    made = {
+        "compared": ["compared"],
+        "kept": ["lists.parquet", "kept.parquet"],
+        "trained": ["training", "encoder"],
+        "evaluated": ["results.csv", "report.json"],
+    }
 
     def __init__(self, plan: Plan, quiet: bool):
         super().__init__(plan, quiet)
         settings = plan.settings
         if plan.from_file:
+            where = plan.source
             self.given, rejects = data.load_ranking_lists(plan.source)
-            self.sentences = [text for row in self.given for text in row]
+            rejects = rejects.assign(file=plan.source)
+            sentences = [text for row in self.given for text in row]
         else:
+            where = "premises"
             pool = max(POOL, 4 * (plan.anchors or settings.clusters * settings.per_cluster))
-            self.found, rejects = runs.distinct_sentences(
-                plan.source, column=plan.column, n=plan.n, seed=plan.seed,
-                of_tier=pool if plan.source == "pocket" else None,
-            )  # fmt: skip
-            self.sentences = list(self.found["sentence"])
+            self.found, rejects = plans.distinct_sentences(
+                plan, of_tier=pool if plan.source == "pocket" else None
+            )
+            sentences = list(self.found["sentence"])
             clusters = min(settings.clusters, plan.anchors or settings.clusters)
-            if clusters > len(self.sentences):
+            if clusters > len(sentences):
                 raise ValueError(
-                    f"{clusters} clusters are more than the {len(self.sentences)} distinct "
+                    f"{clusters} clusters are more than the {len(sentences)} distinct "
                     f"sentences to draw anchors from (tier {plan.tier}): --sentences "
-                    f"{len(self.sentences)} makes them fit; or give more sentences, or fewer "
+                    f"{len(sentences)} makes them fit; or give more sentences, or fewer "
                     "clusters (--clusters) or anchors (--anchors)"
                 )
-        if plan.from_file:
-            rejects = rejects.assign(file=plan.source)
-        self.rejects = rejects.assign(where=plan.source if plan.from_file else "premises")
-        self.identity = runs.identity(
-            plan, from_file=plan.from_file, rows=runs.digest_of(self.sentences)
+        self.begin_with(
+            sentences, rejects, where, from_file=plan.from_file, rows=frame.digest_of(sentences)
         )
-        self.note = functools.partial(runs.note_unknown_words, self.sentences[:200], set())
 
     def many(self) -> int:
         """Sentences to draw anchors from, or lists of a file."""
@@ -197,6 +195,12 @@ class _Work(runs.Work):
                 "together (--until kept), then give the same command to one process alone, or take "
                 f"--lists-per-step {many}"
             )
+
+    def matters(self, changed):
+        step_of = super().matters(changed)
+        if self.plan.from_file:  # else the base draws the anchors
+            step_of |= {"encoder": "trained", "pooling": "compared"}
+        return step_of
 
     # -------------------------------------------------------------- what examines
     @functools.cached_property
@@ -220,21 +224,6 @@ class _Work(runs.Work):
         reranking = "" if plan.rerank is None else f"; reranking: {plan.rerank}"
         return f"STS: {examination.said(plan.examination)}{reranking}"
 
-    def stale(self, changed):
-        """What other settings make wrong (`shards.open_run`): later ones, not the lists."""
-        step_of = options.steps_of(options.Ranking)
-        if self.plan.from_file:  # else the base draws the anchors
-            step_of |= {"encoder": "trained", "pooling": "compared"}
-        if "dev" in (self.plan.select, *changed.get("select", ())):
-            step_of["data"] = "trained"
-        made = {
-            "compared": ["compared"],
-            "kept": ["lists.parquet", "kept.parquet"],
-            "trained": ["training", "encoder"],
-            "evaluated": ["results.csv", "report.json"],
-        }
-        return runs.stale(changed, step_of, made)
-
     # -------------------------------------------------------------- models
     def wanted(self) -> dict:
         """Role to the name of its model, for the models that this run takes."""
@@ -246,15 +235,6 @@ class _Work(runs.Work):
             wanted["generator"] = plan.generator
         return wanted
 
-    def ready(self):
-        """Raise where a model cannot be had."""
-        wanted = self.wanted()
-        if "generator" in wanted:
-            self.find(wanted["generator"])
-        if "teacher" in wanted:
-            self.teacher  # noqa: B018
-        self.base()
-
     @functools.cached_property
     def generator(self):
         return self.load_generator()
@@ -262,11 +242,10 @@ class _Work(runs.Work):
     @functools.cached_property
     def teacher(self):
         """φ: list of strings → array."""
-        name = self.plan.teacher
-        pooling = self.plan.pooling if name == self.plan.base else None
-        return self.frozen("teacher", name, pooling)
+        plan = self.plan
+        return self.frozen("teacher", plan.pooling if plan.teacher == plan.base else None)
 
-    def base(self):
+    def fresh(self):
         """The encoder to post-train, as it is before."""
         plan = self.plan
         encoder = models.load_encoder(plan.base, pooling=plan.pooling, device=plan.device)
@@ -281,21 +260,14 @@ class _Work(runs.Work):
             self.table = pd.DataFrame({"sentences": self.given, "reason": ""})
             new = False
         else:
-            drawn = shards.rows(
-                folder / "anchors", 1, self._anchors, size=1, everyone=self.everyone,
-                progress=False,
-            )  # fmt: skip
+            drawn, _ = self.once(folder / "anchors", self._anchors)
             long = drawn.get("reason", pd.Series("", drawn.index)) != ""
-            self.anchors = list(drawn["anchor"][~long])
             if long.any():
                 rows = self.found.index[self.found["sentence"].isin(drawn["anchor"][long])]
-                self.rejects = pd.concat(
-                    [self.rejects, runs.refused(self.found, rows, decoding.TOO_LONG)],
-                    ignore_index=True,
-                )
-            new = not shards.whole(folder / "written", len(self.anchors), plan.shard_size)
-            self.table = self.in_shards(
-                folder / "written", self.anchors, self._write, "list", [plan.generator]
+                self.refuse(rows, decoding.TOO_LONG)
+            anchors = list(drawn["anchor"][~long])
+            self.table, new = self.in_shards(
+                folder / "written", anchors, self._write, "list", [plan.generator]
             )
             self.table["sentences"] = [list(row) for row in self.table["sentences"]]
         counts |= self.table.attrs  # what was taken off the answers
@@ -306,7 +278,7 @@ class _Work(runs.Work):
         )
         return new
 
-    def _anchors(self, start, stop):
+    def _anchors(self):
         """Anchors, of the sentences that the generator can read; with them those that it cannot."""
         fit = self._fits(self.sentences)
         sentences = [text for text, ok in zip(self.sentences, fit, strict=True) if ok]
@@ -319,7 +291,7 @@ class _Work(runs.Work):
             )
         drawn = ranking.anchors(
             self.plan.settings, self.plan.anchors, self.plan.seed, sentences=sentences,
-            encode=runs.encoding(self.base()),
+            encode=frame.encoding(self.fresh()),
         )  # fmt: skip
         reasons = [""] * len(drawn) + [decoding.TOO_LONG] * len(long)
         return pd.DataFrame({"anchor": [*drawn, *long], "reason": reasons})
@@ -328,8 +300,7 @@ class _Work(runs.Work):
         """Which sentences' prompts leave the generator room for an answer."""
         plan, settings = self.plan, self.plan.settings
         form = prompts.form_of(*self.generator)
-        ask = prompts.rewriting if plan.method == "at_once" else prompts.rewriting_by_example
-        asked = [ask(text, plan.method, form=form) for text in sentences]
+        asked = [_request(text, plan.method, form) for text in sentences]
         room = settings.max_new_tokens * (settings.steps if plan.method == "at_once" else 1)
         return decoding.fits(self.generator, asked, room)
 
@@ -355,7 +326,7 @@ class _Work(runs.Work):
 
     def kept(self, result):
         plan, folder, counts = self.plan, result.folder, result.counts
-        self.__dict__.pop("generator", None)  # its memory is wanted for the training
+        self.let_go("generator")
         steps = None if plan.from_file else plan.settings.steps
         reasons = [
             reason or curation.verify_ranking_list(row, steps=steps) or ""
@@ -368,15 +339,16 @@ class _Work(runs.Work):
         if plan.mode == "rank":  # the order of the list is all that counts
             self.phi = [np.zeros((len(row), len(row)), np.float32) for row in rows]
         else:
-            new = not shards.whole(folder / "compared", len(rows), plan.shard_size)
-            found = self.in_shards(
+            found, new = self.in_shards(
                 folder / "compared", rows, self._compare, "list", [plan.teacher]
-            )["phi"]
+            )
             self.phi = [np.reshape(one, (len(row), len(row))) for one, row in
-                        zip(found, rows, strict=True)]  # fmt: skip
+                        zip(found["phi"], rows, strict=True)]  # fmt: skip
             alike = [_alike(one, plan.scale) for one in self.phi]
             places = iter(alike)
-            self.table["reason"] = [why or (_ALIKE if next(places) else "") for why in reasons]
+            self.table["reason"] = [
+                why or (curation.ALIKE if next(places) else "") for why in reasons
+            ]
             rows, self.phi = (
                 [one for one, same in zip(both, alike, strict=True) if not same]
                 for both in (rows, self.phi)
@@ -412,20 +384,15 @@ class _Work(runs.Work):
         folder, counts = result.folder, result.counts
         origin = data.origin_of("ranking", settings=self.identity, counts=dict(counts))
         rows, reasons = self.table["sentences"], list(self.table["reason"])
-        everything = pd.DataFrame({
-            "anchor": [row[0] for row in rows], "sentences": [row[1:] for row in rows],
-            "reason": reasons,
-        })  # fmt: skip
-        data.save(data.ranking_lists(list(rows), origin=origin).add_column("reason", reasons),
-                  folder / "lists.parquet")  # fmt: skip
-        dropped = everything[everything["reason"] != ""]
-        more = pd.DataFrame({
-            "file": "lists.parquet", "line": dropped.index + 1,
-            "reason": dropped["reason"], "text": dropped["anchor"], "where": "lists",
-        })  # fmt: skip
-        rejects = pd.concat([self.rejects, more], ignore_index=True) if len(more) else self.rejects
+        lists = data.ranking_lists(list(rows), origin=origin).add_column("reason", reasons)
+        data.save(lists, folder / "lists.parquet")
         counts["rejected"] = len(self.rejects)
-        data.save_rejects(folder / "rejects.jsonl", rejects)
+        dropped = [place for place, why in enumerate(reasons) if why]
+        self.keep_rejects(pd.DataFrame({
+            "file": "lists.parquet", "line": [place + 1 for place in dropped],
+            "reason": [reasons[place] for place in dropped],
+            "text": [rows[place][0] for place in dropped], "where": "lists",
+        }))  # fmt: skip
         kept = [row for row, why in zip(rows, reasons, strict=True) if not why]
         if kept:
             data.save(data.ranking_lists(kept, origin=origin), folder / "kept.parquet")
@@ -443,7 +410,7 @@ class _Work(runs.Work):
 
         def train():
             wanted = ranking.targets(self.phi, settings.omega, variant=plan.variant, mode=plan.mode)
-            base = self.base()
+            base = self.fresh()
             ranking.post_train(
                 base, self.rows, wanted, settings, seed=plan.seed, precision=plan.precision,
                 dev=self.development, output_dir=folder / "training", save_steps=_SAVE_EVERY,
@@ -451,19 +418,19 @@ class _Work(runs.Work):
             )  # fmt: skip
             return base
 
-        new = self.train_in(folder, train, self.base)
-        result.counts["steps"] = math.ceil(settings.epochs * (len(self.rows) // per_step))
+        new = self.train_in(folder, train, self.fresh)
+        result.counts["steps"] = _steps(settings, len(self.rows))
         return new
 
     # -------------------------------------------------------------- evaluation
     def evaluated(self, result):
         def examine(encoder):
-            encode = runs.encoding(encoder)
+            encode = frame.encoding(encoder)
             return examination.examine(encode, self.frames, progress=self.progress)
 
         def before_and_after():
             after = result.encoder(self.plan.device)
-            table = examine(self.base()).rename(columns={"mark": "before"})
+            table = examine(self.fresh()).rename(columns={"mark": "before"})
             table["after"] = examine(after)["mark"]
             table["gain"] = table["after"] - table["before"]
             return table
@@ -472,6 +439,86 @@ class _Work(runs.Work):
         new = self.table_in(file, before_and_after)
         result.table = pd.read_csv(file)
         return new
+
+    # -------------------------------------------------------------- before minutes are lost
+    def outlook(self) -> list[str]:
+        plan, s, n = self.plan, self.plan.settings, self._most_lists()
+        if plan.from_file:
+            lines = [f"lists      {n:,} from {plan.source}"]
+        else:
+            how = f"λ = {s.lam:g}, " if plan.method == "directional" else ""
+            lines = [
+                f"anchors    at most {n:,} of {len(self.sentences):,} sentences, by k-means",
+                f"to write   {n:,} lists of {s.steps} sentences, {plan.method}, {how}"
+                f"temperature {s.temperature:g}",
+            ]
+        if self.takes("trained") and n < s.lists_per_step:
+            raise ValueError(
+                f"{n:,} lists are fewer than the {s.lists_per_step:,} of one step: lower "
+                "--lists-per-step, or start from more --anchors"
+            )
+        lines.append(f"target     {plan.mode}, ω = {s.omega}, similarities × {plan.scale:g}")
+        if self.takes("trained"):
+            steps = _steps(s, n)
+            lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
+        return [*lines, foreseen.said_end(self)]
+
+    def _most_lists(self) -> int:
+        plan, s = self.plan, self.plan.settings
+        return self.many() if plan.from_file else plan.anchors or s.clusters * s.per_cluster
+
+    def requests(self):
+        plan, s = self.plan, self.plan.settings
+        if plan.from_file or not endpoint.is_served(plan.generator):
+            return 0, [], 0
+        form = foreseen.messages(**plans.examples_of(vars(plan)))
+        asked = [_request(text, plan.method, form) for text in self.sentences[:_TRIAL]]
+        each, texts = (1, s.steps) if plan.method == "at_once" else (s.steps, 1)
+        return self._most_lists() * each, asked, texts * s.max_new_tokens
+
+    def estimate(self) -> list[str]:
+        plan, s, n = self.plan, self.plan.settings, self._most_lists()
+        seconds, longer = {}, 1
+        if plan.from_file:
+            lists = self.given[:_TRIAL]
+        else:
+            anchors = self.sentences[: min(_TRIAL, n, plan.shard_size)]
+            some = min(_TRIAL_STEPS, s.steps)
+            longer = s.steps / some
+            lists, spent = foreseen.timed(
+                ranking.write, self.generator, anchors, plan.method, lam=s.lam, steps=some,
+                max_new_tokens=s.max_new_tokens, batch_size=plan.generation_batch,
+            )  # fmt: skip
+            seconds["writing"] = spent * n / len(anchors) * longer
+            lists = [row for row in lists if len(row) > 1]
+        if lists and self.takes("trained"):
+            size = min(s.lists_per_step, _TRIAL)
+            wanted = ranking.targets(
+                [np.zeros((len(row), len(row)), np.float32) for row in lists], mode="rank"
+            )
+
+            def train(encoder, few):
+                rows = [lists[i % len(lists)] for i in range(few * size)]
+                goals = [wanted[i % len(lists)] for i in range(few * size)]
+                ranking.post_train(
+                    encoder, rows, goals, dataclasses.replace(s, lists_per_step=size), epochs=1,
+                    precision=plan.precision, progress=False,
+                )  # fmt: skip
+
+            spent = foreseen.step_seconds(train, self.fresh) * _steps(s, n) * longer
+            seconds["training"] = spent * s.lists_per_step / size
+        return foreseen.said_estimate(self, seconds, f"{len(lists)} lists")
+
+
+def _steps(settings, lists: int) -> int:
+    """Steps of a training on so many lists."""
+    return math.ceil(settings.epochs * (lists // settings.lists_per_step))
+
+
+def _request(text, method, form) -> str:
+    """The prompt for a list, or for its next sentence."""
+    ask = prompts.rewriting if method == "at_once" else prompts.rewriting_by_example
+    return ask(text, method, form=form)
 
 
 def _alike(phi, scale) -> bool:
@@ -495,121 +542,37 @@ def _report(plan, result) -> str:
         lines.append(
             f"written    {counts['written']:,} lists, {counts['sentences_written']:,} sentences"
         )
-        lines += runs.said_taken(counts)
-    lines[0] += runs.said_rejected(result)
+        lines += frame.said_taken(counts)
+    lines[0] += frame.said_rejected(result)
     if "kept" in counts:
         for why, n in sorted(counts["dropped"].items(), key=lambda item: -item[1]):
             lines.append(f"dropped    {n:>7,}  {why}")
-        share = counts["kept"] / max(counts["anchors"], 1)
-        lines.append(f"kept       {counts['kept']:,} ({share:.0%}): {folder / 'kept.parquet'}")
+        lines.append(frame.said_kept(result, "anchors"))
     if "steps" in counts:
         lines.append(f"trained    {counts['steps']:,} steps: {folder / 'encoder'}")
-    lines += runs.said_minutes(result)
+    lines += frame.said_minutes(result)
     if result.table is not None:
         titles = {
             "STS": "STS: Spearman, percent", "reranking": "reranking: mean average precision",
             "transfer": "transfer: accuracy, percent",
         }  # fmt: skip
         for measure, part in result.table.groupby("measure", sort=False):
-            part = part.drop(columns="measure")
-            if len(part) > 1:
-                mean = {"task": "average"} | part.drop(columns="task").mean().to_dict()
-                part = pd.concat([part, pd.DataFrame([mean])])
+            part = frame.with_average(
+                part.drop(columns="measure"), ["before", "after", "gain"]
+            )
             part["gain"] = [f"{value:+.2f}" for value in part["gain"]]
             text = part.to_string(index=False, float_format="{:.2f}".format)
             lines += ["", f"{titles[measure]} ({folder / 'results.csv'})", text]
     return "\n".join(lines)
 
 
-# ------------------------------------------------------------------ before minutes are lost
-_TRIAL, _TRIAL_STEPS = 16, 3  # lists, at most (of a slow tier a shard), and sentences
-
-
+# ------------------------------------------------------------------ the command line
 @options.taken(options.Ranking)
 def describe(out, **given) -> str:
-    """What `run` would do: models, counts, and an estimate from a trial on a few lists.
-
-    The trial needs all models on this machine; nothing is written and nothing downloaded for it.
-
-    Parameters
-    ----------
-    out, **given
-        Of `run`.
-
-    Returns
-    -------
-    str
-        Lines to print.
-    """
-    plan = make_plan(**given)
-    work = _Work(plan, quiet=True)
-    s, trains = plan.settings, work.takes("trained")
-    lines = runs.opening(work, Path(out).expanduser())
-    if plan.from_file:
-        n = len(work.given)
-        lines.append(f"lists      {n:,} from {plan.source}")
-    else:
-        n = plan.anchors or s.clusters * s.per_cluster
-        lines.append(f"anchors    at most {n:,} of {len(work.sentences):,} sentences, by k-means")
-        how = f"λ = {s.lam:g}, " if plan.method == "directional" else ""
-        lines.append(
-            f"to write   {n:,} lists of {s.steps} sentences, {plan.method}, {how}"
-            f"temperature {s.temperature:g}"
-        )
-    if trains and n < s.lists_per_step:
-        raise ValueError(
-            f"{n:,} lists are fewer than the {s.lists_per_step:,} of one step: lower "
-            "--lists-per-step, or start from more --anchors"
-        )
-    steps = math.ceil(s.epochs * (n // s.lists_per_step)) if trains else 0
-    lines.append(f"target     {plan.mode}, ω = {s.omega}, similarities × {plan.scale:g}")
-    if trains:
-        lines.append(f"to train   at most {steps:,} steps; {plan.select} weights kept")
-    lines.append(runs.said_end(work))
-    if endpoint.is_served(plan.generator) and not plan.from_file:
-        form = prompts.Form("chat", endpoint.Messages(), **runs.examples_of(vars(plan)))
-        ask = prompts.rewriting if plan.method == "at_once" else prompts.rewriting_by_example
-        asked = [ask(text, plan.method, form=form) for text in work.sentences[:_TRIAL]]
-        times = (1, s.steps) if plan.method == "at_once" else (s.steps, 1)
-        lines += runs.said_asked(plan, n * times[0], asked, times[1] * s.max_new_tokens)
-    return "\n".join([*lines, *(runs.no_estimate(work.wanted()) or _estimate(work, n, steps))])
+    """What `run` would do with these options: see `foreseen.describe`."""
+    return foreseen.describe(_Work(make_plan(**given), quiet=True), out)
 
 
-def _estimate(work, n, steps) -> list[str]:
-    plan, s = work.plan, work.plan.settings
-    seconds, longer = {}, 1
-    if plan.from_file:
-        lists = [row for row in work.given if len(row) > 1][:_TRIAL]
-    else:
-        anchors = work.sentences[: min(_TRIAL, n, plan.shard_size)]
-        some = min(_TRIAL_STEPS, s.steps)
-        longer = s.steps / some
-        lists, spent = runs.timed(
-            ranking.write, work.generator, anchors, plan.method, lam=s.lam, steps=some,
-            max_new_tokens=s.max_new_tokens, batch_size=plan.generation_batch,
-        )  # fmt: skip
-        seconds["writing"] = spent * n / len(anchors) * longer
-        lists = [row for row in lists if len(row) > 1]
-    if lists and steps:
-        size = min(s.lists_per_step, _TRIAL)
-        wanted = ranking.targets(
-            [np.zeros((len(row), len(row)), np.float32) for row in lists], mode="rank"
-        )
-
-        def train(base, few):
-            rows = [lists[i % len(lists)] for i in range(few * size)]
-            goals = [wanted[i % len(lists)] for i in range(few * size)]
-            ranking.post_train(
-                base, rows, goals, dataclasses.replace(s, lists_per_step=size), epochs=1,
-                precision=plan.precision, progress=False,
-            )  # fmt: skip
-
-        spent = runs.step_seconds(train, work.base) * steps * longer
-        seconds["training"] = spent * s.lists_per_step / size
-    return runs.said_estimate(seconds, f"{len(lists)} lists")
-
-
-# ------------------------------------------------------------------ the command line
 def main(argv=None) -> int:
     """``python -m synthlib run ranking``."""
-    return runs.command(commands.ranking(), run, describe, argv)
+    return frame.command(commands.ranking(), run, describe, argv)

@@ -63,7 +63,7 @@ def processes() -> Processes:
 
 @contextlib.contextmanager
 def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Processes = Processes(),
-             say=tqdm.write, sentences=None):  # fmt: skip
+             sentences=None):  # fmt: skip
     """Hold a run's folder for the time of the work; make it where it is not there.
 
     Parameters
@@ -79,8 +79,6 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
         How this call works (processes, versions …), which makes it no other run: noted in
         ``run.json``, each kind of call once.
     everyone : Processes
-    say : function of str
-        Gets a line where something is put aside.
     sentences : int, optional
         That the run begins with, noted likewise for who looks at it from outside.
 
@@ -100,7 +98,7 @@ def open_run(folder, settings: dict, *, stale=None, call=None, everyone: Process
                 unfinished.unlink()
             if changed:
                 aside = _put_aside(folder, wrong)
-                say(said_of(folder, changed, aside))
+                tqdm.write(said_of(folder, changed, aside))
             made = _held(folder).get(_MADE, {})
             calls = made.get("calls", [])
             made["calls"] = calls if call is None or call in calls else [*calls, call]
@@ -330,7 +328,6 @@ def rows(
     everyone: Processes = Processes(),
     progress: bool = True,
     unit: str = "row",
-    say: Callable[[str], None] = tqdm.write,
     elsewhere: Callable[[dict], Iterable[tuple[int, bytes]]] | None = None,
 ) -> pd.DataFrame:
     """The rows of one step, made where they are not there yet.
@@ -351,8 +348,6 @@ def rows(
     progress : bool
     unit : str
         Of the progress bar.
-    say : function of str
-        Gets a line for each damaged shard.
     elsewhere : function, optional
         elsewhere({number: (start, stop)}) -> the numbers and bytes (`content`) of these shards, as
         they are done: others make them, in place of `make` here.
@@ -378,7 +373,7 @@ def rows(
     with bar:
         absent = {}
         for number, place in places.items():
-            if _read(folder, number, say) is not None:
+            if _read(folder, number) is not None:
                 done(number)
             elif elsewhere is not None:
                 absent[number] = place
@@ -389,7 +384,7 @@ def rows(
             _write(folder, number, made)
             done(number)
     everyone.wait()
-    frames = [_read(folder, number, say) for number in range(len(starts))]
+    frames = [_read(folder, number) for number in range(len(starts))]
     absent = [number for number, frame in enumerate(frames) if frame is None]
     if absent:
         raise OSError(f"{folder}: shard {absent[0]} cannot be read back; run the command again")
@@ -409,13 +404,17 @@ def added(frames: Sequence[pd.DataFrame]) -> dict[str, dict[str, int]]:
 
 def whole(folder: Path, count: int, size: int) -> bool:
     """Whether every shard of a step is there (not whether it is sound)."""
-    numbers = {int(file.name.partition("-")[0]) for file in folder.glob("*.parquet")}
+    numbers = {_number(file) for file in shards_of(folder)}
     return numbers >= set(range(len(range(0, count, size))))
 
 
 def shards_of(folder) -> list[Path]:
     """Files of a step's shards that are there, in their order."""
-    return sorted(Path(folder).glob("*-*.parquet"), key=lambda file: int(file.name.split("-")[0]))
+    return sorted(Path(folder).glob("*-*.parquet"), key=_number)
+
+
+def _number(file) -> int:
+    return int(file.name.partition("-")[0])
 
 
 def frames(folder):
@@ -441,7 +440,7 @@ def frames(folder):
         content = file.read_bytes()
         if file.name.partition("-")[2] != f"{_digest(content)}.parquet":
             raise OSError(f"{file} is damaged: the run's own command makes it again")
-        yield int(file.name.partition("-")[0]), pd.read_parquet(io.BytesIO(content))
+        yield _number(file), pd.read_parquet(io.BytesIO(content))
 
 
 def _digest(content: bytes) -> str:
@@ -457,12 +456,12 @@ def _write(folder, number, content):
     write_bytes(folder / f"{number:05d}-{_digest(content)}.parquet", content)
 
 
-def _read(folder, number, say) -> pd.DataFrame | None:
+def _read(folder, number) -> pd.DataFrame | None:
     """A shard's rows, or None where there is no sound one."""
     for file in sorted(folder.glob(f"{number:05d}-*.parquet")):
         content = file.read_bytes()
         if f"{number:05d}-{_digest(content)}.parquet" == file.name:
             return pd.read_parquet(io.BytesIO(content))
-        say(f"{file} is damaged and is made again")
+        tqdm.write(f"{file} is damaged and is made again")
         file.unlink()
     return None
