@@ -99,6 +99,12 @@ def test_a_summary_is_what_a_slow_count_counts():
         assert row["contradictions copied"] == 100 * copied / 10
         assert row["kept"] == pytest.approx(100 * len(both) / 10)
         assert row["right of the kept"] == pytest.approx(100 * sum(both) / len(both))
+    parted = table.assign(seed=np.arange(len(table)) // 10 % 2)
+    seeds = ch16.summary(parted, by=["register", "seed"])
+    assert list(seeds.index) == [("b", 0), ("b", 1), ("a", 0), ("a", 1)]
+    assert list(seeds["triplets"]) == [5] * 4
+    mean = seeds.groupby("register", sort=False)["kept"].mean()
+    pd.testing.assert_series_equal(mean, found["kept"])
     nothing = ch16.summary(table.assign(kept=False))
     assert nothing["right of the kept"].isna().all() and (nothing["kept"] == 0).all()
 
@@ -162,12 +168,43 @@ def test_the_recording_is_complete_and_of_the_books_own_sentences():
     for (seed, register), part in table.groupby(["seed", "register"]):
         assert list(part["premise"]) == ch16.drawn(register, seed) * 2
         assert list(part["kind"]) == [kind for kind in field.KINDS for _ in range(ch16.TRIAL)]
-    assert set(table["outcome"]) <= set(field.OUTCOMES)
+    assert set(table["seed"]) == {0, 1, 2} and set(table["outcome"]) <= set(field.OUTCOMES)
     some = table[table["outcome"] == "copied"]
     assert all(
         curation.folded(x).rstrip(".!? ") == curation.folded(y).rstrip(".!? ")
         for x, y in zip(some["premise"], some["output"], strict=True)
     )
+
+
+def test_captions_stand_out_on_every_draw_and_each_draw_has_another_worst():
+    """What the chapter reads off its figure."""
+    table = field.recorded("16-registers")
+    whole = ch16.summary(table)
+    count = (whole["kept"] * whole["triplets"] / 100).round()
+    others = [name for name in ch16.REGISTERS if name not in ("plain", "caption")]
+    assert list(count[["plain", "caption"]]) == [19, 14] and count[others].max() == 9
+    worst = []
+    for _, own in table.groupby("seed"):
+        kept = ch16.summary(own)["kept"]
+        assert kept["plain"] > kept[others].max()
+        worst.append(list(kept[kept == kept.min()].index))
+        copied = own[own["kind"] == "contradiction"].assign(copied=own["outcome"].eq("copied"))
+        share = copied["copied"].groupby(copied["register"].isin(others)).mean()
+        assert share[False] <= 1 / 16 and 0.15 < share[True] < 0.35
+        words = copied["premise"].str.split().str.len().groupby(copied["outcome"]).mean()
+        assert 9.5 < words["right"] < 11 and 12 < words["opposite"] < 14
+    assert worst == [["instruction"], ["dialogue"], ["review"]]
+    assert list(ch16.summary(table[table["register"] == "instruction"], "seed")["kept"]) == [
+        0, 37.5, 25]  # fmt: skip
+
+
+def test_nearly_every_entailment_begins_with_one_word():
+    table = field.recorded("16-registers").query("kind == 'entailment'")
+    begins = table["output"].str.split().str[0]
+    assert (begins.eq("Somebody").groupby(table["seed"]).mean() > 0.9).all()
+    shown = prompts.worked_examples("entailment", "", SETTINGS.shots, register=SETTINGS.register)
+    assert [answer.startswith("Somebody") for _, answer in shown].count(True) == 2
+    assert len(shown) == 4
 
 
 def test_a_few_prompts_of_the_recording_are_written_the_same_again():

@@ -87,8 +87,8 @@ viz.Figure(
 # ```{admonition} Before you read on
 # :class: tip
 # Our generator is small.
-# We shall give it eight sentences each of nine registers: plain captions, richer captions, news,
-# questions, instructions, dialogue, general statements, reviews, messages.
+# We shall give it eight sentences each of nine registers, three times: plain captions, richer
+# captions, news, questions, instructions, dialogue, general statements, reviews, messages.
 # **Before you look, predict.** Which will it serve best, and which worst? Write down your order.
 # ```
 #
@@ -203,8 +203,9 @@ live.drop(columns="label") if ready else "the models are not here: what is recor
 # Where do you disagree with the examiner? (Can one listen to a lecture and to a concert at once?)
 # And did you notice how the entailments begin? We come back to that.
 #
-# For the nine registers the trial was made once on the tier `laptop`, with eight sentences each,
-# and recorded (`make field`).
+# For the nine registers the trial was made three times on the tier `laptop`, and recorded
+# (`make field`). Each of the three seeds draws eight sentences of every register, and the wording
+# of the instructions.
 # Live and recorded must be the same texts, where processor and versions are:
 
 # %%
@@ -216,34 +217,44 @@ if ready and TIER == "laptop" and not FILE:
     print(f"{same.sum()} of {len(both)} texts are those of the recording")
 
 # %%
-shares = ch16.summary(recorded)
-shares.drop(columns="right of the kept").round(0).astype(int)
+shares = ch16.summary(recorded).drop(columns="right of the kept")
+each = ch16.summary(recorded, by=["register", "seed"])[shares.columns]
+low, high = (part.map("{:.0f}".format) for part in (
+    each.groupby("register", sort=False).min(), each.groupby("register", sort=False).max()))
+spread = shares.map("{:.0f}".format) + " (" + low + " to " + high + ")"
+spread.assign(triplets=shares["triplets"])
 
 # %% tags=["hide-input"]
 SHOWN = ["contradictions right", "contradictions copied", "kept"]
-figure = shares[SHOWN].reset_index().melt("register", var_name="what", value_name="percent")
+figure = each[SHOWN].reset_index().melt(
+    ["register", "seed"], var_name="what", value_name="percent")
 
 
 def _alt(df):
     said = [
-        f"{what}: " + ", ".join(f"{r.register} {r.percent:.0f}" for r in part.itertuples())
-        for what, part in df.groupby("what", sort=False)
+        f"{what}: " + ", ".join(f"{register} {percent.mean():.0f} ({percent.min():.0f} to "
+                                f"{percent.max():.0f})" for register, percent in part)
+        for what, part in (
+            (what, rows.groupby("register", sort=False)["percent"])
+            for what, rows in df.groupby("what", sort=False)
+        )
     ]
-    return "Percent of the trial, by register. " + "; ".join(said) + "."
+    return "Percent of the trial by register, mean and range of the seeds. " + "; ".join(said) + "."
 
 
 viz.Figure(
     figure,
     {
         "kind": "bars", "x": "register", "y": "percent", "series": "what", "horizontal": True,
-        "xlabel": f"percent of {int(shares['triplets'].iloc[0])} premises", "ylabel": "",
+        "xlabel": f"percent of {shares['triplets'].iloc[0]} premises", "ylabel": "",
         "order": {"series": SHOWN},
         "colors": dict(zip(SHOWN, ("blue", "gold", "green"))),
     },
     alt=_alt,
     label="fig-16-registers",
     caption="A trial of nine registers on the tier laptop: contradictions that the examiner finds "
-    "right, contradictions that only copy their premise, and triplets that the judge keeps.",
+    "right, contradictions that only copy their premise, and triplets that the judge keeps. "
+    "Whiskers span three draws of eight.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -251,12 +262,21 @@ viz.Figure(
 #
 # {numref}`fig-16-registers` shows what a trial is for.
 # One generator, one prompt, one rule.
-# Of plain captions six triplets of eight are kept; of instructions, in this trial, not one.
-# Asked to contradict an instruction, the model repeats it in half of the cases.
+# Of plain captions 19 triplets of 24 are kept, of richer ones 14, of no other register more than 9.
+# Asked to contradict a caption the model hardly ever repeats it. Of the other seven registers it
+# repeats every fourth sentence, by draw every sixth to every third.
 #
-# Mind what it does *not* say. Eight sentences are few.
-# A share of 50 % of eight may be anything from 22 % to 78 % (exercise 16.1 lets you compute this).
-# That is enough to throw a register out, and not enough to choose between two good ones.
+# Mind what it does *not* say. Eight sentences are few: look at the whiskers.
+# On every draw more is kept of plain captions than of any of those seven registers.
+# Which register is served worst, each draw says otherwise: of instructions nothing is kept on the
+# first, of dialogue nothing on the second, and on the third reviews come last.
+# Whoever had stopped after the first would have thrown out instructions. The other two draws keep
+# three of eight, and two.
+#
+# A share of 50 % of eight may be anything from 22 % to 78 %, and of 24 still from 31 % to 69 %
+# (exercise 16.1 lets you compute this).
+# So eight are enough to see that something is badly wrong, and three times eight to see that it was
+# no accident. To choose between two registers that are alike, neither is enough.
 #
 # Now the beginnings. How many entailments begin with the same word, and how many premises do?
 
@@ -268,8 +288,8 @@ for name in ("premise", "output"):
           f"{len(begins)} different first words")
 
 # %% [markdown]
-# That is no property of English. Two of the six worked examples, of which the prompt shows four, begin
-# so ("Somebody is cutting a vegetable."), and the model has taken it over.
+# That is no property of English. Of the four worked examples in the prompt two begin so ("Somebody is
+# cutting a vegetable."), and the model has taken it over, on all three draws.
 # An encoder that is trained on such triplets can learn that *somebody* means "positive".
 # Such a trace is easy to find when you read, and no share of right answers shows it: the examiner
 # finds these sentences right, and they are.
@@ -277,8 +297,8 @@ for name in ("premise", "output"):
 # What can you do for a register that fails?
 #
 # 1. *Shorten.* Cut long sentences at their clauses. In this trial the contradictions that came out
-#    right had premises of ten words in the mean, those that came out as their opposite twelve to
-#    thirteen.
+#    right had premises of ten to eleven words in the mean, by draw, those that came out as their
+#    opposite twelve to fourteen. That is a hint: nobody has cut them and tried again.
 # 2. *Show your own.* The prompt holds worked examples. Four of your own domain beat four of ours:
 #    write them as anchor, positive and negative into a table, begin each differently, and give
 #    `--nli mine.csv --demonstrations 4 --demonstration-similarity -1`.

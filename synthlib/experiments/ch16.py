@@ -138,14 +138,15 @@ def drawn(register: str, seed: int, n: int = TRIAL) -> list[str]:
     return [some[i] for i in rng.choice(len(some), n, replace=False)]
 
 
-def summary(table: pd.DataFrame, by: str = "register") -> pd.DataFrame:
+def summary(table: pd.DataFrame, by: str | list[str] = "register") -> pd.DataFrame:
     """Percent of both kinds that are right, of the contradictions that only copy, and of triplets
     that are kept; and percent of the kept triplets in which both texts are right.
 
     Parameters
     ----------
     table : DataFrame
-        Of `trial`, with the column `by`; one or more seeds.
+        Of `trial`, with the column or columns `by`. Seeds that are not among these count together.
+    by : str or list of str
 
     Returns
     -------
