@@ -17,10 +17,22 @@ from random import Random
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from synthlib import answers, curation, decoding, judging, ledger, models, paths, prompts, tiers
+from synthlib import (
+    answers,
+    curation,
+    decoding,
+    judging,
+    ledger,
+    models,
+    paths,
+    prompts,
+    tiers,
+    training,
+)
 from synthlib.evaluation import sts
-from synthlib.experiments import ch03, field
+from synthlib.experiments import ch01, ch03, field
 from synthlib.field import examiner as examining
 from synthlib.field import pairs as labelled
 from synthlib.methods import multicsr
@@ -52,6 +64,9 @@ DIALLED = (  # its captions in the order in which they are shown
 LEADERS = 3  # tokens that each context, and each ω's mixture, adds to a place of the dial
 WRITTEN = 256  # SNLI premises from which the triplets of one training are written
 TASKS = ("STS12", "STS14", "STS-B dev")  # of which the figures are means
+SCENES, NEAR = 64, 3  # people's triplets with false negatives among them: premises, neighbours each
+SIGMAS = (0.5, 0.7, 0.9)
+ADDED = 128  # premises from which triplets are written that join those of people
 
 
 # ------------------------------------------------------------------ stage 1: writing
@@ -511,7 +526,8 @@ def record_training(seed: int, data) -> pd.DataFrame:
     """Encoders trained on what was written from `WRITTEN` premises of SNLI, examined on STS: arm,
     task, value, rows."""
     start = models.load_encoder(_SETTINGS.encoder, pooling=_SETTINGS.pooling, device="cpu")
-    rows = _examined("before", start, data, 0)  # first: absent sets cost seconds, not minutes
+    # First: absent sets cost seconds, not minutes.
+    rows = _examined("before", encode(start), data, 0)
     snli = labelled.sets(data, ("SNLI",))["SNLI"]
     snli = snli[snli["premise"].map(labelled.part_of) != "judge"]  # the judge has learnt from those
     human = snli[snli["label"].isin(KINDS)].drop_duplicates(["premise", "label"])
@@ -537,9 +553,9 @@ def record_training(seed: int, data) -> pd.DataFrame:
     }  # fmt: skip
     guide = encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
     for arm, table in arms.items():
-        rows += _examined(arm, train(_SETTINGS, table, seed=seed), data, len(table))
+        rows += _examined(arm, encode(train(_SETTINGS, table, seed=seed)), data, len(table))
     masked = train(_SETTINGS, kept, seed=seed, guide=guide)
-    rows += _examined("curated, masked", masked, data, n)
+    rows += _examined("curated, masked", encode(masked), data, n)
     found = pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
     shares_right = [("plain", plain), ("contrastive", steered), ("curated", kept)]
     more = [(arm, "right", 100 * float(table["right"].mean()), len(table))
@@ -547,8 +563,82 @@ def record_training(seed: int, data) -> pd.DataFrame:
     return pd.concat([found, pd.DataFrame(more, columns=found.columns)], ignore_index=True)
 
 
-def _examined(arm, encoder, data, n):
-    vectors = encode(encoder)
+def with_neighbours(human: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """`SCENES` premises drawn at random, each with the `NEAR` that share most words with it: a
+    corpus as people write it about a few scenes, in which batches hold false negatives.
+
+    Parameters
+    ----------
+    human : DataFrame
+        A row for each premise, its index.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        The rows chosen, SCENES · (1 + NEAR) of them, none twice.
+    """
+    words = TfidfVectorizer(stop_words="english").fit_transform(human.index)
+    free = np.ones(len(human), bool)
+    for place in Random(f"chapter 13 scenes {seed}").sample(range(len(human)), len(human)):
+        if free.sum() <= len(human) - SCENES * (1 + NEAR):
+            break
+        if free[place]:
+            free[place] = False
+            near = (words @ words[place].T).toarray().ravel()
+            free[np.argsort(-np.where(free, near, -1.0), kind="stable")[:NEAR]] = False
+    return human[~free]
+
+
+@field.recorder(
+    "13-encoders", needs=(*_WRITERS, _SETTINGS.encoder, _SETTINGS.guide), data=True
+)
+def record_encoders(seed: int, data) -> pd.DataFrame:
+    """The arms that `record_training` has not: whitening and unsupervised SimCSE from the same
+    encoder, the threshold σ on people's triplets that have neighbours, and people's triplets with
+    what the small model wrote: arm, task, value, rows."""
+
+    def fresh():
+        return models.load_encoder(_SETTINGS.encoder, pooling=_SETTINGS.pooling, device="cpu")
+
+    dev = sts.load_sts(data, ["STS-B"], split="dev")["STS-B"]  # first: absent sets cost seconds
+    snli = labelled.sets(data, ("SNLI",))["SNLI"]
+    snli = snli[snli["premise"].map(labelled.part_of) != "judge"]  # the judge has learnt from those
+    unlabelled = list(snli["premise"].drop_duplicates().sample(frac=1, random_state=seed))
+    base = encode(fresh())
+    s = _SETTINGS
+    simcse = training.train_unsupervised_simcse(
+        fresh(), unlabelled, batch_size=s.batch_size, learning_rate=s.learning_rate,
+        max_steps=s.max_steps, tau=s.tau, max_length=s.max_length, seed=seed, progress=False,
+    )  # fmt: skip
+    rows = _examined("whitening", ch01.whitened(base, unlabelled), data, len(unlabelled))
+    rows += _examined("unsupervised SimCSE", encode(simcse), data, len(unlabelled))
+    for arm, vectors in (("before", base), ("unsupervised SimCSE", encode(simcse))):
+        shape = ch01.geometry(vectors, dev)
+        rows += [(arm, task, shape[task], len(dev)) for task in ("mean_cosine", "uniformity")]
+
+    human = snli[snli["label"].isin(KINDS)].drop_duplicates(["premise", "label"])
+    human = human.pivot(index="premise", columns="label", values="hypothesis").dropna()
+    chosen = with_neighbours(human, seed)
+    people = pd.DataFrame({"anchor": chosen.index, "positive": chosen["entailment"].to_numpy(),
+                           "negative": chosen["contradiction"].to_numpy()})  # fmt: skip
+    others = list(human.index.difference(chosen.index).to_series().sample(ADDED, random_state=seed))
+    generator = field.load("generator", s, seed=seed)
+    table = triplets_of(written(generator, *_judges(), others, s, seed=seed))
+    table = table[multicsr.usable(table)]
+    table = table[curation.Thresholds(s.alpha, s.beta, s.gamma).keep(table["a"], table["b"])]
+    both = pd.concat([people, table[list(people)]], ignore_index=True)
+    guide = encode(models.load_encoder(s.guide, device="cpu"))
+    arms = [("people's", people, None), ("people's and written", both, None),
+            ("people's and written, masked", both, s.sigma)]  # fmt: skip
+    for arm, part, sigma in arms + [(f"people's, σ = {sigma}", people, sigma) for sigma in SIGMAS]:
+        settings = s if sigma is None else dataclasses.replace(s, sigma=sigma)
+        trained = train(settings, part, seed=seed, guide=None if sigma is None else guide)
+        rows += _examined(arm, encode(trained), data, len(part))
+    return pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
+
+
+def _examined(arm, vectors, data, n):
     table = sts.evaluate_sts(vectors, data, list(TASKS[:2]))
     rows = [(arm, row.task, row.spearman, n) for row in table.itertuples()]
     dev = float(sts.evaluate_sts(vectors, data, ["STS-B"], split="dev")["spearman"].iloc[0])
