@@ -32,7 +32,7 @@ from synthlib import (
     training,
 )
 from synthlib.evaluation import sts
-from synthlib.experiments import ch01, ch03, field
+from synthlib.experiments import ch01, ch03, ch05, field
 from synthlib.field import examiner as examining
 from synthlib.field import pairs as labelled
 from synthlib.methods import multicsr
@@ -635,6 +635,93 @@ def record_encoders(seed: int, data) -> pd.DataFrame:
         settings = s if sigma is None else dataclasses.replace(s, sigma=sigma)
         trained = train(settings, part, seed=seed, guide=None if sigma is None else guide)
         rows += _examined(arm, encode(trained), data, len(part))
+    return pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
+
+
+def _scenes(data, seed):
+    """People's triplets that have neighbours, as in `record_encoders`, and SNLI's premises."""
+    snli = labelled.sets(data, ("SNLI",))["SNLI"]
+    snli = snli[snli["premise"].map(labelled.part_of) != "judge"]
+    human = snli[snli["label"].isin(KINDS)].drop_duplicates(["premise", "label"])
+    human = human.pivot(index="premise", columns="label", values="hypothesis").dropna()
+    chosen = with_neighbours(human, seed)
+    people = pd.DataFrame({"anchor": chosen.index, "positive": chosen["entailment"].to_numpy(),
+                           "negative": chosen["contradiction"].to_numpy()})  # fmt: skip
+    return people, list(snli["premise"].drop_duplicates().sample(frac=1, random_state=seed))
+
+
+def masked(guide, triplets, sigma, batch) -> float:
+    """How many candidates of other rows the mask takes from a row, in the mean over all batches of
+    so many rows; each row has 2 (batch − 1) of them."""
+    n = len(triplets)
+    keep = multicsr.false_negative_mask(guide, triplets, sigma=sigma)(torch.arange(n))
+    return 2 * (batch - 1) * float((~keep).sum()) / (n * 2 * (n - 1))
+
+
+@field.recorder("13-neighbours", needs=("laptop/examiner", _SETTINGS.guide), data=True)
+def record_neighbours(seed: int, data) -> pd.DataFrame:
+    """What a mask at the lowest σ takes from people's triplets that have neighbours: anchor,
+    candidate (another row's), kind, cosine (by the guide), label (by the examiner)."""
+    people, _ = _scenes(data, seed)
+    guide = encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
+    cosine = ch05.similarities(guide, people)
+    near = np.argwhere((cosine >= SIGMAS[0]) & ch05.others(len(people)))
+    candidates = [*people["positive"], *people["negative"]]
+    pairs = [(people["anchor"][i], candidates[j]) for i, j in near]
+    table = pd.DataFrame(pairs, columns=["anchor", "candidate"])
+    return table.assign(
+        kind=[KINDS[int(j >= len(people))] for _, j in near],
+        cosine=cosine[near[:, 0], near[:, 1]].astype(float).round(3),
+        label=field.labels(field.load("examiner", _SETTINGS), pairs),
+    )
+
+
+@field.recorder("13-shapes", needs=(_SETTINGS.encoder,), data=True)
+def record_shapes(seed: int, data) -> pd.DataFrame:
+    """What chapter 1 measures besides marks: alignment, uniformity and mean cosine of the encoder,
+    before and after both kinds of SimCSE, and its marks by each way to aggregate: arm, task, value,
+    rows."""
+    s, dev = _SETTINGS, sts.load_sts(data, ["STS-B"], split="dev")["STS-B"]
+    people, unlabelled = _scenes(data, seed)
+    base, other = (
+        models.load_encoder(s.encoder, pooling=s.pooling, device="cpu") for _ in range(2)
+    )
+    simcse = training.train_unsupervised_simcse(
+        other, unlabelled, batch_size=s.batch_size, learning_rate=s.learning_rate,
+        max_steps=s.max_steps, tau=s.tau, max_length=s.max_length, seed=seed, progress=False,
+    )  # fmt: skip
+    arms = {"before": (base, 0), "unsupervised SimCSE": (simcse, len(unlabelled)),
+            "people's": (train(s, people, seed=seed), len(people))}  # fmt: skip
+    rows = []
+    for arm, (encoder, n) in arms.items():
+        shape = ch01.geometry(encode(encoder), dev)
+        rows += [(arm, name, value, n) for name, value in shape.items()]
+        marks = sts.evaluate_sts(encode(encoder), data, list(TASKS[:2]))
+        rows += [(arm, name, float(marks[name].mean()), n) for name in sts.AGGREGATIONS]
+    return pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
+
+
+@field.recorder(
+    "13-union", needs=(*_WRITERS, _SETTINGS.encoder, _SETTINGS.guide), data=True
+)
+def record_union(seed: int, data) -> pd.DataFrame:
+    """Table 10 as the paper has it, with triplets written from premises that people's triplets have
+    too, and how much the mask takes away at each σ: arm, task, value, rows."""
+    s = _SETTINGS
+    people, _ = _scenes(data, seed)
+    guide = encode(models.load_encoder(s.guide, device="cpu"))
+    some = list(people["anchor"].sample(ADDED, random_state=seed))
+    generator = field.load("generator", s, seed=seed)
+    table = triplets_of(written(generator, *_judges(), some, s, seed=seed))
+    table = table[multicsr.usable(table)]
+    table = table[curation.Thresholds(s.alpha, s.beta, s.gamma).keep(table["a"], table["b"])]
+    both = pd.concat([people, table[list(people)]], ignore_index=True)
+    rows = []
+    for arm, part in (("people's", people), ("people's and written", both)):
+        rows += [(arm, f"masked at {sigma}", masked(guide, part, sigma, s.batch_size), len(part))
+                 for sigma in SIGMAS]  # fmt: skip
+    for arm, mask in (("people's and written", None), ("people's and written, masked", guide)):
+        rows += _examined(arm, encode(train(s, both, seed=seed, guide=mask)), data, len(both))
     return pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
 
 
