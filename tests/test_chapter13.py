@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthlib import curation, prompts, tiers, weights
+from synthlib import curation, ledger, prompts, tiers, weights
 from synthlib.experiments import ch13, field
 from synthlib.methods import multicsr
 
@@ -91,6 +91,42 @@ def test_unread_scores_count_as_the_mean():
     assert np.isnan(ch13.ranks([None, 3, 3], [1, 2, 3])) and np.isnan(ch13.ranks([None], [1]))
 
 
+def trainings(marks):
+    """Recorded trainings of one seed: STS12, STS14 and STS-B dev of each arm."""
+    return pd.DataFrame([
+        dict(seed=0, arm=arm, task=task, value=value, rows=9)
+        for arm, values in marks.items()
+        for task, value in zip((*ch13.TASKS, "order"), (*values, 99), strict=True)
+    ])  # fmt: skip
+
+
+def test_differences_are_of_the_mean_of_three_sets():
+    table = trainings({"one": (50, 60, 70), "other": (53, 57, 64)})
+    assert ch13.means(table).loc["one", 0] == 60  # `order` is no mark
+    found = ch13.differences(table, [("one", "other"), ("other", "one")])
+    assert list(found.index) == ["one − other", "other − one"] and found[0].tolist() == [2, -2]
+
+
+def test_premises_come_with_those_that_share_their_words():
+    scenes = [f"subject{i} verb{i} object{i}" for i in range(100)]
+    premises = [f"{words} again{k}" for words in scenes for k in range(4)]
+    chosen = ch13.with_neighbours(pd.DataFrame(index=premises), 0)
+    assert len(chosen) == ch13.SCENES * (1 + ch13.NEAR) and chosen.index.is_unique
+    together = chosen.index.str.split().str[0].value_counts()
+    assert len(together) == ch13.SCENES and set(together) == {4}
+
+
+def test_masks_are_counted_over_all_seeds():
+    near = pd.DataFrame({
+        "seed": [0, 0, 1, 1], "cosine": [0.95, 0.75, 0.7, 0.5],
+        "label": ["entailment", "neutral", "entailment", "contradiction"],
+    })  # fmt: skip
+    found = ch13.masks(near, 32)
+    assert found["pairs"].tolist() == [2, 1.5, 0.5]
+    assert found["taken"].tolist() == pytest.approx([62 * n / 130_560 for n in (2, 1.5, 0.5)])
+    assert found["follow"].tolist() == [50, pytest.approx(200 / 3), 100]
+
+
 # ------------------------------------------------------------------ what is recorded
 @pytest.fixture(scope="module")
 def sweep():
@@ -147,3 +183,59 @@ def test_the_model_writes_what_is_recorded(sweep):
         rows = known[known["kind"] == kind].set_index("premise")["output"]
         same += sum(rows[a] == b for a, b in zip(texts["anchor"], texts[column], strict=True))
     assert same >= 5
+
+
+@pytest.fixture(scope="module")
+def ways():
+    return pd.concat([field.recorded(name) for name in ("13-training", "13-encoders")])
+
+
+def test_the_trainings_have_three_seeds_and_say_what_the_chapter_says(ways):
+    pairs = {
+        "curated − contrastive, as many": (1.3, 2.0), "contrastive − plain": (0.3, 1.2),
+        "plain − before": (9.3, 11), "people's, as many − curated, masked": (-2.2, -0.3),
+        "curated, masked − curated": (-0.01, 0.01), "curated, masked − whitening": (7, 8),
+        "curated, masked − unsupervised SimCSE": (7, 8), "whitening − before": (5, 6),
+        "unsupervised SimCSE − whitening": (-0.4, 0.1), "people's − before": (12, 14),
+        "people's, σ = 0.5 − people's": (0.01, 0.04),
+        "people's and written, masked − people's": (0.05, 0.25),
+        "people's and written, masked − people's and written": (-0.01, 0.01),
+    }  # fmt: skip
+    found = ch13.differences(ways, [name.split(" − ") for name in pairs])
+    assert list(found) == [0, 1, 2]
+    for name, (low, high) in pairs.items():
+        assert found.loc[name].between(low, high).all(), name
+    # Whitening is ahead on STS12 and behind on the others, on every seed.
+    marks = ways.pivot(index=["task", "seed"], columns="arm", values="value")
+    ahead = (marks["whitening"] - marks["unsupervised SimCSE"]).unstack() > 0
+    assert [set(ahead.loc[task]) for task in ch13.TASKS] == [{True}, {False}, {False}]
+
+
+def test_simcse_orders_no_better_within_a_source():
+    shapes = field.recorded("13-shapes")
+    shapes = shapes.pivot(index="seed", columns=["arm", "task"], values="value")
+    before, simcse, people = (shapes[arm] for arm in ("before", "unsupervised SimCSE", "people's"))
+    assert (simcse["all"] - before["all"]).between(5.5, 6).all()
+    assert (simcse["mean"] - before["mean"]).between(-0.1, 0.12).all()
+    assert (people["mean"] - before["mean"]).between(3.8, 4.2).all()
+    for better, worse in ((simcse, before), (people, simcse)):
+        assert (better["uniformity"] < worse["uniformity"]).all()
+        assert (better["alignment"] > worse["alignment"]).all()
+    # The same training, recorded twice.
+    once = field.recorded("13-encoders").query("arm == 'unsupervised SimCSE'")
+    once = once.pivot(index="seed", columns="task", values="value")
+    for name in ("uniformity", "mean_cosine"):
+        assert np.allclose(once[name], simcse[name], atol=1e-3)
+
+
+def test_there_is_next_to_nothing_to_mask():
+    found = ch13.masks(field.recorded("13-neighbours"), 32)
+    assert found.loc[0.9, "pairs"] < 1 and 0.2 < found.loc[0.5, "taken"] < 0.25
+    assert found["follow"].round().tolist() == [62, 83, 100]
+
+
+def test_a_claim_asked_again_is_measured_in_the_same_unit():
+    claims = ledger.claims()
+    for claim, row in claims.iterrows():
+        for other in row["field_of"].split():
+            assert row["unit"] == claims.loc[other, "unit"], claim

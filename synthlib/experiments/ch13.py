@@ -459,6 +459,58 @@ def train(settings, rows, *, seed, guide=None):
                           progress=False)  # fmt: skip
 
 
+def means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean Spearman over `TASKS` of recorded trainings: a row for each arm, a column for each
+    seed."""
+    marks = table[table["task"].isin(TASKS)]
+    return marks.pivot_table("value", "arm", "seed", sort=False)
+
+
+def differences(table: pd.DataFrame, pairs) -> pd.DataFrame:
+    """What some arms gain over others in the mean of `TASKS`, seed by seed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Recorded trainings: seed, arm, task, value.
+    pairs : sequence of (arm, other arm)
+
+    Returns
+    -------
+    DataFrame
+        A row for each pair, "arm − other arm"; a column for each seed.
+    """
+    mean = means(table)
+    return pd.DataFrame({f"{arm} − {other}": mean.loc[arm] - mean.loc[other]
+                         for arm, other in pairs}).T  # fmt: skip
+
+
+def masks(neighbours: pd.DataFrame, batch: int) -> pd.DataFrame:
+    """What the mask takes from people's triplets, over all seeds, by σ.
+
+    Parameters
+    ----------
+    neighbours : DataFrame
+        The recording ``13-neighbours``.
+    batch : int
+        Rows of a batch; each of them has 2 (batch − 1) candidates of other rows.
+
+    Returns
+    -------
+    DataFrame
+        Index sigma; pairs (of an anchor and another row's candidate that the guide finds so
+        similar: a seed's, in the mean), taken (the candidates that a row of a batch loses, in the
+        mean), follow (percent of the pairs of all seeds that the examiner calls entailed).
+    """
+    seeds, n, rows = neighbours["seed"].nunique(), SCENES * (1 + NEAR), []
+    for sigma in SIGMAS:
+        label = neighbours["label"][neighbours["cosine"] >= sigma]
+        pairs = len(label) / seeds
+        taken = 2 * (batch - 1) * pairs / (2 * n * (n - 1))
+        rows.append((sigma, pairs, taken, 100 * float(label.eq("entailment").mean())))
+    return pd.DataFrame(rows, columns=["sigma", "pairs", "taken", "follow"]).set_index("sigma")
+
+
 # ------------------------------------------------------------------ recorders
 _SETTINGS = tiers.get("laptop").multicsr
 _WRITERS = (_SETTINGS.generator, "laptop/judge", "laptop/examiner")
@@ -650,14 +702,6 @@ def _scenes(data, seed):
     return people, list(snli["premise"].drop_duplicates().sample(frac=1, random_state=seed))
 
 
-def masked(guide, triplets, sigma, batch) -> float:
-    """How many candidates of other rows the mask takes from a row, in the mean over all batches of
-    so many rows; each row has 2 (batch − 1) of them."""
-    n = len(triplets)
-    keep = multicsr.false_negative_mask(guide, triplets, sigma=sigma)(torch.arange(n))
-    return 2 * (batch - 1) * float((~keep).sum()) / (n * 2 * (n - 1))
-
-
 @field.recorder("13-neighbours", needs=("laptop/examiner", _SETTINGS.guide), data=True)
 def record_neighbours(seed: int, data) -> pd.DataFrame:
     """What a mask at the lowest σ takes from people's triplets that have neighbours: anchor,
@@ -698,30 +742,6 @@ def record_shapes(seed: int, data) -> pd.DataFrame:
         rows += [(arm, name, value, n) for name, value in shape.items()]
         marks = sts.evaluate_sts(encode(encoder), data, list(TASKS[:2]))
         rows += [(arm, name, float(marks[name].mean()), n) for name in sts.AGGREGATIONS]
-    return pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
-
-
-@field.recorder(
-    "13-union", needs=(*_WRITERS, _SETTINGS.encoder, _SETTINGS.guide), data=True
-)
-def record_union(seed: int, data) -> pd.DataFrame:
-    """Table 10 as the paper has it, with triplets written from premises that people's triplets have
-    too, and how much the mask takes away at each σ: arm, task, value, rows."""
-    s = _SETTINGS
-    people, _ = _scenes(data, seed)
-    guide = encode(models.load_encoder(s.guide, device="cpu"))
-    some = list(people["anchor"].sample(ADDED, random_state=seed))
-    generator = field.load("generator", s, seed=seed)
-    table = triplets_of(written(generator, *_judges(), some, s, seed=seed))
-    table = table[multicsr.usable(table)]
-    table = table[curation.Thresholds(s.alpha, s.beta, s.gamma).keep(table["a"], table["b"])]
-    both = pd.concat([people, table[list(people)]], ignore_index=True)
-    rows = []
-    for arm, part in (("people's", people), ("people's and written", both)):
-        rows += [(arm, f"masked at {sigma}", masked(guide, part, sigma, s.batch_size), len(part))
-                 for sigma in SIGMAS]  # fmt: skip
-    for arm, mask in (("people's and written", None), ("people's and written, masked", guide)):
-        rows += _examined(arm, encode(train(s, both, seed=seed, guide=mask)), data, len(both))
     return pd.DataFrame(rows, columns=["arm", "task", "value", "rows"])
 
 
@@ -781,32 +801,101 @@ def measure_noise(seed: int) -> float:
 
 
 @ledger.measure(
-    "13-table1-judge", "13-nli-judge",
+    "13-table1-judge", "13-table1-demonstrations", "13-nli-judge",
     reads=("data/field/recorded/13-judging.csv",), tier="laptop",
-)
+)  # fmt: skip
 def measure_judging(seed: int) -> dict[str, float]:
     """Table 1: the generator as a judge, beside an encoder and the NLI judge."""
     who = field.recorded("13-judging", seed).set_index("who")["spearman"]
     # One that gives all pairs the same score, or reads none, orders nothing.
-    best = who[who.index.str.startswith("SmolLM2")].fillna(0.0).max()
+    generator = who[who.index.str.startswith("SmolLM2")].fillna(0.0)
+    best = generator.max()
     return {
         "13-table1-judge": best - who[_SETTINGS.encoder],
+        "13-table1-demonstrations":
+            generator["SmolLM2, text, 4 examples"] - generator["SmolLM2, text, 0 examples"],
         "13-nli-judge": who["NLI judge"] - best,
+    }  # fmt: skip
+
+
+@ledger.measure(
+    "13-table2-gain", "13-table2-syncse", "13-table3-full", "13-table3-stage2", "13-table3-stage3",
+    "13-people",
+    reads=("data/field/recorded/13-training.csv",), tier="laptop",
+)  # fmt: skip
+def measure_training(seed: int) -> dict[str, float]:
+    """Tables 2 and 3: mean Spearman over `TASKS`."""
+    mean = means(field.recorded("13-training", seed))[seed]
+    full = mean["curated, masked"]
+    return {
+        "13-table2-gain": full - mean["before"],
+        "13-table2-syncse": full - mean["plain"],
+        "13-table3-full": full - mean["plain"],
+        "13-table3-stage2": mean["curated"] - mean["contrastive, as many"],
+        "13-table3-stage3": full - mean["curated"],
+        "13-people": mean["people's, as many"] - full,
     }
 
 
 @ledger.measure(
-    "13-table2-gain", "13-table3-full", "13-table3-stage2", "13-table3-stage3", "13-people",
-    reads=("data/field/recorded/13-training.csv",), tier="laptop",
-)
-def measure_training(seed: int) -> dict[str, float]:
-    """Tables 2 and 3: mean Spearman over `TASKS`."""
-    table = field.recorded("13-training", seed)
-    mean = table[table["task"].isin(TASKS)].groupby("arm")["value"].mean()
+    "13-unsupervised-gain", "13-supervised-gain", "13-whitening-gain", "13-whitening-below-simcse",
+    "13-table2-simcse", "13-table2-whitening",
+    reads=("data/field/recorded/13-training.csv", "data/field/recorded/13-encoders.csv"),
+    tier="laptop",
+)  # fmt: skip
+def measure_encoders(seed: int) -> dict[str, float]:
+    """Table 2's cheaper rows, from the encoder that MultiCSR starts from: mean Spearman over
+    `TASKS`."""
+    tables = [field.recorded(name, seed) for name in ("13-training", "13-encoders")]
+    mean = means(pd.concat(tables))[seed]
+    before, full = mean["before"], mean["curated, masked"]
+    simcse, whitening = mean["unsupervised SimCSE"], mean["whitening"]
     return {
-        "13-table2-gain": mean["curated, masked"] - mean["before"],
-        "13-table3-full": mean["curated, masked"] - mean["plain"],
-        "13-table3-stage2": mean["curated"] - mean["contrastive, as many"],
-        "13-table3-stage3": mean["curated, masked"] - mean["curated"],
-        "13-people": mean["people's, as many"] - mean["curated, masked"],
+        "13-unsupervised-gain": simcse - before,
+        "13-supervised-gain": mean["people's"] - simcse,
+        "13-whitening-gain": whitening - before,
+        "13-whitening-below-simcse": simcse - whitening,
+        "13-table2-simcse": full - simcse,
+        "13-table2-whitening": full - whitening,
+    }
+
+
+@ledger.measure(
+    "13-anisotropy", "13-anisotropy-drop", "13-uniformity", "13-supervised-alignment",
+    "13-aggregations-differ",
+    reads=("data/field/recorded/13-shapes.csv",), tier="laptop",
+)  # fmt: skip
+def measure_shapes(seed: int) -> dict[str, float]:
+    """Chapter 1's claims on the shape of embeddings, and on the ways to aggregate."""
+    at = field.recorded("13-shapes", seed).set_index(["arm", "task"])["value"]
+    before, simcse, people = (at[arm] for arm in ("before", "unsupervised SimCSE", "people's"))
+    three = simcse[list(sts.AGGREGATIONS)]
+    return {
+        "13-anisotropy": before["mean_cosine"],
+        "13-anisotropy-drop": before["mean_cosine"] - simcse["mean_cosine"],
+        "13-uniformity": simcse["uniformity"] - before["uniformity"],
+        "13-supervised-alignment": people["alignment"] - simcse["alignment"],
+        "13-aggregations-differ": three.max() - three.min(),
+    }
+
+
+@ledger.measure(
+    "13-fig7-sigma", "13-fig7-mask-helps", "13-fig7-too-low",
+    "13-table10-supervised", "13-table10-stage3",
+    reads=("data/field/recorded/13-encoders.csv",), tier="laptop",
+)  # fmt: skip
+def measure_people(seed: int) -> dict[str, float]:
+    """Fig. 7, by STS-B dev as in the paper, and Table 10, by the mean over `TASKS`: people's
+    triplets that have neighbours, alone and with written ones."""
+    table = field.recorded("13-encoders", seed)
+    dev = table[table["task"] == TASKS[2]].set_index("arm")["value"]
+    lowest, *others = (dev[f"people's, σ = {sigma}"] for sigma in SIGMAS)
+    best, off, mean = max(others), dev["people's"], means(table)[seed]
+    full = mean["people's and written, masked"]
+    return {
+        "13-fig7-sigma": best - max(lowest, off),
+        "13-fig7-mask-helps": best - off,
+        "13-fig7-too-low": best - lowest,
+        "13-table10-supervised": full - mean["people's"],
+        "13-table10-stage3": full - mean["people's and written"],
     }
