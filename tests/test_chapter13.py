@@ -118,13 +118,13 @@ def test_premises_come_with_those_that_share_their_words():
 
 def test_masks_are_counted_over_all_seeds():
     near = pd.DataFrame({
-        "seed": [0, 0, 1, 1], "cosine": [0.95, 0.75, 0.7, 0.5],
+        "seed": [0, 0, 1, 1], "cosine": [0.9, 0.7, 0.7, 0.5], "pairs": [1, 1, 2, 4],
         "label": ["entailment", "neutral", "entailment", "contradiction"],
     })  # fmt: skip
     found = ch13.masks(near, 32)
-    assert found["pairs"].tolist() == [2, 1.5, 0.5]
-    assert found["taken"].tolist() == pytest.approx([62 * n / 130_560 for n in (2, 1.5, 0.5)])
-    assert found["follow"].tolist() == [50, pytest.approx(200 / 3), 100]
+    assert found["pairs"].tolist() == [4, 2, 0.5]
+    assert found["taken"].tolist() == pytest.approx([62 * n / 130_560 for n in (4, 2, 0.5)])
+    assert found["follow"].tolist() == [37.5, 75, 100]
 
 
 # ------------------------------------------------------------------ what is recorded

@@ -569,8 +569,9 @@ if TIER == "laptop":
          "annotate": True, "format": "+.1f", "xlabel": "gain over the encoder before (points)",
          "ylabel": "", "order": {"x": ARMS, "series": list(ch13.TASKS)}},
         alt=_gains_alt, label="fig-13-gains",
-        caption="What a small real encoder gains on people's scores: two ways without a writer, raw "
-        "triplets (*plain*), MultiCSR's (*curated, masked*), and people's. Whiskers span three seeds.",
+        caption="What a small real encoder gains on people's scores: two ways without a writer, "
+        "raw triplets (*plain*), MultiCSR's (*curated, masked*), and people's. Whiskers span three "
+        "seeds.",
     ))
 
 # %% [markdown]

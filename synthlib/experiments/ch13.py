@@ -504,10 +504,11 @@ def masks(neighbours: pd.DataFrame, batch: int) -> pd.DataFrame:
     """
     seeds, n, rows = neighbours["seed"].nunique(), SCENES * (1 + NEAR), []
     for sigma in SIGMAS:
-        label = neighbours["label"][neighbours["cosine"] >= sigma]
-        pairs = len(label) / seeds
-        taken = 2 * (batch - 1) * pairs / (2 * n * (n - 1))
-        rows.append((sigma, pairs, taken, 100 * float(label.eq("entailment").mean())))
+        some = neighbours[neighbours["cosine"] >= sigma]
+        count = some["pairs"].sum()
+        taken = 2 * (batch - 1) * (count / seeds) / (2 * n * (n - 1))
+        follow = 100 * some["pairs"][some["label"] == "entailment"].sum() / count
+        rows.append((sigma, count / seeds, taken, follow))
     return pd.DataFrame(rows, columns=["sigma", "pairs", "taken", "follow"]).set_index("sigma")
 
 
@@ -704,20 +705,26 @@ def _scenes(data, seed):
 
 @field.recorder("13-neighbours", needs=("laptop/examiner", _SETTINGS.guide), data=True)
 def record_neighbours(seed: int, data) -> pd.DataFrame:
-    """What a mask at the lowest σ takes from people's triplets that have neighbours: anchor,
-    candidate (another row's), kind, cosine (by the guide), label (by the examiner)."""
+    """What a mask at the lowest σ takes from people's triplets that have neighbours, by the guide's
+    cosine in tenths and the examiner's label: cosine (from), label, pairs, and one of them (anchor,
+    another row's candidate), the middle one by cosine."""
     people, _ = _scenes(data, seed)
     guide = encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
     cosine = ch05.similarities(guide, people)
     near = np.argwhere((cosine >= SIGMAS[0]) & ch05.others(len(people)))
     candidates = [*people["positive"], *people["negative"]]
     pairs = [(people["anchor"][i], candidates[j]) for i, j in near]
-    table = pd.DataFrame(pairs, columns=["anchor", "candidate"])
-    return table.assign(
-        kind=[KINDS[int(j >= len(people))] for _, j in near],
-        cosine=cosine[near[:, 0], near[:, 1]].astype(float).round(3),
+    table = pd.DataFrame(pairs, columns=["anchor", "candidate"]).assign(
+        exact=cosine[near[:, 0], near[:, 1]],
         label=field.labels(field.load("examiner", _SETTINGS), pairs),
     )
+    table["cosine"] = np.floor(10 * table["exact"]) / 10
+    rows = []
+    for (low, label), part in table.sort_values("exact").groupby(["cosine", "label"]):
+        middle = part.iloc[len(part) // 2]
+        rows.append((low, label, len(part), middle["anchor"], middle["candidate"]))
+    names = ["cosine", "label", "pairs", "anchor", "candidate"]
+    return pd.DataFrame(rows[::-1], columns=names)
 
 
 @field.recorder("13-shapes", needs=(_SETTINGS.encoder,), data=True)
