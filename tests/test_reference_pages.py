@@ -96,7 +96,7 @@ def test_a_claim_of_the_pocket_world_stands_beside_its_answer_from_the_field(
     ledger.records.write(written, CLAIM, [90.0], (0,), fingerprint="now")
     ledger.records.write(written, "13-judge", [59.0], (0,), fingerprint="now", tier="laptop")
     page, warnings, _ = build(
-        "# Ledger\n\n```{ledger} 1\n```\n\n```{ledger} 2\n```\n\n```{ledger} 13 14 15 16\n```\n"
+        "# Ledger\n\n```{ledger} 12\n```\n\n```{ledger} 2\n```\n\n```{ledger} 13 14 15 16\n```\n"
         "\n```{ledger} 16\n```\n"
     )
     assert not warnings and "Judges &lt;judge&gt;." in page
@@ -112,7 +112,7 @@ def test_a_claim_of_the_pocket_world_stands_beside_its_answer_from_the_field(
     assert text[T5][5] == "not yet measured 13-judge-too"
     assert text["02-nli-accuracy"][5] == ""
     assert len(text["13-judge"]) == 5 and text["13-judge"][2].startswith("59.0 (1 seed) laptop, ")
-    assert {len(text[claim]) for claim in ledger.claims(1).index} == {5}, "nothing asks them again"
+    assert {len(text[claim]) for claim in ledger.claims(12).index} == {5}, "nothing asks them again"
     assert page.count('href="#claim-13-judge"') == 1 and page.count('id="claim-13-judge"') == 1
     assert page.count("in the field") == 1 and page.count("No claim has a row yet.") == 1
 
