@@ -1,4 +1,4 @@
-"""Chapter 17: what a run that was watched from outside is summed up to."""
+"""Chapter 17: what a watched run and a growing data set are summed up to."""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from synthlib import paths
-from synthlib.experiments import soak
+from synthlib.experiments import ch17, field, soak
 
 
 def watched(grows, late):
@@ -97,3 +97,48 @@ def test_a_run_is_watched_killed_and_ends(tmp_path, monkeypatch):
     first, second = (found[found["call"] == call] for call in (1, 2))
     assert 5 <= first["done"].max() < 10 and second["done"].max() >= first["done"].max()
     assert (found["memory"] > 1).all() and (found["files"] > 0).all()
+
+
+def test_sizes_double_up_to_what_the_steps_see_once():
+    assert ch17.sizes(48, 32) == [48, 96, 192, 384, 768, 1536]
+    assert ch17.sizes(48, 31) == [48, 96, 192, 384, 768]
+
+
+def test_peoples_triplets_are_nested_and_whole():
+    rows = [(f"premise {i}", f"{label} {i}", label) for i in range(30) for label in
+            ("entailment", "contradiction", "neutral")]  # fmt: skip
+    rows += [("half", "x", "entailment"), ("premise 3", "another", "entailment")]
+    snli = pd.DataFrame(rows, columns=["premise", "hypothesis", "label"])
+    table = ch17.of_people(snli, 0)
+    assert len(table) == 30 and "half" not in set(table["anchor"])
+    for row in table.itertuples():
+        number = row.anchor.removeprefix("premise ")
+        assert (row.positive, row.negative) == (f"entailment {number}", f"contradiction {number}")
+    assert not table.equals(ch17.of_people(snli, 1))
+
+
+def test_what_the_model_wrote_is_one_triplet_a_premise_and_enough():
+    written, kept = ch17.of_the_model(field.recorded("13-sweep"))
+    for table in (written, kept):
+        assert table["anchor"].is_unique and len(table) >= ch17.FEWEST
+    assert (kept["a"] >= 3).all() and (kept["b"] <= 3).all() and (kept["a"] - kept["b"] >= 1).all()
+
+
+def test_the_curve_is_a_mean_of_the_sets_and_its_steps():
+    rows = [("people", size, 48, task, value + shift)
+            for size, value in ((48, 50.0), (96, 56.0))
+            for task, shift in (("STS12", -3), ("STS14", 0), ("STS-B dev", 3))]  # fmt: skip
+    rows.append(("written", 48, 48, "STS12", 40.0))
+    table = pd.DataFrame(rows, columns=["arm", "triplets", "steps", "task", "value"])
+    found = ch17.curve(table.assign(seed=0))
+    assert list(found["spearman"]) == [50, 56, 40]
+    assert list(found["gain"].isna()) == [True, False, True] and found["gain"][1] == 6
+
+
+def test_the_recorded_curve_has_all_sizes_of_three_seeds():
+    table = field.recorded("17-curve")
+    people = table[table["arm"] == "people"]
+    for seed in (0, 1, 2):
+        assert sorted(set(people.loc[people["seed"] == seed, "triplets"])) == ch17.sizes(48, 32)
+    assert set(table["arm"]) == {"people", "people, all", "written", "written, kept"}
+    assert table["value"].between(0, 100).all() and table["task"].nunique() == 3
