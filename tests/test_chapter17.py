@@ -125,20 +125,22 @@ def test_what_the_model_wrote_is_one_triplet_a_premise_and_enough():
 
 
 def test_the_curve_is_a_mean_of_the_sets_and_its_steps():
-    rows = [("people", size, 48, task, value + shift)
-            for size, value in ((48, 50.0), (96, 56.0))
+    rows = [("people", size, steps, task, value + shift)
+            for size, steps, value in ((48, 48, 50.0), (96, 48, 56.0), (48, 91, 51.0))
             for task, shift in (("STS12", -3), ("STS14", 0), ("STS-B dev", 3))]  # fmt: skip
     rows.append(("written", 48, 48, "STS12", 40.0))
     table = pd.DataFrame(rows, columns=["arm", "triplets", "steps", "task", "value"])
     found = ch17.curve(table.assign(seed=0))
-    assert list(found["spearman"]) == [50, 56, 40]
-    assert list(found["gain"].isna()) == [True, False, True] and found["gain"][1] == 6
+    assert list(found["spearman"]) == [50, 56, 51, 40]
+    assert list(found["gain"].isna()) == [True, False, True, True] and found["gain"][1] == 6
 
 
 def test_the_recorded_curve_has_all_sizes_of_three_seeds():
     table = field.recorded("17-curve")
     people = table[table["arm"] == "people"]
-    for seed in (0, 1, 2):
-        assert sorted(set(people.loc[people["seed"] == seed, "triplets"])) == ch17.sizes(48, 32)
-    assert set(table["arm"]) == {"people", "people, all", "written", "written, kept"}
+    for (seed, _), part in people.groupby(["seed", "steps"]):
+        assert seed in (0, 1, 2)
+        assert sorted(set(part["triplets"]))[:-1] == ch17.sizes(48, 32)
+    assert people.groupby("seed")["steps"].nunique().tolist() == [2, 2, 2]
+    assert set(table["arm"]) == {"people", "written", "written, kept"}
     assert table["value"].between(0, 100).all() and table["task"].nunique() == 3

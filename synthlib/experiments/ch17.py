@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from synthlib import curation, models, tiers
@@ -52,12 +51,16 @@ def record_curve(seed: int, data) -> pd.DataFrame:
     """Encoders trained on more and more triplets: arm, triplets, steps, task, value.
 
     Without the mask of stage 3, which changed nothing in ``13-training`` and takes long.
-    All that there are of people's are trained on for as many steps as they have batches.
+    People's are trained on twice: for the tier's steps, and for as many as all of them have
+    batches, so that more data and more steps can be told apart.
     """
     steps, batch = _SETTINGS.max_steps, _SETTINGS.batch_size
     people = of_people(labelled.sets(data, ("SNLI",))["SNLI"], seed)
-    arms = [("people", people.head(n), steps) for n in sizes(steps, batch) if n <= len(people)]
-    arms.append(("people, all", people, len(people) // batch))
+    arms = [
+        ("people", people.head(n), many)
+        for many in (steps, len(people) // batch)
+        for n in (*sizes(steps, batch), len(people))
+    ]
     for arm, table in zip(
         ("written", "written, kept"), of_the_model(field.recorded("13-sweep")), strict=True
     ):
@@ -91,12 +94,9 @@ def curve(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        arm, triplets, seed, spearman, gain (over half as many, NaN where there is none).
+        arm, steps, seed, triplets, spearman, gain (over the next smaller set, NaN for the least).
     """
-    some = table[table["task"].isin(ch13.TASKS)]
-    found = some.groupby(["arm", "triplets", "seed"], as_index=False)["value"].mean()
-    found = found.rename(columns={"value": "spearman"}).sort_values(["arm", "seed", "triplets"])
-    found["gain"] = np.where(
-        found["arm"].eq("people"), found.groupby(["arm", "seed"])["spearman"].diff(), np.nan
-    )
-    return found.reset_index(drop=True)
+    some, alike = table[table["task"].isin(ch13.TASKS)], ["arm", "steps", "seed"]
+    found = some.groupby([*alike, "triplets"], as_index=False)["value"].mean()
+    found = found.rename(columns={"value": "spearman"})
+    return found.assign(gain=found.groupby(alike)["spearman"].diff())
