@@ -48,6 +48,8 @@ def sample(process, folder, log) -> dict | None:
         seen = status.look(folder)
     except (psutil.Error, ValueError, OSError):
         return None
+    if not found["files"]:  # it has ended in this moment
+        return None
     at = next((step for step in seen["steps"] if step["state"] in ("open", "begun")), None)
     if at is None:
         return None
