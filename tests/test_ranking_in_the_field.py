@@ -288,8 +288,52 @@ def test_what_was_tried_was_tried_on_the_first_captions():
     assert ch15.FORMS[ch15.CHOSEN] == (
         SETTINGS.form, SETTINGS.shots, SETTINGS.register, SETTINGS.lam, SETTINGS.temperature
     )
-    # It was chosen by the order of whole lists.
-    assert ch15.choice(tried)["order"].idxmax() == ch15.CHOSEN
+
+
+def test_it_was_chosen_by_the_first_seeds_order_and_the_others_do_not_bear_it_out():
+    """What the chapter says of its own choice."""
+    tried = field.recorded("15-forms")
+    found = ch15.summary(tried).set_index(["method", "seed"])
+    order = found["order"].unstack()
+    assert list(order.columns) == [0, 1, 2]
+    assert list(order.rank(ascending=False).loc[ch15.CHOSEN]) == [1, 3, 5]
+    better = set(order.index[order.mean(axis=1) > order.mean(axis=1)[ch15.CHOSEN]])
+    assert better == {"text, eight rewritings, λ = 1.5", "chat, the paper's words"}
+    mean = order.mean(axis=1).map("{:.2f}".format)
+    low, high = (part.map("{:.2f}".format) for part in (order.min(axis=1), order.max(axis=1)))
+    assert ch15.choice(tried)["order"].to_dict() == dict(mean + " (" + low + " to " + high + ")")
+
+
+def test_what_is_said_of_ways_to_ask_holds_on_every_seed():
+    tried = field.recorded("15-forms")
+    found = ch15.summary(tried).set_index(["method", "seed"])
+    order, repeated, far, new = (
+        found[name].unstack() for name in ("order", "repeated", "distance", "left")
+    )
+    greedy, push = ", greedy", ", λ = 1.5"
+    for name in ("", push):  # temperature
+        assert (repeated.loc[ch15.CHOSEN + name] < repeated.loc[ch15.CHOSEN + greedy + name]).all()
+    for name in ("", greedy):  # λ
+        assert (repeated.loc[ch15.CHOSEN + name + push] < repeated.loc[ch15.CHOSEN + name]).all()
+        assert (far.loc[ch15.CHOSEN + name + push] > far.loc[ch15.CHOSEN + name]).all()
+    assert (order.idxmin() == ch15.CHOSEN + greedy).all()
+    assert (repeated.loc[ch15.CHOSEN + greedy] >= 75).all()
+    assert (far.idxmax() == "text, six entailments").all()
+    lists = (new * ch15.TRIED / 100).sum(axis=1)
+    assert lists[[name for name in lists.index if name.startswith("chat")]].sum() == 1
+    assert lists[ch15.CHOSEN] == 4
+
+
+def test_a_spread_is_a_mean_with_its_range_and_of_one_seed_the_number_alone():
+    found = pd.DataFrame({
+        "method": ["a"] * 3 + ["b"] * 3, "lam": [0.5] * 3 + [np.nan] * 3, "seed": [0, 1, 2] * 2,
+        "order": [0.5, 0.25, 0.75, np.nan, np.nan, np.nan], "left": [0, 50, 100, 33.3, 33.3, 33.3],
+    })  # fmt: skip
+    names = {"order": "order", "left": "new %"}
+    table = ch15.spread(found, names)
+    assert table.loc[("a", 0.5)].tolist() == ["0.50 (0.25 to 0.75)", "50 (0 to 100)"]
+    assert table.iloc[1].tolist() == ["–", "33 (33 to 33)"]
+    assert ch15.spread(found[found["seed"] == 1], names).iloc[0].tolist() == ["0.25", "50"]
 
 
 def test_pictures_belong_to_the_lists():

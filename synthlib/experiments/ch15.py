@@ -268,6 +268,35 @@ def summary(table):
     return pd.DataFrame(rows)
 
 
+def spread(found, names):
+    """Means over the seeds and, where there are more than one, their range, as they are printed.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From `summary`.
+    names : dict
+        Columns that are wanted, with their headings; what ends in % has no decimals.
+
+    Returns
+    -------
+    DataFrame of str
+        Index method and λ; "–" where no seed has a number.
+    """
+    by = found.groupby(["method", "lam"], dropna=False, sort=False)
+    texts = {}
+    for name, heading in names.items():
+        digits = 0 if heading.endswith("%") else 2
+        of = by[name].agg(["mean", "min", "max", "size"])
+        mean, low, high = (
+            (of[key].round(digits) + 0.0).map(f"{{:.{digits}f}}".format)
+            for key in ("mean", "min", "max")
+        )
+        whole = mean.where(of["size"] == 1, mean + " (" + low + " to " + high + ")")
+        texts[heading] = whole.where(of["mean"].notna(), "–")
+    return pd.DataFrame(texts)
+
+
 def verdicts(method, written):
     """`ch10.verification` of lists by a method; of what is drawn from a batch none is dropped."""
     return ch10.verification(written, None if method == "in-batch" else ch10.asked_for(method))
@@ -312,13 +341,12 @@ def forms(generator, encode, settings, seed, *, n=TRIED, steps=TRIED_STEPS):
 
 
 def choice(tried):
-    """`forms` in numbers, the means over the seeds: a row a way to ask."""
+    """`forms` in numbers: a row a way to ask, `spread` over the seeds."""
     names = {
         "order": "order", "order_cut": "order of what is new", "left": "with four new %",
         "repeated": "repeated %", "broken": "broken %", "distance": "distance of the last",
     }  # fmt: skip
-    table = summary(tried).groupby("method", sort=False)[list(names)].mean()
-    return table.rename(columns=names).rename_axis("asked by")
+    return spread(summary(tried).assign(lam=0), names).droplevel("lam").rename_axis("asked by")
 
 
 # ------------------------------------------------------------------ pictures
