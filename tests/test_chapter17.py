@@ -79,7 +79,7 @@ def test_a_run_is_watched_killed_and_ends(tmp_path, monkeypatch):
     assert asked[asked.index("--sentences") + 1] == "20" and asked[1:4] == ["-m", "synthlib", "run"]
     code = (
         "import pathlib, sys, time; f = pathlib.Path(sys.argv[1]); f.touch()\n"
-        "while f.stat().st_size < 10: f.open('a').write('.'); time.sleep(0.1)"
+        "while f.stat().st_size < 40: f.open('a').write('.'); time.sleep(0.1)"
     )
     file = tmp_path / "rows"
     monkeypatch.setattr(script, "command", lambda *_: [sys.executable, "-c", code, str(file)])
@@ -90,12 +90,12 @@ def test_a_run_is_watched_killed_and_ends(tmp_path, monkeypatch):
         return {"steps": [{"name": "written", "state": "begun"}], "under_way": now}
 
     monkeypatch.setattr(script.status, "look", look)
-    options = type("Options", (), {"rows": 10, "every": 0.02})
+    options = type("Options", (), {"rows": 40, "every": 0.02})
     started = time.monotonic()
     found = script.watch(options, tmp_path / "run")
-    assert time.monotonic() - started < 30 and file.stat().st_size == 10
+    assert time.monotonic() - started < 60 and file.stat().st_size == 40
     first, second = (found[found["call"] == call] for call in (1, 2))
-    assert 5 <= first["done"].max() < 10 and second["done"].max() >= first["done"].max()
+    assert 20 <= first["done"].max() < 40 and second["done"].max() >= first["done"].max()
     assert (found["memory"] > 1).all() and (found["files"] > 0).all()
 
 
