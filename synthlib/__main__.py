@@ -128,7 +128,8 @@ def _dispatch(argv) -> int:
 
 def _check_name(given, names, what, before=""):
     if given and not given[0].startswith("-") and given[0] not in names:
-        near = commands.near(given[0], names)
+        method = what == "command" and given[0] in _METHODS
+        near = f"; did you mean run {given[0]}?" if method else commands.near(given[0], names)
         print(
             f"error: there is no {what} {given[0]}{near or ': there are ' + ', '.join(names)} "
             f"(python -m synthlib {before}--help shows all)", file=sys.stderr,
@@ -151,6 +152,7 @@ def _check_text(argv):
 _REMEDIES = {
     errno.ENOSPC: "make room, and give the same command again",
     errno.EDQUOT: "make room, and give the same command again",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), and give the same command again",
     errno.EACCES: "give a place that you may write to, or a file that you may read",
     errno.EPERM: "give a place that you may write to, or a file that you may read",
     errno.EROFS: "give a place that can be written to",

@@ -641,9 +641,6 @@ def load_triplets(path):
     return triplets(frame, origin=origin_of("from a file", file=path.name)), _rejects(rejects)
 
 
-load_triplets_jsonl = load_triplets  # its name when JSON Lines was all that it read
-
-
 def _triplet(record, columns, typed) -> tuple:
     """anchor, positive, negative, a, b of one record; ValueError with the reason.
 

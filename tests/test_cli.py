@@ -233,6 +233,7 @@ def test_wrong_options(capsys, argv):
     ("argv", "said"),
     [
         (["evalute"], "there is no command evalute; did you mean evaluate?"),
+        (["multicsr", "--out", "x"], "there is no command multicsr; did you mean run multicsr?"),
         (["run", "multiscr"], "there is no method multiscr; did you mean multicsr?"),
         (["run", "art", "--out", "x", "--encoder-epoch5", "2"], "did you mean --encoder-epochs"),
         (["run", "ranking", "--clustres=3"], "there is no option --clustres; did you mean --clus"),

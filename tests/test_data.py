@@ -213,7 +213,7 @@ def test_triplets_of_an_api_and_the_lines_that_cannot_be_read(tmp_path):
     file = tmp_path / "t.jsonl"
     scored = GOOD[:-1] + ', "a": 5, "b": null, "id": 9}'
     file.write_bytes("\n".join([GOOD, *BAD, scored]).encode() + b"\n\xff\xfe\n")
-    rows, rejects = data.load_triplets_jsonl(file)
+    rows, rejects = data.load_triplets(file)
     frame = rows.to_pandas()
     assert frame[list(data.TRIPLET)].values.tolist() == [["x", "y y", "z"]] * 2
     assert frame["line"].tolist() == [1, len(BAD) + 2]
@@ -232,7 +232,7 @@ def test_triplets_of_an_api_and_the_lines_that_cannot_be_read(tmp_path):
 def test_triplets_without_scores_have_no_columns_for_them(tmp_path):
     file = tmp_path / "t.jsonl"
     file.write_text(GOOD + "\n" + GOOD[:-1] + ', "a": NaN}')
-    rows, rejects = data.load_triplets_jsonl(file)
+    rows, rejects = data.load_triplets(file)
     assert isinstance(rows, Dataset) and "a" not in rows.column_names and not len(rejects)
     assert data.provenance(rows)["file"] == "t.jsonl"
 
@@ -242,9 +242,9 @@ def test_a_file_without_a_triplet(tmp_path):
     for content, words in (("", "holds no triplet, it is empty"), ("x\n{", "line 1: no JSON")):
         file.write_text(content)
         with pytest.raises(ValueError, match=words):
-            data.load_triplets_jsonl(file)
+            data.load_triplets(file)
     with pytest.raises(FileNotFoundError, match="file not found"):
-        data.load_triplets_jsonl(tmp_path / "nowhere.jsonl")
+        data.load_triplets(tmp_path / "nowhere.jsonl")
 
 
 # ---------------------------------------------------------------- anchors

@@ -22,8 +22,8 @@ import tiny_models
 
 from synthlib import models
 from synthlib.__main__ import main
+from synthlib.runs import foreseen, named, ray_engine, shards
 from synthlib.runs import multicsr as multicsr_run
-from synthlib.runs import named, ray_engine, shards
 
 ray = pytest.importorskip("ray")
 cloudpickle = ray.cloudpickle
@@ -495,7 +495,7 @@ def test_a_dry_run_says_what_stays_here_and_what_is_missing(
 ):
     module, asked = importlib.import_module(f"synthlib.runs.{method}"), of(method)
     del asked["quiet"]
-    monkeypatch.setattr(module, "_estimate", lambda *a: [])
+    monkeypatch.setattr(foreseen, "no_estimate", lambda wanted: ["no estimate"])
     said = module.describe(tmp_path / "run", **asked, engine="ray").splitlines()
     assert [" ".join(line.split()) for line in said if line.startswith("engine")] == [
         f"engine Ray makes the shards; this process {does}"

@@ -724,6 +724,7 @@ def out_of_room(number, words):
     [
         out_of_room(errno.ENOSPC, "make room, and give the same command again"),
         out_of_room(errno.EDQUOT, "make room, and give the same command again"),
+        out_of_room(errno.EFBIG, "raise the limit of a file's size (ulimit -f), and give the same"),
         out_of_room(errno.EACCES, "a place that you may write to, or a file that you may read"),
         out_of_room(errno.EPERM, "a place that you may write to, or a file that you may read"),
         out_of_room(errno.EROFS, "give a place that can be written to"),
@@ -1029,7 +1030,7 @@ TABLE = {
     "test_what_the_system_refused_once_goes_on": {
         "__main__.py": [
             "make room, and give the same", "give a place that you may write to",
-            "give a place that can be written to",
+            "give a place that can be written to", "raise the limit of a file's size",
         ],
     },
     "test_paths_that_the_system_refuses_and_another_path": {

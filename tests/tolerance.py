@@ -1,4 +1,4 @@
-"""How far two correct float32 computations of one value may lie apart."""
+"""How far two correct computations of one value may lie apart."""
 
 import numpy as np
 import torch
@@ -35,3 +35,15 @@ def after_training(plain, reference):
         Vectors after the same loop in float32 and in float64.
     """
     return 10 * float(np.abs(plain - reference).max()) + rounding(reference, 10)
+
+
+def same_weights(encoder, other):
+    """Whether two encoders have the same weights, but for rounding.
+
+    Their vectors may differ all the same: an encoder that was trained in place in half precision,
+    where a processor is faster in it, goes on to compute in it, and one that was loaded does not.
+    """
+    one, two = encoder.state_dict(), other.state_dict()
+    return one.keys() == two.keys() and all(
+        torch.allclose(weights, two[name], rtol=0, atol=1e-6) for name, weights in one.items()
+    )

@@ -226,12 +226,6 @@ def differences(rows, first, other, column):
     return marks[first] - marks[other]
 
 
-def standard_error(gains):
-    """Standard error of the mean of n ≥ 2 paired differences."""
-    gains = np.asarray(gains, dtype=float)
-    return float(gains.std(ddof=1) / np.sqrt(len(gains)))
-
-
 # ------------------------------------------------------------------ Table 3
 def ablation(seed):
     """Table 3: all eight combinations of the stages.

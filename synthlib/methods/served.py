@@ -136,8 +136,8 @@ def top_tokens(model, asked) -> list[list]:
     if top is None:
         raise endpoint.NoLogprobs(
             f"{model.host} gives no log-probabilities of the top tokens"
-            + (f" ({first.refused})" if first.refused else "")
-            + ", so there are no expected values: take --scoring text"
+            + (f" ({first.refused})" if first.refused else ""),
+            ", so there are no expected values: take --scoring text",
         )
     return [one.tops or [] for one in model.complete(asked, max_new_tokens=2, top=top)]
 
@@ -283,8 +283,8 @@ class Discriminator:
                 found = [label_probabilities(tops) for tops in top_tokens(model, asked)]
             except endpoint.NoLogprobs as error:
                 self.by_text = True
-                said = str(error).partition(", so there")[0]
-                warnings.warn(f"{said}: the label that it writes counts whole", stacklevel=2)
+                said = f"{error.what}: the label that it writes counts whole"
+                warnings.warn(said, stacklevel=2)
         if found is None:
             texts = [one.text for one in model.complete(asked, max_new_tokens=8)]
             found = [_of_word(text) for text in texts]

@@ -301,8 +301,8 @@ class _Work(frame.Work):
             if not plan.text_will_do:
                 raise
             self.scoring = "text"
-            said = str(error).partition(", so there")[0]
-            warnings.warn(f"{said}: a score is the number that it writes", stacklevel=2)
+            said = f"{error.what}: a score is the number that it writes"
+            warnings.warn(said, stacklevel=2)
         return held
 
     @functools.cached_property
