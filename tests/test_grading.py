@@ -131,7 +131,10 @@ HANDED = ["import math\nimport numpy as np, pandas as pd", "table = pd.DataFrame
         ("def f(x):\n    return table", [1, 2, 3, 5]),
         ("%time y = other", [1, 2, 3, 4, 5]),  # what f is, is gone
         ("def f(x):\n    return pd.query('@words')", [1, 5, 7]),
-        ("def f(x) return table", [1, 2, 3, 5]),  # no Python: it says so itself
+        ("def f(x):\n    return x @words", [5, 7]),
+        ("def f(x):\n    table = x\n    return x @table", [5]),  # a product, and no query
+        ("def f(x) return table", [5]),  # no Python: it says so itself, whatever ran before
+        ("def f(x):\n    y = !echo {table}\n    return y", [1, 2, 3, 5]),
     ],
 )
 def test_of_the_handed_out_cells_those_run_that_are_needed(answer, want):

@@ -60,18 +60,31 @@ def imports(source, wanted=None):
 def _read(source):
     """Names of the notebook that a cell may read, in pandas' queries too.
 
-    Of what is no Python, all its words.
+    Of what only IPython understands, all its words; what nobody understands reads nothing, for it
+    does not begin to run.
     """
     try:
-        text = ast.unparse(ast.Module(statements(source), []))
-        scopes = [symtable.symtable(text, "cell", "exec")]
+        whole = ast.Module(statements(source), [])
+        scopes = [symtable.symtable(ast.unparse(whole), "cell", "exec")]
     except SyntaxError:
-        return set(re.findall(r"[A-Za-z_]\w*", source))
+        return set(re.findall(r"[A-Za-z_]\w*", source)) if _for_ipython(source) else set()
     said = {s.get_name() for s in scopes[0].get_symbols() if s.is_referenced()}
     for scope in scopes:  # grows: functions in functions
         scopes += scope.get_children()
         said |= {s.get_name() for s in scope.get_symbols() if s.is_global() and s.is_referenced()}
-    return said | set(re.findall(r"@(\w+)", source))
+    texts = [x.value for x in ast.walk(whole) if isinstance(x, ast.Constant)]
+    return said | {name for text in texts for name in re.findall(r"@(\w+)", str(text))}
+
+
+def _for_ipython(source):
+    """Whether a cell that is no Python is one when IPython has read it: ``files = !ls``."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        ast.parse(TransformerManager().transform_cell(source))
+    except SyntaxError:
+        return False
+    return True
 
 
 def _changed(source):
