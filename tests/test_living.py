@@ -907,3 +907,22 @@ def test_a_chapter_that_raises_says_which(tmp_path):
     _notebook(tmp_path / "02_small.ipynb", wrong=True)
     with pytest.raises(ValueError, match="chapter 02_small stopped with an error: ZeroDivision"):
         gallery.regenerate(tmp_path / "out", folder=tmp_path, say=lambda line: None)
+
+
+NAMES = """async (page) => page.evaluate(() => [...document.querySelectorAll('.sc-plot text.sc-halo')]
+  .map((text) => { const { left, right, top, bottom } = text.getBoundingClientRect(); return [left, right, top, bottom]; }))"""
+
+
+@pytest.mark.browser
+def test_names_of_upright_lines_do_not_cover_each_other(tmp_path):
+    """Near each other, and at the edge; on a phone."""
+    marks = {"ohne Kontrast": 1.0, "ω = 0.3": 1.2, "three": 1.25, "am rechten Rand": 2.95}
+    spec = {**POINT, "kind": "lines", "vlines": [{"at": at, "label": name} for name, at in marks.items()]}
+    page = tmp_path / "page.html"
+    page.write_text(viz.Figure(_frame(), spec, "Lines.").page(), "utf-8")
+    (seen,) = living.run({"file": page, "code": NAMES, "width": 390})
+    boxes = seen["result"]
+    assert len(boxes) == len(marks) and not seen["errors"]
+    for i, (left, right, top, bottom) in enumerate(boxes):
+        assert right < 390
+        assert not any(left < r and le < right and top + 1 < b and t + 1 < bottom for le, r, t, b in boxes[i + 1 :])

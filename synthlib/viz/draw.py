@@ -60,6 +60,8 @@ class Look:
     used: dict = field(default_factory=dict)  # axes -> {series: legend handle}
     meshes: dict = field(default_factory=dict)  # axes -> (heatmap, label of its scale)
     words: dict = field(default_factory=dict)  # axes -> columns of a heatmap of words
+    marks: dict = field(default_factory=dict)  # axes -> names of its upright lines
+    regions: list = field(default_factory=list)  # (axes, name, xs of the corners)
     remarks: list = field(default_factory=list)  # small print below the picture
     say: Callable = str  # what the small print is in the figure's language
     dropped: int = 0
@@ -559,12 +561,14 @@ def _in_cells(ax, table, grid, columns, rows, spec):
     return None, None
 
 
-def _colour_bar(fig, mesh, label, axes):
+def _colour_bar(fig, mesh, label, axes, look):
     """The scale of one heatmap, or of several that share it."""
     bar = fig.colorbar(mesh, ax=axes, pad=0.02, fraction=0.06, aspect=22)
     bar.set_label(label)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
+    if look.raster_from > RASTER_FROM:  # matplotlib makes a picture of it, which weighs less
+        bar.solids.set(rasterized=False, edgecolor="face")
 
 
 def _edges(table, spec):
@@ -752,7 +756,7 @@ def _regions(ax, spec, look):
         fill = mpl.colors.to_rgba(colour, 0.17)
         ax.add_patch(Polygon(corners, facecolor=fill, edgecolor=colour, linewidth=1.3, zorder=0.6))
         if region.get("label"):
-            ax.annotate(
+            note = ax.annotate(
                 wrap(safe(region["label"]), 14 if look.narrow else 24),
                 region.get("at") or np.mean(corners, axis=0),
                 fontsize=9,
@@ -762,6 +766,7 @@ def _regions(ax, spec, look):
                 path_effects=look.halo,
                 zorder=5,
             )
+            look.regions.append((ax, note, np.asarray(corners)[:, 0]))
     ax.autoscale_view()
 
 
@@ -827,7 +832,7 @@ def _axes(ax, table, spec, look):
     for mark in spec.get("vlines", []):
         ax.axvline(mark["at"], color=look.colours["muted"], dashes=(5, 2), linewidth=1.1, zorder=1)
         if mark.get("label"):
-            ax.annotate(
+            note = ax.annotate(
                 mark["label"],
                 (mark["at"], 1),
                 (3, -2),
@@ -839,6 +844,7 @@ def _axes(ax, table, spec, look):
                 color=look.colours["muted"],
                 path_effects=look.halo,
             )
+            look.marks.setdefault(ax, []).append(note)
     for note in spec.get("notes", []):
         ax.annotate(
             note["text"],
@@ -1011,6 +1017,52 @@ def _place_labels(fig, look, limit=60):
         _, dx, dy, ha, va, spot = best
         note.set(position=(dx, dy), ha=ha, va=va)
         taken.append(spot)
+
+
+def _keep_inside(fig, look):
+    """Names of regions moved sideways into these, where they are narrower."""
+    fig.draw_without_rendering()
+    for ax, note, xs in look.regions:
+        ends = ax.get_xaxis_transform().transform([(min(xs), 0), (max(xs), 0)])[:, 0]
+        left, right = np.sort(ends) + np.array([1, -1]) * 3 * fig.dpi / 72
+        box = note.get_window_extent()
+        if box.width < right - left:
+            aside = max(0, left - box.x0) - max(0, box.x1 - right)
+            note.set_position(
+                ax.transData.inverted().transform(
+                    ax.transData.transform(note.get_position()) + (aside, 0)
+                )
+            )
+
+
+def _part_marks(fig, look):
+    """Names of upright lines beside these, left or right, and lower where one would cover another.
+
+    A name stays within its axes, and other upright lines do not cross it, where there is room.
+    """
+    fig.draw_without_rendering()
+    renderer = fig.canvas.get_renderer()
+    for ax, notes in look.marks.items():
+        frame, taken = ax.get_window_extent(renderer), []
+        lines = [ax.get_xaxis_transform().transform((note.xy[0], 0))[0] for note in notes]
+        high = 1.1 * max(note.get_window_extent(renderer).height for note in notes)
+        places = [(row, side) for row in range(len(notes)) for side in (1, -1)]
+        for _, note in sorted(zip(lines, notes, strict=True), key=lambda pair: pair[0]):
+            costs = []
+            for row, side in places:
+                _beside(note, side, -2 - row * high * 72 / fig.dpi)
+                box = note.get_window_extent(renderer)
+                covered = sum(box.overlaps(other) for other in taken)
+                outside = max(0, frame.x0 - box.x0, box.x1 - frame.x1)
+                crossed = sum(box.x0 < line < box.x1 for line in lines)
+                costs.append(100 * covered + outside + 10 * crossed + 5 * row + 2 * (side < 0))
+            row, side = places[int(np.argmin(costs))]
+            _beside(note, side, -2 - row * high * 72 / fig.dpi)
+            taken.append(note.get_window_extent(renderer))
+
+
+def _beside(note, side, down):
+    note.set(position=(3 * side, down), ha="left" if side > 0 else "right")
 
 
 def _fit_words(fig, ax, columns):
@@ -1239,10 +1291,10 @@ def _complete(fig, axes, specs, faceted, look, inches):
         if part["kind"] in ("histogram", "density") and not part.get("ylim"):
             ax.set_ylim(bottom=0)
     if faceted and look.meshes:
-        _colour_bar(fig, *next(iter(look.meshes.values())), axes)
+        _colour_bar(fig, *next(iter(look.meshes.values())), axes, look)
     else:
         for ax, (mesh, label) in look.meshes.items():
-            _colour_bar(fig, mesh, label, ax)
+            _colour_bar(fig, mesh, label, ax, look)
     _legend(fig, specs, axes, look, inches)
     if look.dropped:
         rows_word = "row" if look.rows == 1 else "rows"
@@ -1259,6 +1311,10 @@ def _complete(fig, axes, specs, faceted, look, inches):
         )
     for ax, columns in look.words.items():
         _fit_words(fig, ax, columns)
+    if look.regions:
+        _keep_inside(fig, look)
+    if look.marks:
+        _part_marks(fig, look)
     if look.labels:
         _place_labels(fig, look)
 

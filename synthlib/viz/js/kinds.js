@@ -576,10 +576,24 @@
       f.back.append(svg("line", { class: "sc-rule", x1: f.left, x2: f.right, y1: f.y(mark.at), y2: f.y(mark.at) }));
       if (mark.label) part.aside(mark.label).forEach((line, i, all) => f.g.append(svg("text", { class: "sc-muted", x: f.right + 5, y: f.y(mark.at) + 4 + (i - (all.length - 1) / 2) * 13, style: { "font-size": "11px" } }, line)));
     }
-    for (const mark of spec.vlines || []) if (within(mark.at, f.x)) {
+    // Names of upright lines: right of them, or left, or lower, where one would cover another or the edge.
+    const marks = (spec.vlines || []).filter((mark) => within(mark.at, f.x)).sort((a, b) => a.at - b.at), taken = [];
+    const lines = marks.filter((mark) => mark.label).map((mark) => f.x(mark.at));
+    for (const mark of marks) {
       const x = f.x(mark.at);
       f.back.append(svg("line", { class: "sc-rule", x1: x, x2: x, y1: f.top, y2: f.bottom }));
-      if (mark.label) { const text = SC.formula(mark.label), flip = x + 4 + SC.measure(text, 11) > f.right + 6; halo({ x: x + (flip ? -4 : 4), y: f.top + 10, "text-anchor": flip ? "end" : "start", style: { "font-size": "11px", fill: view.colours.muted } }, text); }
+      if (!mark.label) continue;
+      const text = SC.formula(mark.label), wide = SC.measure(text, 11);
+      let best = null;
+      for (let row = 0; row < lines.length; row++) for (const side of [1, -1]) {
+        const left = x + 4 * side - (side < 0 ? wide : 0), right = left + wide;
+        const covered = taken.filter((t) => t.row === row && t.left < right && left < t.right).length;
+        const outside = Math.max(0, f.left - left, right - f.right - 6), crossed = lines.filter((l) => left < l && l < right).length;
+        const cost = 100 * covered + outside + 10 * crossed + 5 * row + (side < 0 ? 2 : 0);
+        if (!best || cost < best.cost) best = { cost, row, side, left, right };
+      }
+      taken.push(best);
+      halo({ x: x + 4 * best.side, y: f.top + 10 + 13 * best.row, "text-anchor": best.side < 0 ? "end" : "start", style: { "font-size": "11px", fill: view.colours.muted } }, text);
     }
     for (const note of spec.notes || []) halo({ x: f.x(note.x), y: f.y(note.y) + 4, "text-anchor": "middle" }, SC.formula(note.text));
   }
