@@ -48,7 +48,7 @@ def sample(process, folder, log) -> dict | None:
         seen = status.look(folder)
     except (psutil.Error, ValueError, OSError):
         return None
-    if not found["files"]:  # it has ended in this moment
+    if not found["files"] or found["memory"] <= 1:  # in this moment it begins, or has ended
         return None
     at = next((step for step in seen["steps"] if step["state"] in ("open", "begun")), None)
     if at is None:
