@@ -1,5 +1,6 @@
 """The book for an e-reader: what pandoc is handed, and what it makes of it."""
 
+import ast
 import re
 import zipfile
 from xml.etree import ElementTree
@@ -59,6 +60,44 @@ def test_code_is_text_in_its_language_and_solutions_are_unfolded():
 def test_what_only_the_page_can_draw_becomes_its_words():
     page = plain('<svg aria-label="Three rooms." viewbox="0 0 1 1"><text class="">a</text></svg>')
     assert not page.svg and "Three rooms." in page.get_text()
+
+
+#: What a reader of a picture cannot do. (That a figure "turns the order round" is no request.)
+TO_DO = re.compile(
+    r"\b(drag|press|click|hover|tick|sliders?|handles?|choose|you turn|turn (to|\$)|point at|"
+    r"in print)(?!\w)", re.I,
+)  # fmt: skip
+
+
+def test_no_picture_asks_for_what_only_a_living_figure_can_do(root):
+    """Captions as the chapters say them, and as an e-reader and paper have them."""
+    from synthlib.viz.figure import parted
+
+    living = 0
+    for path in sorted((root / "book" / "chapters").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.keyword) or node.arg != "caption":
+                continue
+            texts = [part.value for part in ast.walk(node.value)
+                     if isinstance(part, ast.Constant) and isinstance(part.value, str)]  # fmt: skip
+            caption = " ".join("".join(texts).split())
+            still = "".join(text for text, where in parted(caption) if where != "living")
+            assert not TO_DO.search(still), f"{path.name}: {still}"
+            living += bool(TO_DO.search(caption))
+    assert living >= 8
+
+
+def test_the_style_reaches_the_reader(pictures, tmp_path):
+    """On a dark page pictures have a white ground; code is not made small twice."""
+    files = made(pictures, tmp_path / "a.epub")
+    (sheet,) = [data.decode() for name, data in files.items() if name.endswith(".css")]
+    rules = {one.strip(): look for one, look in re.findall(r"([^{}]+)\{([^{}]*)\}", sheet)}
+    assert "background: #fff" in rules["img"]
+    sizes = {one: float(re.search(r"font-size: ([\d.]+)em", rules[one])[1])
+             for one in ("pre", "code", "pre code")}  # fmt: skip
+    assert sizes["pre code"] == 1 and 0.75 <= sizes["pre"] <= 0.95 and sizes["code"] >= 0.85
+    page = next(data for name, data in files.items() if "ch002" in name).decode()
+    assert 'href="../styles/stylesheet1.css"' in page and "<img" in page
 
 
 def opened(path):
@@ -134,3 +173,5 @@ def test_the_whole_book(root):
     text = b"".join(data for name, data in files.items() if name.startswith("EPUB/text/"))
     assert text.count(b"<math") > 900 and text.count(b"<table") > 100
     assert text.count(b"<figure") > 100 and b"\\(" not in re.sub(rb"<pre.*?</pre>", b"", text)
+    captions = re.findall(r"<figcaption.*?</figcaption>", text.decode(), re.S)
+    assert [one for one in captions if TO_DO.search(re.sub("<[^>]*>", "", one))] == []

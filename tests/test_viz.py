@@ -772,6 +772,14 @@ def test_a_figure_for_a_column_of_a_paper(tmp_path):
     assert "<image" in (tmp_path / "d" / "figure.svg").read_text()
 
 
+def test_a_saved_heatmap_is_all_vectors_its_scale_too(tmp_path):
+    cells = pd.DataFrame([{"x": i, "y": j, "v": i * j} for i in range(5) for j in range(5)])
+    figure = viz.Figure(cells, {"kind": "heatmap", "x": "x", "y": "y", "value": "v"}, "alt")
+    figure.save(tmp_path, ("svg",), width=3.3)
+    assert "<image" not in (tmp_path / "figure.svg").read_text()
+    assert len(figure.svg()) < 0.9 * (tmp_path / "figure.svg").stat().st_size  # a page's is light
+
+
 def test_a_pdf_has_text_with_its_font_and_says_what_it_shows(tmp_path):
     pypdf = pytest.importorskip("pypdf", reason="pypdf reads the PDF; the extra book has it")
     how = dict(formats=("pdf",), width=3.3)
@@ -818,11 +826,64 @@ def test_save_says_what_it_wants_and_writes_nothing(runs, tmp_path, how, said):
         ("Answers. In print: which the reward picks.", "Answers. Which the reward picks."),
         ("One scale. With $n$ you turn the page.", "One scale."),
         ("Turned by a quarter, it is wide.", "Turned by a quarter, it is wide."),
+        ("Where a line is flat. (Computed by `f`.)", "Where a line is flat. (Computed by f.)"),
+        ("Without a full stop", "Without a full stop."),
+        ("Drag $\\sigma$.", ""),
     ],
 )  # fmt: skip
 def test_a_still_has_a_caption_of_its_own(runs, caption, still):
     figure = viz.Figure(runs, LINES, "alt", label="fig-01-runs", caption=caption)
     assert figure.still_caption() == still
+
+
+def named_lines(**marks):
+    """A figure whose upright lines have names, as a column of a paper; its names' boxes."""
+    spec = LINES | {"vlines": [{"at": at, "label": label} for label, at in marks.items()]}
+    table = pd.DataFrame({"step": [0.0, 10.0], "score": [0.0, 1.0], "encoder": ["a", "a"]})
+    figure = viz.Figure(table, spec, "alt").draw(width=3.3)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    found = {t.get_text(): t.get_window_extent() for t in ax.texts if t.get_text() in marks}
+    return ax, found
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"ohne Kontrast": 4.0, "ω = 0.3": 4.8},
+        {"one long name of a line": 3.0, "another long name": 3.1, "and a third one": 3.2},
+        {"a name by the edge": 9.8, "one before it": 9.0},
+        {"sin contraste": 0.2, "ω": 0.2},
+    ],
+)
+def test_names_of_upright_lines_cover_neither_each_other_nor_the_edge(marks):
+    ax, found = named_lines(**marks)
+    boxes, frame = list(found.values()), ax.get_window_extent()
+    assert len(boxes) == len(marks)
+    for place, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+        assert frame.x0 - 1 <= box.x0 and box.x1 <= frame.x1 + 1
+        assert frame.y0 < box.y0 and box.y1 < frame.y1 + 1
+
+
+def test_names_of_upright_lines_that_have_room_stand_right_of_them_at_the_top():
+    ax, found = named_lines(a=1.0, b=5.0)
+    for name, at in (("a", 1.0), ("b", 5.0)):
+        line = ax.transData.transform((at, 0))[0]
+        assert 0 < found[name].x0 - line < 10
+        assert 0 < ax.get_window_extent().y1 - found[name].y1 < 10
+
+
+@pytest.mark.parametrize("name, at", [("kept", 3.0), ("conservados", 3.2), ("behalten", 9.9)])
+def test_the_name_of_a_region_lies_in_it_where_it_is_narrower(name, at):
+    region = {"points": [[3, 0], [10, 0], [10, 1], [3, 1]], "label": name, "at": [at, 0.2]}
+    table = pd.DataFrame({"step": [0.0, 10.0], "score": [0.0, 1.0], "encoder": ["a", "a"]})
+    figure = viz.Figure(table, LINES | {"regions": [region]}, "alt").draw(width=3.3)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    (box,) = [text.get_window_extent() for text in ax.texts if text.get_text() == name]
+    left, right = (ax.transData.transform((x, 0))[0] for x in (3, 10))
+    assert left < box.x0 and box.x1 < right
 
 
 def test_the_columns_of_the_data_are_explained(runs):
@@ -1080,6 +1141,42 @@ def test_a_page_numbers_the_figure_and_hands_out_its_data(runs, tmp_path):
     for link in links:
         table = pd.read_csv(tmp_path / "html" / link)
         pd.testing.assert_frame_equal(table, runs, rtol=1e-14)
+
+
+def test_on_paper_a_caption_is_that_of_the_still(runs, tmp_path):
+    """In the page stand both; what paper and EPUB show is `Figure.still_caption`."""
+    import make_epub
+    import make_pdf
+    from bs4 import BeautifulSoup
+
+    caption = (
+        "Means at $\\tau=0.05$; choose *list n*, and point at a cell. It *falls*. Drag $\\sigma$. "
+        "(In print: what the step adds, of {numref}`fig-01-runs`.) Of 1,500 lists."
+    )
+    figure = viz.Figure(runs, LINES, "alt", label="fig-01-runs", caption=caption)
+    bundle = json.loads(json.dumps(figure._repr_mimebundle_()))
+    pages, said = build(tmp_path, [bundle], "See {numref}`fig-01-runs`.")
+    assert "chapter.ipynb" not in said  # a second book in one process is told of its nodes
+    page = BeautifulSoup(pages["chapter"], "html.parser")
+
+    def shown(soup, hidden):
+        for tag in soup.select(f"{hidden}, .caption-number, .headerlink"):
+            tag.decompose()
+        return " ".join(soup.select_one("figcaption p").get_text().split())
+
+    screen = shown(BeautifulSoup(str(page), "html.parser"), ".print-only")
+    assert screen == (
+        "Means at \\(\\tau=0.05\\); choose list n, and point at a cell. It falls. Drag "
+        "\\(\\sigma\\). (In print: what the step adds, of Fig. 1.) Of 1,500 lists."
+    )
+    still = ("Means at \\(\\tau=0.05\\). It falls. What the step adds, of Fig. 1. "
+             "Of 1,500 lists.")  # fmt: skip
+    make_pdf.prepare(page, "notebooks/01.html", "Chapter")
+    assert shown(BeautifulSoup(str(page), "html.parser"), "noscript") == still
+    paper = f'<section class="print-page" id="a"><h1>A</h1>{page.figure}</section>'
+    assert shown(BeautifulSoup(make_epub.plain(paper), "html.parser"), "noscript") == still
+    sheet = (ROOT / "book" / "site_static" / "figures.css").read_text(encoding="utf-8")
+    assert re.search(r"@media screen \{ [^}]*\.print-only \{ display: none; \}", sheet)
 
 
 def test_two_figures_of_one_label_are_a_warning(runs, tmp_path):

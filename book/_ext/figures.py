@@ -13,6 +13,7 @@ reader comes near, and not before: `site_static/near.js`.
 
 import hashlib
 import html
+import itertools
 import json
 import posixpath
 import re
@@ -24,6 +25,7 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 from synthlib.viz import page_model, script
+from synthlib.viz.figure import parted
 
 MIMETYPE = "application/vnd.synthlib.figure+json"
 #: A phone in its upright position; `figures.css` knows the same width.
@@ -117,6 +119,25 @@ def slim(svg):
     )  # fmt: skip
 
 
+#: Classes of a caption's pieces; `figures.css` shows the second on paper alone, as `make_pdf` does.
+PIECES = {"both": None, "living": "screen-only", "still": "print-only"}
+
+
+def caption_nodes(parser, caption, line):
+    """A caption's words: on paper and in an EPUB those of the still picture."""
+    found = []
+    for where, run in itertools.groupby(parted(caption), key=lambda piece: piece[1]):
+        text, holder = "".join(text for text, _ in run), nodes.caption()
+        with parser.current_node_context(holder):
+            parser.nested_render_text(text.strip(), line, inline=True)
+        children = plain_caption(holder.children)
+        if text != text.rstrip():
+            children.append(nodes.Text(" "))
+        kept = PIECES[where]
+        found += [nodes.inline("", "", *children, classes=[kept])] if kept else children
+    return found
+
+
 def plain_caption(children):
     """Show raw HTML of a caption as text: a caption may hold words that a model wrote."""
     holder = nodes.inline("", "", *children)
@@ -153,11 +174,8 @@ def figure_node(renderer, data):
         pictures += nodes.image(uri=uri, alt=content["alt"], variant=variant, room=room(svg))
     figure = nodes.figure("", pictures, classes=["sc-figure"])
     if content["caption"]:
-        parsed = parser.nested_render_text
-        holder = nodes.caption()
-        with parser.current_node_context(holder):
-            parsed(content["caption"], data.line or 0, inline=True)
-        figure += nodes.caption("", "", *plain_caption(holder.children))
+        said = caption_nodes(parser, content["caption"], data.line or 0)
+        figure += nodes.caption("", "", *said)
     links = nodes.paragraph("", "Data: ", classes=["sc-data"])
     for position, (stem, text) in enumerate(content["data"].items()):
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -84,11 +84,10 @@ rows = scores.mean().round(1).rename("dev").reset_index().merge(
 explorers.thresholds(
     steered, rows,
     label="fig-04-region",
-    caption="MultiCSR's Figure 3 with real triplets ($\\omega=0.3$, one seed), its three "
-    "thresholds on handles and sliders, and below it the paper's Table 6. Dots of written "
+    caption="MultiCSR's Figure 3 with real triplets ($\\omega=0.3$, one seed). Dots of written "
     "scores grow with the number of triplets on one spot. The colour is the oracle's verdict, "
-    "which the method never sees. The encoders' scores are means over three seeds, from the "
-    "ledger.",
+    "which the method never sees. Drag the three thresholds, or choose a row of the paper's "
+    "Table 6, whose encoders' scores are means over three seeds, from the ledger.",
 )
 
 # %% [markdown]

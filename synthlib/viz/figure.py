@@ -29,18 +29,44 @@ _DO = re.compile(
 )  # fmt: skip
 
 
+def parted(caption):
+    """The pieces of a caption, by where each makes sense.
+
+    Parameters
+    ----------
+    caption : str
+
+    Returns
+    -------
+    list of (text, where)
+        `where` is "both", "living" (what only a script can do) or "still" (what stands in its place
+        in a picture). The living caption are the pieces that are not "still", one after another,
+        the picture's those that are not "living".
+    """
+    pieces = []
+    for sentence in re.findall(r"\(In print: [^)]*\)\s*|.+?(?:[.!?]\s+|$)", caption):
+        said = sentence.rstrip()
+        inner = re.fullmatch(r"\(In print: (.*)\)", said)
+        bare = f"In print: {inner[1]}" if inner else said
+        kept = "; ".join(part for part in bare.split("; ") if not _DO.match(part.lstrip("*")))
+        if kept.startswith("In print: "):
+            kept = kept[10].upper() + kept[11:]
+        if kept and not re.search(r"[.!?]\)?$", kept):
+            kept += "."
+        end = sentence[len(said) :]
+        begun = kept.removesuffix(".")
+        if kept == said:
+            pieces += [(sentence, "both")]
+        elif begun and said.startswith(begun):
+            pieces += [(begun, "both"), (said[len(begun) :] + end, "living"), ("." + end, "still")]
+        else:
+            pieces += [(sentence, "living"), (kept + end if kept else "", "still")]
+    return [piece for piece in pieces if piece[0]]
+
+
 def _still(caption):
     """A caption for a still picture: without what only a script can do, with what is for print."""
-    text = re.sub(r"\(In print: (.*?)\)", r"In print: \1", caption)
-    kept = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        parts = [part for part in sentence.split("; ") if not _DO.match(part.lstrip("*"))]
-        if parts:
-            joined = "; ".join(parts)
-            if joined.startswith("In print: "):
-                joined = joined[10].upper() + joined[11:]
-            kept.append(joined if joined[-1] in ".!?" else joined + ".")
-    return " ".join(kept)
+    return "".join(text for text, where in parted(caption) if where != "living").strip()
 
 
 def _roles(spec, table, first, column, inside=""):
