@@ -93,6 +93,13 @@ def test_the_page_for_instructors_is_read_as_it_stands():
     assert make_slides.exercise_minutes("03")["From ω to guidance"] == 10
 
 
+@pytest.mark.parametrize("path", project.chapters(), ids=lambda path: path.stem[:2])
+def test_the_page_for_instructors_warns_and_answers_its_questions(path):
+    known = make_slides.teaching(path.stem[:2])
+    assert len(known["warnings"]) >= 2 and len(known["questions"]) >= 2
+    assert [question for question, answer in known["questions"] if not answer] == []
+
+
 @pytest.mark.parametrize(
     "line, said",
     [
