@@ -11,6 +11,8 @@ STAMP    := $(VENV)/.requirements-installed
 # Other people's versions: Colab's (on its Python 3.13 where there is one), and the newest.
 COLAB    := .venv-colab
 NEWEST   := .venv-newest
+# A program that asks links of the web, of which nothing else here has need.
+LINKS    := .venv-links
 COLAB_PYTHON ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python $(PYTHON); do \
                       $$p -c '' 2>/dev/null && echo $$p && break; done)
 # The core of the package's tests: the kernels, PPO, the widgets, and what the first cell says.
@@ -22,7 +24,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book student-wheel pdf epub release slides test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint screenshot clean distclean
+.PHONY: help venv book student-wheel pdf epub release slides test test-colab test-colab-core test-newest browser notebooks pocket field field-judges ledger mutants lint links screenshot clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | \
@@ -110,8 +112,13 @@ ledger: $(STAMP)  ## measure the figures over several seeds again, into data/led
 mutants: $(STAMP)  ## which mechanical changes of the solutions the checks of the exercises accept
 	$(PY) tests/mutants.py
 
-lint: $(STAMP)  ## check the style of all code
+lint: $(STAMP)  ## check the style of all code, and the spelling
 	$(BIN)/ruff check .
+	$(BIN)/codespell
+
+links: book  ## ask every link that leads out of the book whether it is still there (needs the network)
+	@if [ ! -x $(LINKS)/bin/linkchecker ]; then $(PYTHON) -m venv $(LINKS) && $(LINKS)/bin/python -m pip install -q $(PIP_ARGS) 'linkchecker>=10.6,<11'; fi
+	$(LINKS)/bin/linkchecker --check-extern --no-status $(abspath _build/html/index.html)
 
 screenshot: $(STAMP)  ## take the README's picture from the built book
 	$(PY) tests/browser/browser.py screenshot

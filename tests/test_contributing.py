@@ -22,7 +22,7 @@ def hooks(root):
     return {hook["id"]: hook for hook in repository["hooks"]}
 
 
-@pytest.mark.parametrize("name", ["ruff", "editions", "rooms"])
+@pytest.mark.parametrize("name", ["ruff", "spelling", "editions", "rooms"])
 def test_a_hook_passes_on_the_tree(root, name):
     hook = hooks(root)[name]
     assert hook["language"] == "system"
@@ -36,10 +36,20 @@ def test_a_hook_passes_on_the_tree(root, name):
 
 
 def test_every_hook_is_tried_above_and_watches_files_that_exist(root):
-    assert set(hooks(root)) == {"ruff", "editions", "rooms"}
+    assert set(hooks(root)) == {"ruff", "spelling", "editions", "rooms"}
     tracked = [p.relative_to(root).as_posix() for p in root.glob("*/**/*.py")]
     for hook in hooks(root).values():
         assert any(re.search(hook.get("files", ""), name) for name in tracked)
+
+
+@pytest.mark.parametrize("text, found", [("It was rec" + "ieved.", 1), ("It was received.", 0)])
+def test_a_misspelt_word_is_found(root, tmp_path, text, found):
+    (tmp_path / "page.md").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", "--toml", str(root / "pyproject.toml"), "."],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert bool(done.returncode) == bool(found) and ("received" in done.stdout) == bool(found)
 
 
 SHARES = """
