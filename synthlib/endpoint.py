@@ -54,11 +54,7 @@ class Unavailable(OSError):
 
 
 class NoLogprobs(ValueError):
-    """An endpoint that gives no log-probabilities of the top tokens; `what` says that alone."""
-
-    def __init__(self, what: str, so: str = ""):
-        super().__init__(what + so)
-        self.what = what
+    """An endpoint that gives no log-probabilities of the top tokens; its cause says that alone."""
 
 
 class _Stopped(Exception):

@@ -134,11 +134,11 @@ def top_tokens(model, asked) -> list[list]:
     else:
         top = None
     if top is None:
+        why = f" ({first.refused})" if first.refused else ""
+        what = f"{model.host} gives no log-probabilities of the top tokens{why}"
         raise endpoint.NoLogprobs(
-            f"{model.host} gives no log-probabilities of the top tokens"
-            + (f" ({first.refused})" if first.refused else ""),
-            ", so there are no expected values: take --scoring text",
-        )
+            f"{what}, so there are no expected values: take --scoring text"
+        ) from LookupError(what)
     return [one.tops or [] for one in model.complete(asked, max_new_tokens=2, top=top)]
 
 
@@ -283,7 +283,7 @@ class Discriminator:
                 found = [label_probabilities(tops) for tops in top_tokens(model, asked)]
             except endpoint.NoLogprobs as error:
                 self.by_text = True
-                said = f"{error.what}: the label that it writes counts whole"
+                said = f"{error.__cause__}: the label that it writes counts whole"
                 warnings.warn(said, stacklevel=2)
         if found is None:
             texts = [one.text for one in model.complete(asked, max_new_tokens=8)]

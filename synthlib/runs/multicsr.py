@@ -301,7 +301,7 @@ class _Work(frame.Work):
             if not plan.text_will_do:
                 raise
             self.scoring = "text"
-            said = f"{error.what}: a score is the number that it writes"
+            said = f"{error.__cause__}: a score is the number that it writes"
             warnings.warn(said, stacklevel=2)
         return held
 
