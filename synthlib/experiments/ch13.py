@@ -706,25 +706,18 @@ def _scenes(data, seed):
 @field.recorder("13-neighbours", needs=("laptop/examiner", _SETTINGS.guide), data=True)
 def record_neighbours(seed: int, data) -> pd.DataFrame:
     """What a mask at the lowest σ takes from people's triplets that have neighbours, by the guide's
-    cosine in tenths and the examiner's label: cosine (from), label, pairs, and one of them (anchor,
-    another row's candidate), the middle one by cosine."""
+    cosine in tenths and the examiner's label: cosine (from), label, pairs."""
     people, _ = _scenes(data, seed)
     guide = encode(models.load_encoder(_SETTINGS.guide, device="cpu"))
     cosine = ch05.similarities(guide, people)
     near = np.argwhere((cosine >= SIGMAS[0]) & ch05.others(len(people)))
     candidates = [*people["positive"], *people["negative"]]
     pairs = [(people["anchor"][i], candidates[j]) for i, j in near]
-    table = pd.DataFrame(pairs, columns=["anchor", "candidate"]).assign(
-        exact=cosine[near[:, 0], near[:, 1]],
-        label=field.labels(field.load("examiner", _SETTINGS), pairs),
-    )
-    table["cosine"] = np.floor(10 * table["exact"]) / 10
-    rows = []
-    for (low, label), part in table.sort_values("exact").groupby(["cosine", "label"]):
-        middle = part.iloc[len(part) // 2]
-        rows.append((low, label, len(part), middle["anchor"], middle["candidate"]))
-    names = ["cosine", "label", "pairs", "anchor", "candidate"]
-    return pd.DataFrame(rows[::-1], columns=names)
+    table = pd.DataFrame({
+        "cosine": np.floor(10 * cosine[near[:, 0], near[:, 1]]) / 10,
+        "label": field.labels(field.load("examiner", _SETTINGS), pairs),
+    })  # fmt: skip
+    return table.groupby(["cosine", "label"]).size().reset_index(name="pairs").iloc[::-1]
 
 
 @field.recorder("13-shapes", needs=(_SETTINGS.encoder,), data=True)
