@@ -323,3 +323,13 @@ def test_recordings_are_json_that_git_shows_line_by_line():
     for file in COMMITTED:
         text = file.with_suffix(".json").read_text("utf-8")
         assert json.dumps(json.loads(text), indent=1) + "\n" == text
+
+
+def test_what_reads_other_peoples_data_keeps_figures_and_no_sentences(monkeypatch):
+    monkeypatch.undo()
+    recordings.import_recorders()
+    readers = [file for file in COMMITTED if recordings.RECORDERS[file.stem].data]
+    assert len(readers) >= 8
+    for file in readers:
+        texts = pd.read_csv(file, dtype=str, keep_default_na=False)
+        assert not [text for text in texts.stack() if len(text.split()) > 5], file.name
