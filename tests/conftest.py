@@ -7,6 +7,9 @@ from pathlib import Path
 # One thread a process: the tests run several processes side by side, and the models are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Trainings compute in float32 on every processor, as the references do that they are compared with:
+# with these instructions bfloat16 is never the faster. tests/test_precision.py tries the others.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
 # No test may depend on the network: a model that is not here must give its error at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -16,12 +16,6 @@ SENTENCES = corpora.premises(48, 31)
 LOOKED_AT = ["a man is running", "a dog sleeps", "two girls are singing"]
 
 
-@pytest.fixture(autouse=True)
-def float32(monkeypatch):
-    """An encoder that was trained in place in half precision goes on to compute in it."""
-    monkeypatch.setattr(models, "bf16_speedup", lambda: 1.0)
-
-
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("pipelines") / "premises.txt"

@@ -103,6 +103,10 @@ def test_the_trial_is_made_once_and_draws_nothing():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_tests_train_in_float32_on_every_processor():
+    assert models.training_precision("cpu") == "fp32"
+
+
 # ------------------------------------------------------------------ who obeys it
 def test_training_follows_the_trial(bert, speed):
     def trained(**options):
