@@ -560,6 +560,18 @@ def tiny_book(root, tmp_path):
     return SimpleNamespace(build=build, root=tmp_path)
 
 
+@pytest.mark.parametrize("url", ["", "https://github.com/someone/book"])
+def test_links_to_the_repository_appear_with_its_address(monkeypatch, url):
+    import book_site
+
+    monkeypatch.setattr(project, "repository", lambda: (url, "main"))
+    options = {"repository_url": "https://example.org"}
+    book_site.configure(None, SimpleNamespace(html_theme_options=options))
+    assert options.get("repository_url", "") == url
+    for name in ("use_repository_button", "use_issues_button", "launch_buttons"):
+        assert bool(options.get(name)) == bool(url), name
+
+
 @pytest.mark.slow
 def test_a_book_builds_and_a_bad_one_fails(tiny_book):
     good = CHAPTER.replace("{numref}`fig-42-line`", "{ref}`ex-42-twice`")

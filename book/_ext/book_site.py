@@ -1,6 +1,6 @@
 """Sphinx extension of the book: everything served from the book itself, numbers by chapter.
 
-- Launch buttons and repository links appear only when the repository's address is known.
+- Launch buttons, and links to the repository and its issues, appear only when its address is known.
 - A chapter's page has the directives and roles of its source, which the notebooks do without.
 - The execution cache is the one that belongs to the present sources of `synthlib` and `data`.
 - No page names an address from which a script, style or font would be loaded.
@@ -42,6 +42,7 @@ def configure(app, config):
         repository_url=url,
         repository_branch=branch,
         use_repository_button=True,
+        use_issues_button=True,  # a page can be discussed from the page
         launch_buttons={
             "notebook_interface": "jupyterlab",
             "binderhub_url": "https://mybinder.org",
