@@ -754,8 +754,9 @@ pd.DataFrame({
 #   half of them that the judge keeps. Its triplets of the book's captions, of which
 #   more are right, are as good with 48.
 #
-# That is one small encoder, short training and one examination. Where *your* curve ends, you have
-# to draw.
+# That is one small encoder, short training and one examination. (The new trainings computed in
+# bfloat16, chapter 13's in float32. A first recording of one seed in float32 agreed within 0.02 points.)
+# Where *your* curve ends, you have to draw.
 # Train on an eighth, a quarter, a half and all of what is kept, three seeds each, and examine all
 # on the same pairs.
 # If the last doubling gave less than the seeds differ, train the largest set twice as long.
